@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+
+# sy_add_library(NAME SOURCES... [PUBLIC_INCLUDE dirs...] [LINK libs...])
+# A static library of the house. Every folder that other folders may include from is PUBLIC_INCLUDE.
+function(sy_add_library name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC_INCLUDE;LINK" ${ARGN})
+    add_library(${name} STATIC ${ARG_SOURCES})
+    target_include_directories(${name} PUBLIC ${ARG_PUBLIC_INCLUDE})
+    target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:sy_build_flags>)
+endfunction()
+
+# sy_add_plugin(NAME SOURCES... [MANIFEST file] [LINK libs...] [INCLUDE dirs...])
+# A delegate: lib into <build>/plugins/NAME/NAME.so with plugin.ini beside it; sees plugin-api only.
+function(sy_add_plugin name)
+    cmake_parse_arguments(ARG "" "MANIFEST;DIRECTORY" "SOURCES;LINK;INCLUDE" ${ARGN})
+    if(NOT ARG_DIRECTORY)
+        set(ARG_DIRECTORY "${CMAKE_BINARY_DIR}/plugins")
+    endif()
+    add_library(${name} MODULE ${ARG_SOURCES})
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/plugin-api" ${ARG_INCLUDE})
+    target_link_libraries(${name} PRIVATE sy_build_flags ${ARG_LINK})
+    set_target_properties(${name} PROPERTIES PREFIX "" C_VISIBILITY_PRESET hidden
+        LIBRARY_OUTPUT_DIRECTORY "${ARG_DIRECTORY}/${name}")
+    if(NOT SY_SANITIZE)
+        target_link_options(${name} PRIVATE -Wl,-z,defs)
+    endif()
+    target_link_options(${name} PRIVATE -Wl,-z,now -Wl,-z,relro)
+    if(ARG_MANIFEST)
+        add_custom_command(TARGET ${name} POST_BUILD COMMAND ${CMAKE_COMMAND} -E copy_if_different
+            "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_MANIFEST}" "${ARG_DIRECTORY}/${name}/plugin.ini")
+    endif()
+endfunction()
+
+# sy_add_test(NAME SOURCES... [LINK libs...] [INCLUDE dirs...] [ARGS args...] [LABELS l...])
+# One test program = one ctest case; exit status 77 is a skip and the program prints why.
+function(sy_add_test name)
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK;INCLUDE;ARGS;LABELS" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests" ${ARG_INCLUDE})
+    target_link_libraries(${name} PRIVATE ${ARG_LINK} sy_build_flags)
+    add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS})
+    set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS "${ARG_LABELS}"
+        ENVIRONMENT "SY_SHARED_DIR=${SY_SHARED_DIR};SY_SOURCE_DIR=${PROJECT_SOURCE_DIR};SY_BUILD_DIR=${CMAKE_BINARY_DIR}")
+endfunction()
