@@ -21,46 +21,46 @@ typedef struct sy_test_case {
 
 #define SY_TEST_SKIP_STATUS 77
 
-#define CHECK(condition)                                                                 \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);      \
-            exit(1);                                                                     \
-        }                                                                                \
+#define CHECK(condition)                                                            \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                                \
+        }                                                                           \
     } while (0)
 
 /* Like CHECK, with a printf text that tells the values. */
-#define CHECK_TEXT(condition, ...)                                                       \
-    do {                                                                                 \
-        if (!(condition)) {                                                              \
-            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition);      \
-            fprintf(stderr, __VA_ARGS__);                                                \
-            fputc('\n', stderr);                                                         \
-            exit(1);                                                                     \
-        }                                                                                \
+#define CHECK_TEXT(condition, ...)                                                  \
+    do {                                                                            \
+        if (!(condition)) {                                                         \
+            fprintf(stderr, "%s:%d: failed: %s: ", __FILE__, __LINE__, #condition); \
+            fprintf(stderr, __VA_ARGS__);                                           \
+            fputc('\n', stderr);                                                    \
+            exit(1);                                                                \
+        }                                                                           \
     } while (0)
 
-#define CHECK_OK(status)                                                                 \
-    do {                                                                                 \
-        unsigned long check_status_ = (unsigned long)(status);                           \
-        CHECK_TEXT(check_status_ == 0, "status %lu", check_status_);                     \
+#define CHECK_OK(status)                                             \
+    do {                                                             \
+        unsigned long check_status_ = (unsigned long)(status);       \
+        CHECK_TEXT(check_status_ == 0, "status %lu", check_status_); \
     } while (0)
 
 /* Same, printing the sy_error that the call filled. Needs switchyard/status.h. */
-#define CHECK_OK_ERROR(status, error)                                                    \
-    do {                                                                                 \
-        unsigned long check_status_ = (unsigned long)(status);                           \
-        CHECK_TEXT(check_status_ == 0, "status %lu: %s %s", check_status_,               \
-                   (error).message, (error).hint);                                       \
+#define CHECK_OK_ERROR(status, error)                                                       \
+    do {                                                                                    \
+        unsigned long check_status_ = (unsigned long)(status);                              \
+        CHECK_TEXT(check_status_ == 0, "status %lu: %s %s", check_status_, (error).message, \
+                   (error).hint);                                                           \
     } while (0)
 
 /* Leaves the case as skipped and says why. */
-#define SKIP(...)                                                                        \
-    do {                                                                                 \
-        fprintf(stderr, "skipped: ");                                                    \
-        fprintf(stderr, __VA_ARGS__);                                                    \
-        fputc('\n', stderr);                                                             \
-        exit(SY_TEST_SKIP_STATUS);                                                       \
+#define SKIP(...)                     \
+    do {                              \
+        fprintf(stderr, "skipped: "); \
+        fprintf(stderr, __VA_ARGS__); \
+        fputc('\n', stderr);          \
+        exit(SY_TEST_SKIP_STATUS);    \
     } while (0)
 
 /* The folder with large test data, or NULL when it is absent. */
@@ -112,9 +112,9 @@ static inline int sy_test_main(int argc, char **argv, const sy_test_case *cases,
     return n_passed == 0 && n_skipped > 0 ? SY_TEST_SKIP_STATUS : 0;
 }
 
-#define SY_TEST_MAIN(cases)                                                              \
-    int main(int argc, char **argv) {                                                    \
-        return sy_test_main(argc, argv, (cases), sizeof(cases) / sizeof((cases)[0]));    \
+#define SY_TEST_MAIN(cases)                                                           \
+    int main(int argc, char **argv) {                                                 \
+        return sy_test_main(argc, argv, (cases), sizeof(cases) / sizeof((cases)[0])); \
     }
 
 #endif

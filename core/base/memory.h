@@ -23,8 +23,7 @@ const sy_allocator *sy__allocator_or_heap(const sy_allocator *allocator);
 sy_status sy__no_memory(sy_error *error, uint64_t n_bytes, const char *what);
 
 #define SY__NEW(allocator, type) ((type *)sy__alloc_array((allocator), 1, sizeof(type)))
-#define SY__DELETE(allocator, pointer) \
-    sy__free_array((allocator), (pointer), 1, sizeof(*(pointer)))
+#define SY__DELETE(allocator, pointer) sy__free_array((allocator), (pointer), 1, sizeof(*(pointer)))
 
 /* Bump allocator: everything made in it is freed at once. Caller's memory. */
 typedef struct sy__arena_chunk sy__arena_chunk;
@@ -36,7 +35,7 @@ typedef struct sy__arena {
 
 void sy__arena_init(sy__arena *arena, const sy_allocator *allocator, size_t chunk_bytes);
 void sy__arena_deinit(sy__arena *arena);
-/* Zeroed, aligned to 16 (or `alignment` <= 64). NULL when refused. */
+/* Zeroed, aligned to 16. NULL when refused. */
 void *sy__arena_alloc(sy__arena *arena, size_t n, size_t size_bytes);
 /* Copies n bytes and a NUL. */
 char *sy__arena_string(sy__arena *arena, const char *text, size_t n_bytes);

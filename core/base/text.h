@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A growing text with a maximum, and a JSON writer on top of it. Errors are sticky: write freely,
- * look once at the end (sy__text_status). */
+ * look once at the end (text.status, sy__text_take). */
 #ifndef SY_BASE_TEXT_H
 #define SY_BASE_TEXT_H
 
@@ -40,7 +40,8 @@ void sy__json_end_object(sy__json *json);
 void sy__json_begin_array(sy__json *json);
 void sy__json_end_array(sy__json *json);
 void sy__json_key(sy__json *json, const char *key);
-void sy__json_string(sy__json *json, const char *string); /* NULL writes null; escapes, fixes UTF-8 */
+/* Escapes and replaces malformed UTF-8; NULL writes null. */
+void sy__json_string(sy__json *json, const char *string);
 void sy__json_i64(sy__json *json, int64_t value);
 void sy__json_u64(sy__json *json, uint64_t value);
 void sy__json_f64(sy__json *json, double value); /* %.9g; NaN and infinities write null */

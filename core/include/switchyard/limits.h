@@ -10,8 +10,8 @@
 #define SY_LIMIT_METADATA_BYTES (256u << 20) /* tokenizers of 262144 entries take about 10 MiB */
 #define SY_LIMIT_METADATA_KEYS 65536u
 #define SY_LIMIT_TENSORS 65536u
-#define SY_LIMIT_NAME_BYTES 127u             /* tensor and key names */
-#define SY_LIMIT_STRING_BYTES (16u << 20)    /* chat templates are some 10 KiB */
+#define SY_LIMIT_NAME_BYTES 127u          /* tensor and key names */
+#define SY_LIMIT_STRING_BYTES (16u << 20) /* chat templates are some 10 KiB */
 #define SY_LIMIT_ALIGNMENT_BYTES 65536u
 #define SY_LIMIT_TENSOR_ELEMENTS (1ull << 40)
 #define SY_LIMIT_VOCABULARY 1048576u
@@ -32,8 +32,8 @@
 #define SY_LIMIT_PLUGINS 64u
 #define SY_LIMIT_PLUGIN_BYTES (256u << 20)
 #define SY_LIMIT_DEVICES_PER_PLUGIN 16u
-#define SY_LIMIT_DELEGATES 16u /* devices that take part in one plan; a plan keeps sets of them in
-                                  a 16-bit mask */
+/* Devices that take part in one plan; a plan keeps sets of them in a 16-bit mask. */
+#define SY_LIMIT_DELEGATES 16u
 
 /* Sessions. */
 #define SY_LIMIT_SESSION_TOKENS (1u << 24)
