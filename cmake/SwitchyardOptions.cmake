@@ -33,4 +33,11 @@ if(SY_SANITIZE)
     target_compile_options(sy_build_flags INTERFACE -fsanitize=${SY_SANITIZE}
         -fno-omit-frame-pointer -fno-sanitize-recover=all -U_FORTIFY_SOURCE)
     target_link_options(sy_build_flags INTERFACE -fsanitize=${SY_SANITIZE})
+    target_compile_definitions(sy_build_flags INTERFACE SY_SANITIZED=1) # gcc and clang name it differently
+endif()
+if(SY_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID MATCHES "Clang")
+        message(FATAL_ERROR "SY_FUZZ needs clang: use the preset `fuzz` or -DCMAKE_C_COMPILER=clang")
+    endif()
+    target_compile_options(sy_build_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()

@@ -42,3 +42,20 @@ function(sy_add_test name)
     set_tests_properties(${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS "${ARG_LABELS}"
         ENVIRONMENT "SY_SHARED_DIR=${SY_SHARED_DIR};SY_SOURCE_DIR=${PROJECT_SOURCE_DIR};SY_BUILD_DIR=${CMAKE_BINARY_DIR}")
 endfunction()
+
+# sy_add_fuzz(NAME SOURCES... [LINK libs...] [INCLUDE dirs...] [ARGS args...])
+# A libFuzzer target (LLVMFuzzerTestOneInput); exists in builds with SY_FUZZ only. ctest gives it a
+# few seconds; run the program by hand for longer.
+function(sy_add_fuzz name)
+    if(NOT SY_FUZZ)
+        return()
+    endif()
+    cmake_parse_arguments(ARG "" "" "SOURCES;LINK;INCLUDE;ARGS" ${ARGN})
+    add_executable(${name} ${ARG_SOURCES})
+    target_include_directories(${name} PRIVATE "${PROJECT_SOURCE_DIR}/tests" ${ARG_INCLUDE})
+    target_link_libraries(${name} PRIVATE ${ARG_LINK} sy_build_flags)
+    target_compile_options(${name} PRIVATE -Wno-missing-prototypes)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    add_test(NAME ${name} COMMAND ${name} -max_total_time=10 -timeout=10 -rss_limit_mb=2048 ${ARG_ARGS})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 120 LABELS fuzz)
+endfunction()

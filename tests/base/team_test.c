@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "harness.h"
+
+#include "base/team.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define N_MOST_TASKS 1000
+
+typedef struct tally {
+    sy__team *team;
+    uint32_t n_workers;
+    int n_runs[N_MOST_TASKS]; /* plain on purpose: each task writes its own, TSan looks */
+    int n_by_worker[64];
+} tally;
+
+static sy__team *new_team(uint32_t n_workers) {
+    sy__team *team = NULL;
+    sy_error error;
+    CHECK_OK_ERROR(sy__team_create(NULL, n_workers, &team, &error), error);
+    return team;
+}
+
+static void count_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    tally *counts = argument;
+    CHECK(i_worker < counts->n_workers);
+    counts->n_runs[i_task]++;
+    counts->n_by_worker[i_worker]++; /* an index belongs to one thread at a time */
+}
+
+static void run_and_check(tally *counts, uint32_t n_tasks) {
+    memset(counts->n_runs, 0, sizeof(counts->n_runs));
+    sy__team_run(counts->team, count_task, counts, n_tasks);
+    for (uint32_t i = 0; i < N_MOST_TASKS; i++) {
+        CHECK_TEXT(counts->n_runs[i] == (i < n_tasks), "task %u ran %d times", i,
+                   counts->n_runs[i]);
+    }
+}
+
+static void every_task_runs_once(void) {
+    for (uint32_t n_workers = 1; n_workers <= 5; n_workers++) {
+        tally counts = {.team = new_team(n_workers), .n_workers = n_workers};
+        CHECK(sy__team_n_workers(counts.team) == n_workers);
+        for (uint32_t round = 0; round < 300; round++) {
+            run_and_check(&counts, round * 37 % 101);
+        }
+        run_and_check(&counts, N_MOST_TASKS);
+        sy__team_destroy(counts.team);
+    }
+}
+
+static void null_team_runs_here(void) {
+    tally counts = {.team = NULL, .n_workers = 1};
+    CHECK(sy__team_n_workers(NULL) == 1);
+    run_and_check(&counts, 17);
+    sy__team_destroy(NULL);
+}
+
+static void calls_after_a_sleep_are_served(void) {
+    tally counts = {.team = new_team(3), .n_workers = 3};
+    for (int round = 0; round < 20; round++) {
+        usleep(3000); /* long past the spinning */
+        run_and_check(&counts, 50);
+    }
+    sy__team_destroy(counts.team);
+}
+
+/* Each of two tasks waits for the other: only true parallel work gets through. */
+static void meet_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    (void)i_task;
+    (void)i_worker;
+    pthread_barrier_wait(argument);
+}
+
+static void workers_really_run_beside_the_caller(void) {
+    pthread_barrier_t barrier;
+    CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);
+    sy__team *team = new_team(3);
+    alarm(60);
+    for (int round = 0; round < 50; round++) {
+        sy__team_run(team, meet_task, &barrier, 3);
+    }
+    sy__team_destroy(team);
+    pthread_barrier_destroy(&barrier);
+}
+
+static void inner_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    (void)i_task;
+    int *counts = argument;
+    counts[i_worker]++;
+}
+
+typedef struct nest {
+    sy__team *team;
+    int counts[8];
+} nest;
+
+static void outer_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    (void)i_task;
+    (void)i_worker;
+    nest *outer = argument;
+    sy__team_run(outer->team, inner_task, outer->counts, 10);
+}
+
+static void call_inside_a_task_keeps_its_worker(void) {
+    nest outer = {.team = new_team(4)};
+    alarm(60);
+    for (int round = 0; round < 20; round++) {
+        sy__team_run(outer.team, outer_task, &outer, 8);
+    }
+    int sum = 0;
+    for (int i = 0; i < 8; i++) {
+        sum += outer.counts[i];
+    }
+    CHECK(sum == 20 * 8 * 10);
+    sy__team_destroy(outer.team);
+}
+
+static void *call_many_times(void *argument) {
+    tally counts = {.team = argument, .n_workers = 4};
+    for (int round = 0; round < 100; round++) {
+        run_and_check(&counts, 40);
+    }
+    return NULL;
+}
+
+static void callers_take_turns(void) {
+    sy__team *team = new_team(4);
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&threads[i], NULL, call_many_times, team) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+    }
+    sy__team_destroy(team);
+}
+
+static void idle_team_uses_no_cpu(void) {
+    tally counts = {.team = new_team(4), .n_workers = 4};
+    run_and_check(&counts, 100);
+    usleep(50000);
+    struct timespec before, after;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before);
+    usleep(200000);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after);
+    long used_us =
+        (after.tv_sec - before.tv_sec) * 1000000 + (after.tv_nsec - before.tv_nsec) / 1000;
+    CHECK_TEXT(used_us < 5000, "%ld us of CPU in 200 ms", used_us);
+    sy__team_destroy(counts.team);
+}
+
+static void too_many_workers_are_refused(void) {
+    sy__team *team = NULL;
+    sy_error error;
+    CHECK(sy__team_create(NULL, 257, &team, &error) == SY_OUT_OF_RANGE && team == NULL);
+    CHECK(error.hint[0] != '\0');
+    team = new_team(0);
+    CHECK(sy__team_n_workers(team) >= 1);
+    sy__team_destroy(team);
+}
+
+static void refused_memory_is_a_status(void) {
+    sy_budget budget;
+    for (uint64_t limit = 1; limit < 4096; limit *= 2) {
+        sy_budget_init(&budget, NULL, limit);
+        sy__team *team = NULL;
+        sy_status status = sy__team_create(&budget.allocator, 2, &team, NULL);
+        CHECK((status == SY_OK) == (team != NULL));
+        CHECK(status == SY_OK || status == SY_RESOURCE_EXHAUSTED);
+        sy__team_destroy(team);
+        CHECK(budget.used_bytes == 0);
+    }
+}
+
+/* Threads take an address space for their stacks; a tight limit makes the creation fail. */
+static void refused_threads_are_a_status(void) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SY_SANITIZED)
+    SKIP("the sanitizer reserves more address space than the limit allows");
+#endif
+    struct rlimit limit = {256u << 20, 256u << 20};
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+    sy_budget budget;
+    sy_budget_init(&budget, NULL, 0);
+    sy__team *team = NULL;
+    sy_error error;
+    sy_status status = sy__team_create(&budget.allocator, 256, &team, &error);
+    CHECK_TEXT(status == SY_RESOURCE_EXHAUSTED, "status %u", status);
+    CHECK(team == NULL && budget.used_bytes == 0);
+    CHECK(strstr(error.message, "worker thread") != NULL);
+    CHECK(sy__team_create(&budget.allocator, 2, &team, &error) == SY_OK);
+    sy__team_destroy(team);
+}
+
+static const sy_test_case cases[] = {
+    {"every_task_runs_once", every_task_runs_once},
+    {"null_team_runs_here", null_team_runs_here},
+    {"calls_after_a_sleep_are_served", calls_after_a_sleep_are_served},
+    {"workers_really_run_beside_the_caller", workers_really_run_beside_the_caller},
+    {"call_inside_a_task_keeps_its_worker", call_inside_a_task_keeps_its_worker},
+    {"callers_take_turns", callers_take_turns},
+    {"idle_team_uses_no_cpu", idle_team_uses_no_cpu},
+    {"too_many_workers_are_refused", too_many_workers_are_refused},
+    {"refused_memory_is_a_status", refused_memory_is_a_status},
+    {"refused_threads_are_a_status", refused_threads_are_a_status},
+};
+SY_TEST_MAIN(cases)
