@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The executor: a plan with everything loaded - units, one arena per memory kind, scratch. One step
+ * is one run of one phase with symbol values bound. A step is a transaction: states are addressed
+ * by position, so that a failed step is repeated with the same n_past and nothing is lost. Between
+ * two steps there is no heap call.
+ */
+#ifndef SWITCHYARD_EXECUTOR_H
+#define SWITCHYARD_EXECUTOR_H
+
+#include "switchyard/plan.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sy_executor sy_executor;
+
+/* The states of one sequence: one for each STATE value of the graph, on the delegate the plan put
+ * it. */
+typedef struct sy_state_set sy_state_set;
+
+typedef struct sy_executor_options {
+    uint32_t struct_bytes;
+    uint32_t n_sequences_max; /* per step; 0: 1 */
+    uint64_t budget_bytes;    /* for arenas, scratch and what units hold; 0: none */
+} sy_executor_options;
+
+/* One sequence of a step. */
+typedef struct sy_step_sequence {
+    sy_state_set *states; /* NULL for graphs without states */
+    uint32_t n_tokens;
+    uint32_t n_past;
+    uint32_t adapter;
+} sy_step_sequence;
+
+/* Data for one graph input, copied at the start of the step. */
+typedef struct sy_step_input {
+    uint32_t i_value;
+    const void *data;
+    uint64_t n_bytes; /* exactly the value's bytes at the step's symbol values */
+} sy_step_input;
+
+typedef struct sy_step {
+    uint32_t struct_bytes;
+    uint32_t i_phase;
+    uint32_t n_sequences, n_inputs;
+    const sy_step_sequence *sequences;
+    const sy_step_input *inputs;
+    /* Values of OUTPUTS and the graph's own symbols (index = symbol); TOKENS and SEQUENCES are
+     * taken from the sequences. NULL: OUTPUTS = n_sequences. */
+    const int64_t *symbols;
+} sy_step;
+
+/* What one segment has done so far. */
+typedef struct sy_segment_stats {
+    uint64_t n_runs;
+    uint64_t total_ns, last_ns; /* submit to fence, transfers apart */
+    uint64_t transfer_ns;
+    uint64_t transfer_bytes;
+} sy_segment_stats;
+
+/* Memory in bytes, by owner. */
+typedef struct sy_memory_report {
+    uint64_t arena_bytes;   /* host arena for values that cross segments */
+    uint64_t device_bytes;  /* arenas in memory of devices */
+    uint64_t scratch_bytes;
+    uint64_t unit_bytes;    /* what loaded units hold beside the mapped weights */
+    uint64_t weight_bytes;  /* weights of the graph, mapped */
+    uint64_t state_bytes_per_token; /* of one sequence, canonical size */
+} sy_memory_report;
+
+/* Loads every segment of every phase and reserves all memory. NULL options: defaults. The plan must
+ * outlive the executor.
+ * shape: -  unit: -  owner: caller, sy_executor_destroy  errors: RESOURCE_EXHAUSTED with the bytes
+ * missing, those of a delegate's load  thread: one at a time  cost: loads units  since: 0.1
+ * source: - */
+SY_MUST_CHECK sy_status sy_executor_create(const sy_plan *plan, const sy_executor_options *options,
+                                           sy_executor **out_executor, sy_error *error);
+
+/* Unloads everything after every state set is gone; NULL is fine.
+ * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time
+ * cost: unloads units  since: 0.1  source: - */
+void sy_executor_destroy(sy_executor *executor);
+
+/* Runs one step. On failure nothing is committed and the same step may be tried again.
+ * shape: -  unit: -  owner: copies inputs  errors: INVALID_ARGUMENT, OUT_OF_RANGE past a bound,
+ * those of the delegates with their words  thread: one at a time  cost: no heap  since: 0.1
+ * source: - */
+SY_MUST_CHECK sy_status sy_executor_step(sy_executor *executor, const sy_step *step,
+                                         sy_error *error);
+
+/* Result of the newest step: host memory of an OUTPUT value, valid until the next step.
+ * shape: the value's at the step's symbols  unit: bytes  owner: executor
+ * errors: INVALID_ARGUMENT for no output, FAILED_PRECONDITION before a step
+ * thread: one at a time  cost: O(1)  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_executor_output(const sy_executor *executor, uint32_t i_value,
+                                           const void **out_data, uint64_t *out_bytes,
+                                           sy_error *error);
+
+/* Figures of one segment; zeroed struct past the end.
+ * shape: -  unit: nanoseconds, bytes  owner: caller  errors: none  thread: one at a time
+ * cost: O(1)  since: 0.1  source: - */
+void sy_executor_stats(const sy_executor *executor, uint32_t i_phase, uint32_t i_segment,
+                       sy_segment_stats *out_stats);
+
+/* Memory the executor holds.
+ * shape: -  unit: bytes  owner: caller  errors: none  thread: any
+ * cost: O(values)  since: 0.1  source: - */
+void sy_executor_memory(const sy_executor *executor, sy_memory_report *out_report);
+
+const sy_plan *sy_executor_plan(const sy_executor *executor);
+
+/* Reserves the states of one sequence for max_tokens rows; it never grows.
+ * shape: -  unit: tokens  owner: caller, sy_state_set_destroy  errors: RESOURCE_EXHAUSTED,
+ * OUT_OF_RANGE, those of the delegates  thread: one at a time per executor
+ * cost: heap or device memory  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_state_set_create(sy_executor *executor, uint64_t max_tokens,
+                                            sy_state_set **out_set, sy_error *error);
+
+/* Frees a set; NULL is fine.
+ * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time per executor
+ * cost: O(states)  since: 0.1  source: - */
+void sy_state_set_destroy(sy_state_set *set);
+
+/* A second set with the first n_rows rows equal and the same max_tokens.
+ * shape: -  unit: rows  owner: caller  errors: as create, OUT_OF_RANGE  thread: one at a time per
+ * executor  cost: that of the delegates' state_clone  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_state_set_clone(sy_state_set *set, uint64_t n_rows,
+                                           sy_state_set **out_set, sy_error *error);
+
+/* Says that rows from n_rows on will be written before they are read again.
+ * shape: -  unit: rows  owner: -  errors: OUT_OF_RANGE, those of the delegates
+ * thread: one at a time per executor  cost: O(states)  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_state_set_truncate(sy_state_set *set, uint64_t n_rows, sy_error *error);
+
+/* Bytes that n_rows rows take in canonical layout, over all states in value order.
+ * shape: -  unit: bytes  owner: -  errors: none  thread: any
+ * cost: O(states)  since: 0.1  source: - */
+uint64_t sy_state_set_bytes(const sy_state_set *set, uint64_t n_rows);
+
+/* Writes or reads rows [0, n_rows) of every state in canonical layout.
+ * shape: per state [n_rows, width]  unit: bytes  owner: caller's memory of sy_state_set_bytes
+ * errors: INVALID_ARGUMENT for another size, OUT_OF_RANGE, those of the delegates
+ * thread: one at a time per executor  cost: O(bytes)  since: 0.1  source: sy_plugin.h section 9 */
+SY_MUST_CHECK sy_status sy_state_set_save(sy_state_set *set, uint64_t n_rows, void *out_bytes,
+                                          uint64_t n_bytes, sy_error *error);
+SY_MUST_CHECK sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *bytes,
+                                          uint64_t n_bytes, sy_error *error);
+
+/* An sy_evaluate for sy_pass_options: computes a node on the reference delegate of `user`, which is
+ * the sy_runtime.
+ * shape: -  unit: -  owner: writes out_data  errors: those of the delegate  thread: one at a time
+ * cost: loads and runs one unit  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_evaluate_reference(void *user, const sy_graph *graph, uint32_t i_node,
+                                              void *const *out_data, sy_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
