@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 include(GNUInstallDirs)
+include(CheckPIESupported)
+check_pie_supported()
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -26,9 +28,11 @@ target_compile_options(sy_build_flags INTERFACE
     $<$<COMPILE_LANGUAGE:C>:-Wconversion -Wshadow -Wcast-qual -Wwrite-strings -Wvla
       -Wstrict-prototypes -Wmissing-prototypes>
     $<$<BOOL:${SY_WERROR}>:-Werror>
-    -fstack-protector-strong)
-target_compile_definitions(sy_build_flags INTERFACE _GNU_SOURCE
-    $<$<CONFIG:Release,RelWithDebInfo>:_FORTIFY_SOURCE=2>)
+    -fstack-protector-strong
+    $<$<CONFIG:Release,RelWithDebInfo>:-U_FORTIFY_SOURCE$<SEMICOLON>-D_FORTIFY_SOURCE=3>)
+target_compile_definitions(sy_build_flags INTERFACE _GNU_SOURCE)
+# tests/tidy/artefacts_test.py reads these out of what was linked
+target_link_options(sy_build_flags INTERFACE -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack)
 if(SY_SANITIZE)
     target_compile_options(sy_build_flags INTERFACE -fsanitize=${SY_SANITIZE}
         -fno-omit-frame-pointer -fno-sanitize-recover=all -U_FORTIFY_SOURCE)

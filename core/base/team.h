@@ -18,8 +18,8 @@ SY_MUST_CHECK sy_status sy__team_create(const sy_allocator *allocator, uint32_t 
 void sy__team_destroy(sy__team *team); /* NULL is fine */
 uint32_t sy__team_n_workers(const sy__team *team);
 /* Runs task(argument, i, i_worker) for every i < n_tasks and returns when all are done. Calls from
- * several threads take turns; a call from inside a task runs on that task's worker. A NULL team runs
- * everything on the caller. */
+ * several threads take turns; a call from inside a task runs on that task's worker. A NULL team
+ * runs everything on the caller. */
 void sy__team_run(sy__team *team, sy_task task, void *argument, uint32_t n_tasks);
 
 #endif

@@ -29,7 +29,7 @@ extern "C" {
 #define SY_ERROR_HINT_BYTES 192u
 #define SY_ERROR_ORIGIN_BYTES 96u
 
-/* What failed. message and hint are whole sentences, origin is a file path, plugin or model name. */
+/* What failed. message and hint are whole sentences, origin is a file, plugin or model name. */
 typedef struct sy_error {
     sy_status status;
     uint32_t i_node;      /* node index, or SY_NO_VALUE */

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may include whom: the matrix of the house (docs/ARCHITECTURE.md) as a table."""
+import os
+import re
+
+PUBLIC = ["core-public", "conf-public", "registry-public", "formats-public", "llm-public"]
+CORE = ["plugin-api", "core-public", "core/base"]
+
+# area -> areas it may include from (itself always)
+MAY_INCLUDE = {
+    "plugin-api": [],
+    "template": ["plugin-api"],
+    "conform": CORE + PUBLIC + ["core/reference"],
+    "core-public": ["plugin-api"],
+    "core/base": ["plugin-api", "core-public"],
+    "core/graph": CORE,
+    "core/passes": CORE + ["core/graph"],
+    "core/plan": CORE + ["core/graph", "core/passes"],
+    "core/exec": CORE + ["core/graph", "core/passes", "core/plan"],
+    "core/reference": CORE,
+    "conf-public": ["plugin-api", "core-public"],
+    "conf": CORE + ["conf-public"],
+    "registry-public": ["plugin-api", "core-public", "conf-public"],
+    "registry": CORE + ["conf-public", "registry-public"],
+    "formats-public": ["plugin-api", "core-public"],
+    "formats": CORE + ["formats-public"],
+    "llm-public": ["core-public", "formats-public"],
+    "llm": PUBLIC,
+    "cli": PUBLIC + ["plugin-api"],
+    "server": PUBLIC,
+    "python": PUBLIC,
+    "bench": PUBLIC,
+    "example": PUBLIC,
+    "models": PUBLIC,
+}
+
+# headers of other projects and of the system that only some areas may use
+FOREIGN = [
+    (r"(xnnpack|pthreadpool|cpuinfo)\.h$", r"plugin:cpu-xnnpack"),
+    (r"^(ini)\.h$", r"conf"),
+    (r"^dlfcn\.h$", r"registry|template|conform|plugin:.*"),
+    (r"^(pcre2|utf8proc)\.h$", r"llm"),
+    (r"^(vulkan|CL)/", r"plugin:.*"),
+    (r"^(sys/socket|netdb|arpa/inet)\.h$", r"server|registry"),
+]
+STANDARD_C = {"assert", "ctype", "errno", "float", "inttypes", "limits", "locale", "math",
+              "setjmp", "signal", "stdalign", "stdarg", "stdatomic", "stdbool", "stddef", "stdint",
+              "stdio", "stdlib", "string", "time"}
+
+
+def area_of(path):
+    parts = path.split("/")
+    if parts[0] == "plugin-api":
+        return parts[1] if len(parts) > 2 and parts[1] in ("template", "conform") else "plugin-api"
+    if "examples" in parts[:-1]:
+        return "example"
+    if parts[0] == "core":
+        return "core-public" if parts[1] == "include" else "core/" + parts[1]
+    if parts[0] in ("conf", "registry", "formats", "llm"):
+        return parts[0] + ("-public" if len(parts) > 2 and parts[1] == "include" else "")
+    if parts[0] == "plugins" and len(parts) > 2:
+        return "plugin:" + parts[1]
+    return parts[0]
+
+
+def may_include(area, target):
+    if area == target or area in ("tests", "docs"):
+        return True
+    if area.startswith("plugin:"):
+        return target == "plugin-api"
+    return target in MAY_INCLUDE.get(area, [])
+
+
+def resolve(path, name, all_paths):
+    """The file of ours that `#include "name"` in `path` means, or None."""
+    here = os.path.normpath(os.path.join(os.path.dirname(path), name))
+    if here in all_paths:
+        return here
+    top = path.split("/")
+    roots = ["plugin-api", "core/include", "core", "conf/include", "registry/include",
+             "formats/include", "llm/include", "tests", ""]
+    roots += ["/".join(top[:i]) for i in range(1, len(top))]
+    roots += ["/".join(top[:i] + ["src"]) for i in range(1, len(top))]
+    for root in roots:
+        candidate = os.path.normpath(os.path.join(root, name))
+        if candidate in all_paths:
+            return candidate
+    return None
+
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
+
+
+def includes(file):
+    """(line, is_quoted, name) of every #include."""
+    for match in INCLUDE.finditer(file.text):
+        yield file.text.count("\n", 0, match.start()) + 1, match.group(1) == '"', match.group(2)
