@@ -7,6 +7,9 @@ function(sy_add_library name)
     add_library(${name} STATIC ${ARG_SOURCES})
     target_include_directories(${name} PUBLIC ${ARG_PUBLIC_INCLUDE})
     target_link_libraries(${name} PUBLIC ${ARG_LINK} PRIVATE $<BUILD_INTERFACE:sy_build_flags>)
+    if(NOT CMAKE_CURRENT_SOURCE_DIR MATCHES "^${PROJECT_SOURCE_DIR}/tests")
+        set_property(GLOBAL APPEND PROPERTY SY_LIBRARIES ${name}) # installed as one archive
+    endif()
 endfunction()
 
 # sy_add_plugin(NAME SOURCES... [MANIFEST file] [LINK libs...] [INCLUDE dirs...])
@@ -24,7 +27,9 @@ function(sy_add_plugin name)
     if(NOT SY_SANITIZE)
         target_link_options(${name} PRIVATE -Wl,-z,defs)
     endif()
-    target_link_options(${name} PRIVATE -Wl,-z,now -Wl,-z,relro)
+    if(CMAKE_CURRENT_SOURCE_DIR MATCHES "^${PROJECT_SOURCE_DIR}/plugins/")
+        set_property(GLOBAL APPEND PROPERTY SY_PLUGINS ${name}) # installed
+    endif()
     if(ARG_MANIFEST)
         add_custom_command(TARGET ${name} POST_BUILD COMMAND ${CMAKE_COMMAND} -E copy_if_different
             "${CMAKE_CURRENT_SOURCE_DIR}/${ARG_MANIFEST}" "${ARG_DIRECTORY}/${name}/plugin.ini")
