@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exec/executor_internal.h"
+
+#include "base/checked.h"
+#include "switchyard/types.h"
+
+#include <string.h>
+
+#define EXECUTOR_ARENA_CHUNK_BYTES (32u << 10)
+
+/* Indexes of all values of one kind. */
+static sy_status list_values(sy_executor *executor, sy_value_kind kind, uint32_t **out_list,
+                             uint32_t *out_n, sy_error *error) {
+    uint32_t n_values = sy_graph_n_values(executor->graph), n = 0;
+    uint32_t *list = sy__arena_alloc(&executor->arena, (size_t)n_values + 1, sizeof(uint32_t));
+    if (list == NULL) {
+        return sy__no_memory(error, n_values * sizeof(uint32_t), "the executor");
+    }
+    for (uint32_t v = 0; v < n_values; v++) {
+        sy_value_view view;
+        if (sy_graph_value(executor->graph, v, &view) == SY_OK && view.kind == kind) {
+            list[n++] = v;
+        }
+    }
+    *out_list = list;
+    *out_n = n;
+    return SY_OK;
+}
+
+static sy_status use_side(sy_executor *executor, uint32_t i_delegate, sy_error *error) {
+    sy__side *side = &executor->sides[i_delegate];
+    const sy_delegate *delegate = sy_runtime_delegate(executor->runtime, i_delegate);
+    side->in_use = true;
+    side->host = (delegate->info.memory_in & SY_MEMORY_BIT(SY_MEMORY_HOST)) != 0 &&
+                 delegate->plugin->buffer_import != NULL;
+    if (!side->host &&
+        (delegate->plugin->buffer_map == NULL || delegate->plugin->buffer_unmap == NULL)) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "Delegate '%s' takes no host memory and offers no buffer_map, so no "
+                            "data can reach it.", delegate->name);
+    }
+    return SY_OK;
+}
+
+static sy_status make_phase(sy_executor *executor, uint32_t i_phase, sy_error *error) {
+    sy__loaded_phase *phase = &executor->phases[i_phase];
+    uint32_t n = sy_plan_n_segments(executor->plan, i_phase);
+    phase->segments = sy__arena_alloc(&executor->arena, (size_t)n + 1, sizeof(sy__loaded_segment));
+    if (phase->segments == NULL) {
+        return sy__no_memory(error, n * sizeof(sy__loaded_segment), "the executor");
+    }
+    phase->n_segments = n;
+    for (uint32_t s = 0; s < n; s++) {
+        phase->segments[s].planned = sy_plan_segment_at(executor->plan, i_phase, s);
+        sy_status status = use_side(executor, phase->segments[s].planned->i_delegate, error);
+        if (status != SY_OK) {
+            return status;
+        }
+    }
+    return sy__layout_phase(executor, i_phase, error);
+}
+
+static sy_status build(sy_executor *executor, sy_error *error) {
+    sy_status status = list_values(executor, SY_VALUE_INPUT, &executor->inputs,
+                                   &executor->n_inputs, error);
+    if (status == SY_OK) {
+        status = list_values(executor, SY_VALUE_STATE, &executor->state_values,
+                             &executor->n_states, error);
+    }
+    if (status != SY_OK) {
+        return status;
+    }
+    uint32_t n_phases = sy_plan_n_phases(executor->plan);
+    executor->phases = sy__arena_alloc(&executor->arena, n_phases, sizeof(sy__loaded_phase));
+    executor->sequences = sy__arena_alloc(&executor->arena, executor->options.n_sequences_max,
+                                          sizeof(sy_sequence));
+    if (executor->phases == NULL || executor->sequences == NULL) {
+        return sy__no_memory(error, 0, "the executor");
+    }
+    executor->n_phases = n_phases;
+    for (uint32_t p = 0; status == SY_OK && p < n_phases; p++) {
+        status = make_phase(executor, p, error);
+    }
+    if (status == SY_OK) {
+        status = sy__fence_create(executor->runtime, &executor->fence, error);
+    }
+    return status == SY_OK ? sy__load_all(executor, error) : status;
+}
+
+sy_status sy_executor_create(const sy_plan *plan, const sy_executor_options *options,
+                             sy_executor **out_executor, sy_error *error) {
+    sy_runtime *runtime = sy_plan_runtime(plan);
+    const sy_allocator *allocator = sy_runtime_allocator(runtime);
+    sy_executor *executor = SY__NEW(allocator, sy_executor);
+    if (executor == NULL) {
+        return sy__no_memory(error, sizeof(*executor), "an executor");
+    }
+    executor->allocator = allocator;
+    executor->runtime = runtime;
+    executor->plan = plan;
+    executor->graph = sy_plan_graph(plan);
+    executor->i_phase_done = SY_NO_VALUE;
+    sy__arena_init(&executor->arena, allocator, EXECUTOR_ARENA_CHUNK_BYTES);
+    if (options != NULL) {
+        executor->options = *options;
+    }
+    if (executor->options.n_sequences_max == 0) {
+        executor->options.n_sequences_max = 1;
+    }
+    sy_status status = SY_OK;
+    if (executor->options.n_sequences_max > SY_LIMIT_SEQUENCES) {
+        status = sy_error_set(error, SY_OUT_OF_RANGE, "A step takes at most %u sequences.",
+                              SY_LIMIT_SEQUENCES);
+    }
+    status = status == SY_OK ? build(executor, error) : status;
+    if (status != SY_OK) {
+        sy_executor_destroy(executor);
+        return status;
+    }
+    *out_executor = executor;
+    return SY_OK;
+}
+
+void sy_executor_destroy(sy_executor *executor) {
+    if (executor == NULL) {
+        return;
+    }
+    const sy_allocator *allocator = executor->allocator;
+    sy__unload_all(executor);
+    if (executor->fence != 0) {
+        sy__fence_destroy(executor->runtime, executor->fence);
+    }
+    sy__arena_deinit(&executor->arena);
+    SY__DELETE(allocator, executor);
+}
+
+const sy_plan *sy_executor_plan(const sy_executor *executor) {
+    return executor->plan;
+}
+
+void sy_executor_stats(const sy_executor *executor, uint32_t i_phase, uint32_t i_segment,
+                       sy_segment_stats *out_stats) {
+    *out_stats = (sy_segment_stats){0};
+    if (i_phase < executor->n_phases && i_segment < executor->phases[i_phase].n_segments) {
+        *out_stats = executor->phases[i_phase].segments[i_segment].stats;
+    }
+}
+
+/* Canonical bytes of one row of a state value. */
+static uint64_t state_row_bytes(const sy_value_view *view) {
+    uint64_t n_bytes = 0;
+    if (view->rank != 2 ||
+        sy_type_row_bytes(view->type, (uint64_t)view->dims[1].bound, &n_bytes) != SY_OK) {
+        return 0;
+    }
+    return n_bytes;
+}
+
+void sy_executor_memory(const sy_executor *executor, sy_memory_report *out_report) {
+    sy_memory_report report = {.arena_bytes = executor->host_arena_bytes};
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        const sy__side *side = &executor->sides[d];
+        report.scratch_bytes += side->scratch_bytes;
+        report.device_bytes += side->in_use && !side->host ? executor->host_arena_bytes : 0;
+    }
+    for (uint32_t p = 0; p < executor->n_phases; p++) {
+        for (uint32_t s = 0; s < executor->phases[p].n_segments; s++) {
+            report.unit_bytes += executor->phases[p].segments[s].info.weight_bytes;
+        }
+    }
+    uint32_t n_values = sy_graph_n_values(executor->graph);
+    for (uint32_t v = 0; v < n_values; v++) {
+        sy_value_view view;
+        if (sy_graph_value(executor->graph, v, &view) != SY_OK) {
+            continue;
+        }
+        if (view.kind == SY_VALUE_WEIGHT) {
+            report.weight_bytes += view.data.length_bytes;
+        } else if (view.kind == SY_VALUE_STATE) {
+            report.state_bytes_per_token += state_row_bytes(&view);
+        }
+    }
+    *out_report = report;
+}

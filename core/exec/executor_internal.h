@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What an executor is made of; for core/exec only. */
+#ifndef SY_EXEC_EXECUTOR_INTERNAL_H
+#define SY_EXEC_EXECUTOR_INTERNAL_H
+
+#include "exec/runtime_internal.h"
+#include "switchyard/executor.h"
+
+#define SY__HOST_SIDE SY_NO_VALUE /* stands for host memory where a delegate index may stand */
+
+/* Memory of one delegate that takes part. Delegates that take host memory see the executor's host
+ * arena through an import; others own an arena and values are copied in and out. */
+typedef struct sy__side {
+    bool in_use, host;
+    sy_buffer *arena;
+    uint64_t arena_bytes; /* of an own arena, 0 for an import */
+    sy_buffer *scratch;
+    uint64_t scratch_bytes;
+    void *scratch_memory; /* host memory behind an imported scratch */
+} sy__side;
+
+/* Copies a value between the host arena and a delegate's own arena before a segment runs. */
+typedef struct sy__transfer {
+    uint32_t i_value;
+    uint32_t from, to; /* delegate index or SY__HOST_SIDE */
+} sy__transfer;
+
+typedef struct sy__loaded_segment {
+    const sy_plan_segment *planned;
+    sy_unit *unit;
+    sy_unit_info info;
+    sy__transfer *before;
+    uint32_t n_before;
+    sy_binding *inputs, *outputs; /* lengths are set each step */
+    uint32_t *state_slots;        /* index into a state set, per state of the segment */
+    sy_state **states;            /* [n_sequences_max * n_states], filled each step */
+    sy_segment_stats stats;
+} sy__loaded_segment;
+
+typedef struct sy__loaded_phase {
+    sy__loaded_segment *segments;
+    uint32_t n_segments;
+    sy__transfer *after; /* brings results back to the host */
+    uint32_t n_after;
+    uint64_t *offsets; /* per value: place in every arena of this phase, UINT64_MAX none */
+    uint64_t arena_bytes;
+} sy__loaded_phase;
+
+struct sy_executor {
+    const sy_allocator *allocator;
+    sy_runtime *runtime;
+    const sy_plan *plan;
+    const sy_graph *graph;
+    sy__arena arena; /* lists that live as long as the executor */
+    sy_executor_options options;
+    sy__loaded_phase *phases;
+    uint32_t n_phases;
+    sy__side sides[SY_LIMIT_DELEGATES];
+    uint8_t *host_arena;
+    uint64_t host_arena_bytes;
+    uint32_t *inputs, n_inputs;       /* INPUT values of the graph */
+    uint32_t *state_values, n_states; /* STATE values of the graph */
+    uint64_t fence, n_steps;
+    sy_sequence *sequences; /* [n_sequences_max] */
+    int64_t symbols[SY_SYMBOL_COUNT_MAX];
+    uint32_t i_phase_done; /* phase of the newest step, SY_NO_VALUE before the first */
+};
+
+struct sy_state_set {
+    sy_executor *executor;
+    uint64_t max_tokens;
+    sy_state **states; /* [executor->n_states] */
+};
+
+/* layout.c: places crossing values, finds transfers. */
+sy_status sy__layout_phase(sy_executor *executor, uint32_t i_phase, sy_error *error);
+/* load.c: arenas, scratch, units and bindings. */
+sy_status sy__load_all(sy_executor *executor, sy_error *error);
+void sy__unload_all(sy_executor *executor);
+/* Turns a delegate's failure into an error with its own words. */
+sy_status sy__delegate_error(const sy_runtime *runtime, const sy_delegate *delegate,
+                             sy_status status, const char *what, sy_error *error);
+/* Clears the delegate's report, so that the next one belongs to the next call. */
+void sy__delegate_listen(const sy_runtime *runtime, const sy_delegate *delegate);
+
+#endif
