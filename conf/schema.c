@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every section and key of the configuration, once: parsing, checking, narrowing and the manual all
+ * read this table. */
+#include "conf_internal.h"
+
+#define U32_MOST 4294967295.0
+#define SIZE_MOST 1125899906842624.0 /* 1 PiB */
+
+static const sy_ini_rule rules[] = {
+    {"order", "default", SY_INI_SELECTORS, SY_INI_FEWER, 0, 0, NULL, NULL, "npu, gpu, cpu",
+     "Delegates in order of preference. Those not named come after all named ones, the reference "
+     "delegate last of all."},
+
+    {"policy", "mode", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "strict|prefer|cost", NULL, "prefer",
+     "strict: the first delegate of the order that can run a node. prefer: a later one only when "
+     "the whole plan gets cheaper by margin_pct. cost: the order only breaks ties within 1 %."},
+    {"policy", "margin_pct", SY_INI_PERCENT, SY_INI_FREE, 0, 1000, NULL, NULL, "5",
+     "How much cheaper a plan must get before it departs from the order, in mode prefer."},
+    {"policy", "fallback", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "allow|warn|error", NULL, "error",
+     "What happens when a delegate that was asked for by plugin name stays unused. Class words "
+     "such as npu do not ask for a delegate."},
+    {"policy", "energy_weight", SY_INI_NUMBER, SY_INI_FREE, 0, 1000, NULL, NULL, "0",
+     "Microseconds that one microjoule is worth."},
+    {"policy", "segment_min_us", SY_INI_NUMBER, SY_INI_FREE, 0, 1000000, NULL, NULL, "0",
+     "Segments cheaper than this many microseconds do not get a launch of their own."},
+    {"policy", "bias.*", SY_INI_NUMBER, SY_INI_FREE, 0.01, 100, NULL, NULL, NULL,
+     "Multiplies the estimated time of the delegate that is named in [order] as written behind "
+     "the dot; below 1 favours it."},
+
+    {"pin", "operator.*", SY_INI_SELECTOR, SY_INI_FEWER, 0, 0, NULL, NULL, NULL,
+     "Operators (a glob such as Softmax or switchyard.*) that run only on this delegate."},
+    {"pin", "node.*", SY_INI_SELECTOR, SY_INI_FEWER, 0, 0, NULL, NULL, NULL,
+     "Nodes (a glob over node names such as blk.3.*) that run only on this delegate."},
+
+    {"forbid", "operator.*", SY_INI_SELECTORS, SY_INI_MORE, 0, 0, NULL, NULL, NULL,
+     "Operators that never run on these delegates."},
+    {"forbid", "node.*", SY_INI_SELECTORS, SY_INI_MORE, 0, 0, NULL, NULL, NULL,
+     "Nodes that never run on these delegates."},
+
+    {"budget", "*", SY_INI_BYTES, SY_INI_NOT_ABOVE, 0, SIZE_MOST, NULL, NULL, NULL,
+     "Memory that a delegate may take for weights, states, arenas and scratch together; the key is "
+     "a delegate as in [order], or total for the whole runtime. All that match apply."},
+
+    {"require", "*", SY_INI_PERCENT, SY_INI_NOT_BELOW, 0, 100, NULL, NULL, NULL,
+     "Share of the nodes of a model, in percent, that must run on this delegate."},
+
+    {"isolate", "mode", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "never", "untrusted|always", "never",
+     "Which plugins run in a process of their own."},
+
+    {"trust", "owner", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "root-or-self|root", NULL,
+     "root-or-self", "Who must own a plugin, its manifest and every folder above them."},
+    {"trust", "hashes", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "if-given|required", NULL, "if-given",
+     "Whether a manifest must give the SHA-256 of its file. A hash that is given always counts."},
+    {"trust", "signatures", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "off", "required", "off",
+     "Whether a manifest must be signed."},
+    {"trust", "extra_directories", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "allow|deny", NULL,
+     "allow", "Whether flags, SWITCHYARD_PLUGIN_PATH and the application may add directories."},
+    {"trust", "plugins", SY_INI_SELECTORS, SY_INI_FEWER, 0, 0, NULL, NULL, "*",
+     "Names of the plugins that may be loaded."},
+
+    {"runtime", "threads", SY_INI_COUNT, SY_INI_NOT_ABOVE, 0, 256, NULL, NULL, "0",
+     "Threads of the runtime; 0 means the CPUs that the process may run on."},
+    {"runtime", "log_level", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "debug|info|warning|error", NULL,
+     "warning", "Least severity of events that reach the log."},
+    {"runtime", "kv_type", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "f32|f16|bf16|q8_0|q4_0", NULL, "f16",
+     "Element type of the key and value states of a session."},
+    {"runtime", "plugin_directories", SY_INI_PATHS, SY_INI_FEWER, 0, 0, NULL, NULL, NULL,
+     "Directories that are searched for plugins, the first one wins. Absent: the directory that "
+     "was fixed when Switchyard was built."},
+    {"runtime", "plugin_directories.*", SY_INI_PATHS, SY_INI_FEWER, 0, 0, NULL, NULL, NULL,
+     "More directories, searched after those of plugin_directories; the name behind the dot is "
+     "free. For lists that do not fit into one line."},
+
+    {"delegate *", "*", SY_INI_TEXT, SY_INI_KEEP, 0, 0, NULL, NULL, NULL,
+     "Options that are handed to the plugin of this name; its manifest lists them."},
+};
+
+static const sy_ini_schema schema = {"configuration", rules,
+                                     (uint32_t)(sizeof(rules) / sizeof(rules[0]))};
+
+const sy_ini_schema *sy_conf_schema(void) {
+    return &schema;
+}
