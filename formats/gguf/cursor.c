@@ -78,7 +78,7 @@ static uint32_t character_bytes(const uint8_t *bytes, uint32_t n_bytes) {
     if (lead < 0xc2 || lead > 0xf4 || length > n_bytes) {
         return 0;
     }
-    uint32_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80; /* no overlong forms */
+    uint32_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;  /* no overlong forms */
     uint32_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf; /* no surrogates, <= 10FFFF */
     if (bytes[1] < low || bytes[1] > high || (lead == 0xc2 && bytes[1] < 0xa0)) {
         return 0;
@@ -102,8 +102,8 @@ static bool name_is_clean(const uint8_t *bytes, uint32_t n_bytes, bool ascii) {
     return true;
 }
 
-bool sy__gguf_read_name(sy__gguf_cursor *cursor, const char *what, bool ascii,
-                        uint32_t *out_offset, uint8_t *out_n_bytes) {
+bool sy__gguf_read_name(sy__gguf_cursor *cursor, const char *what, bool ascii, uint32_t *out_offset,
+                        uint8_t *out_n_bytes) {
     uint64_t start = cursor->position, n_bytes = 0;
     if (!sy__gguf_read_u64(cursor, what, &n_bytes)) {
         return false;

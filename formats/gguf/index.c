@@ -11,8 +11,8 @@ static void merge(uint32_t *out, const uint32_t *from, uint32_t first, uint32_t 
                   uint32_t last, sy__gguf_compare compare, const void *context) {
     uint32_t left = first, right = middle;
     for (uint32_t i = first; i < last; i++) {
-        bool take_left = left < middle &&
-                         (right >= last || compare(context, from[left], from[right]) <= 0);
+        bool take_left =
+            left < middle && (right >= last || compare(context, from[left], from[right]) <= 0);
         out[i] = take_left ? from[left++] : from[right++];
     }
 }
@@ -119,8 +119,8 @@ static uint32_t find(const sy_gguf *gguf, const char *name, bool tensor) {
         uint32_t i = tensor ? gguf->tensor_order[middle] : gguf->key_order[middle];
         uint32_t offset = tensor ? gguf->tensors[i].name_offset : gguf->keys[i].name_offset;
         uint32_t length = tensor ? gguf->tensors[i].n_name_bytes : gguf->keys[i].n_name_bytes;
-        int order = compare_names(gguf->bytes + offset, length, (const uint8_t *)name,
-                                  (uint32_t)n_bytes);
+        int order =
+            compare_names(gguf->bytes + offset, length, (const uint8_t *)name, (uint32_t)n_bytes);
         if (order == 0) {
             return i;
         }

@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 /* Smallest sizes of one key and one tensor in a file: they bound a count before it is believed.
- * key: length 8, name 1, type 4, value 1. tensor: length 8, name 1, rank 4, dim 8, type 4, offset 8 */
+ * key: length 8, name 1, type 4, value 1
+ * tensor: length 8, name 1, rank 4, dim 8, type 4, offset 8 */
 #define SY__GGUF_KEY_BYTES_MIN 14u
 #define SY__GGUF_TENSOR_BYTES_MIN 33u
 #define SY__GGUF_STRING_BYTES_MIN 8u
@@ -23,7 +24,7 @@ typedef struct sy__gguf_key {
     uint32_t name_offset;
     uint32_t value_offset; /* of the first element; a string's length field for a single string */
     uint32_t n_elements;
-    uint32_t i_string;     /* SY_GGUF_STRING: where its elements begin in string_offsets */
+    uint32_t i_string; /* SY_GGUF_STRING: where its elements begin in string_offsets */
     uint8_t n_name_bytes;
     uint8_t type;
     uint8_t is_array;
@@ -68,8 +69,8 @@ bool sy__gguf_read_u32(sy__gguf_cursor *cursor, const char *what, uint32_t *out_
 bool sy__gguf_read_u64(sy__gguf_cursor *cursor, const char *what, uint64_t *out_number);
 bool sy__gguf_skip(sy__gguf_cursor *cursor, const char *what, uint64_t n_bytes);
 /* A name of 1 to SY_LIMIT_NAME_BYTES bytes; ascii: printable ASCII only, else clean UTF-8. */
-bool sy__gguf_read_name(sy__gguf_cursor *cursor, const char *what, bool ascii,
-                        uint32_t *out_offset, uint8_t *out_n_bytes);
+bool sy__gguf_read_name(sy__gguf_cursor *cursor, const char *what, bool ascii, uint32_t *out_offset,
+                        uint8_t *out_n_bytes);
 bool sy__gguf_fail(sy__gguf_cursor *cursor, sy_status status, uint64_t offset, const char *hint,
                    const char *format, ...) SY_PRINTF(5, 6);
 extern const char sy__gguf_hint_damaged[];

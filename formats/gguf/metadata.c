@@ -9,8 +9,7 @@
 
 static const uint8_t type_bytes[SY_GGUF_TYPE_COUNT] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
 static const char *const type_names[SY_GGUF_TYPE_COUNT] = {
-    "u8",   "i8",     "u16",   "i16", "u32", "i32", "f32",
-    "bool", "string", "array", "u64", "i64", "f64"};
+    "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64"};
 
 uint32_t sy__gguf_type_bytes(sy_gguf_type type) {
     return type < SY_GGUF_TYPE_COUNT ? type_bytes[type] : 0;
@@ -103,8 +102,8 @@ static bool read_value(sy__gguf_cursor *cursor, sy__gguf_key *key) {
     }
     key->value_offset = (uint32_t)cursor->position;
     uint64_t left = cursor->end - cursor->position;
-    uint64_t least = key->type == SY_GGUF_STRING ? SY__GGUF_STRING_BYTES_MIN
-                                                 : sy__gguf_type_bytes(key->type);
+    uint64_t least =
+        key->type == SY_GGUF_STRING ? SY__GGUF_STRING_BYTES_MIN : sy__gguf_type_bytes(key->type);
     if (!sy__mul_u64(n, least, &n_bytes)) {
         return key_fail(cursor, key, SY_DATA_LOSS, cursor->position,
                         "has more elements than any file can hold");
@@ -148,8 +147,8 @@ bool sy__gguf_parse_keys(sy__gguf_cursor *cursor) {
     uint32_t n = gguf->facts.n_keys;
     gguf->keys = sy__alloc_array(gguf->allocator, n, sizeof(sy__gguf_key));
     if (gguf->keys == NULL) {
-        cursor->status = sy__no_memory(cursor->error, (uint64_t)n * sizeof(sy__gguf_key),
-                                       "the table of keys");
+        cursor->status =
+            sy__no_memory(cursor->error, (uint64_t)n * sizeof(sy__gguf_key), "the table of keys");
         return false;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -174,8 +173,7 @@ bool sy__gguf_parse_alignment(sy__gguf_cursor *cursor) {
                              "The key 'general.alignment' is no u32.");
     }
     uint32_t alignment = sy__gguf_load_u32(value.bytes);
-    if (!sy__is_power_of_two(alignment) || alignment < 8 ||
-        alignment > SY_LIMIT_ALIGNMENT_BYTES) {
+    if (!sy__is_power_of_two(alignment) || alignment < 8 || alignment > SY_LIMIT_ALIGNMENT_BYTES) {
         return sy__gguf_fail(cursor, SY_DATA_LOSS, value.file_offset, sy__gguf_hint_damaged,
                              "The alignment is %" PRIu32 "; a power of two from 8 to %u is wanted.",
                              alignment, SY_LIMIT_ALIGNMENT_BYTES);

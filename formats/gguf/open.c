@@ -43,10 +43,9 @@ static bool check_version(sy__gguf_cursor *cursor) {
     }
     sy_status status = SY_STATUS(SY_UNIMPLEMENTED, SY_DETAIL_VERSION);
     if (version != 0 && (version & 0xffffu) == 0 && __builtin_bswap32(version) <= 3) {
-        return sy__gguf_fail(cursor, status, 4,
-                             "Fetch or convert the little-endian file of this model.",
-                             "The file is big-endian GGUF version %" PRIu32 ".",
-                             __builtin_bswap32(version));
+        return sy__gguf_fail(
+            cursor, status, 4, "Fetch or convert the little-endian file of this model.",
+            "The file is big-endian GGUF version %" PRIu32 ".", __builtin_bswap32(version));
     }
     return sy__gguf_fail(cursor, status, 4,
                          version <= 1 ? "Convert the original model again with a current tool."

@@ -24,8 +24,7 @@ static bool read_dims(sy__gguf_cursor *cursor, sy__gguf_tensor *tensor, uint64_t
         return false;
     }
     if (rank < 1 || rank > SY_GGUF_RANK) {
-        return tensor_fail(cursor, tensor, SY_DATA_LOSS, offset,
-                           "has a rank outside of 1 to 4");
+        return tensor_fail(cursor, tensor, SY_DATA_LOSS, offset, "has a rank outside of 1 to 4");
     }
     tensor->rank = (uint8_t)rank;
     for (uint32_t i = 0; i < SY_GGUF_RANK; i++) {

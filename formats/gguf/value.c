@@ -28,8 +28,9 @@ static sy_status check_index(const sy_gguf_value *value, uint64_t i, sy_error *e
     if (i < value->n_elements) {
         return SY_OK;
     }
-    sy_error_set(error, SY_OUT_OF_RANGE, "The key '%.*s' has %" PRIu64 " elements, none at %" PRIu64
-                 ".", (int)value->key.n_bytes, value->key.bytes, value->n_elements, i);
+    sy_error_set(error, SY_OUT_OF_RANGE,
+                 "The key '%.*s' has %" PRIu64 " elements, none at %" PRIu64 ".",
+                 (int)value->key.n_bytes, value->key.bytes, value->n_elements, i);
     sy_error_hint(error, "Ask for an index below the number of elements.");
     sy_error_at(error, NULL, value->file_offset);
     return SY_OUT_OF_RANGE;
@@ -176,18 +177,18 @@ static sy_status find_single(const sy_gguf *gguf, const char *key, const char *w
 }
 
 /* The seven calls differ in type alone: find the key, read element 0, name the file on failure. */
-#define GET(suffix, type, wanted)                                                          \
-    sy_status sy_gguf_get_##suffix(const sy_gguf *gguf, const char *key, type *out,        \
-                                   sy_error *error) {                                      \
-        sy_gguf_value value;                                                               \
-        sy_status status = find_single(gguf, key, (wanted), &value, error);                \
-        if (status == SY_OK) {                                                             \
-            status = sy_gguf_value_##suffix(&value, 0, out, error);                        \
-        }                                                                                  \
-        if (status != SY_OK && error != NULL) {                                            \
-            sy_error_at(error, gguf->facts.origin, error->file_offset);                    \
-        }                                                                                  \
-        return status;                                                                     \
+#define GET(suffix, type, wanted)                                                   \
+    sy_status sy_gguf_get_##suffix(const sy_gguf *gguf, const char *key, type *out, \
+                                   sy_error *error) {                               \
+        sy_gguf_value value;                                                        \
+        sy_status status = find_single(gguf, key, (wanted), &value, error);         \
+        if (status == SY_OK) {                                                      \
+            status = sy_gguf_value_##suffix(&value, 0, out, error);                 \
+        }                                                                           \
+        if (status != SY_OK && error != NULL) {                                     \
+            sy_error_at(error, gguf->facts.origin, error->file_offset);             \
+        }                                                                           \
+        return status;                                                              \
     }
 
 GET(u32, uint32_t, "an integer")

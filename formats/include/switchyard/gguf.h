@@ -56,11 +56,11 @@ typedef struct sy_gguf_string {
 /* One key with its value or values. A view: read it through the sy_gguf_value_* calls. */
 typedef struct sy_gguf_value {
     sy_gguf_string key;
-    sy_gguf_type type;     /* of the elements; never SY_GGUF_ARRAY */
-    uint32_t is_array;     /* 1: n_elements values, perhaps none; 0: exactly one */
+    sy_gguf_type type; /* of the elements; never SY_GGUF_ARRAY */
+    uint32_t is_array; /* 1: n_elements values, perhaps none; 0: exactly one */
     uint64_t n_elements;
-    const uint8_t *bytes;  /* of the first element: little-endian, packed, not aligned */
-    uint64_t file_offset;  /* of bytes */
+    const uint8_t *bytes;           /* of the first element: little-endian, packed, not aligned */
+    uint64_t file_offset;           /* of bytes */
     const uint32_t *string_offsets; /* SY_GGUF_STRING: file offset of each length field */
     const uint8_t *file;            /* first byte of the file */
 } sy_gguf_value;
@@ -85,16 +85,17 @@ typedef struct sy_gguf_facts {
     uint32_t alignment_bytes;
     uint32_t n_keys, n_tensors;
     uint64_t file_bytes;
-    uint64_t metadata_bytes;     /* header, keys and tensor table */
-    uint64_t data_offset_bytes;  /* of the data section; may lie past the end without tensors */
-    uint64_t tensor_bytes;       /* sum over all tensors */
-    uint64_t n_elements;         /* sum over all tensors */
+    uint64_t metadata_bytes;    /* header, keys and tensor table */
+    uint64_t data_offset_bytes; /* of the data section; may lie past the end without tensors */
+    uint64_t tensor_bytes;      /* sum over all tensors */
+    uint64_t n_elements;        /* sum over all tensors */
 } sy_gguf_facts;
 
 /* Maps a file read-only and checks all of it except the weights' own values.
  * shape: -  unit: -  owner: caller, sy_gguf_close  errors: NOT_FOUND, PERMISSION_DENIED,
- * INVALID_ARGUMENT no GGUF file; DATA_LOSS damaged or cut short, with the offset; UNIMPLEMENTED other
- * version, byte order or tensor type; OUT_OF_RANGE past a limit; RESOURCE_EXHAUSTED  thread: any
+ * INVALID_ARGUMENT no GGUF file; DATA_LOSS damaged or cut short, with the offset; UNIMPLEMENTED
+ * other version, byte order or tensor type; OUT_OF_RANGE past a limit; RESOURCE_EXHAUSTED
+ * thread: any
  * cost: O(metadata log names), heap <= 3 x metadata  since: 0.1  source: GGUF specification */
 SY_MUST_CHECK sy_status sy_gguf_open(const sy_allocator *allocator, const char *path,
                                      sy_gguf **out_gguf, sy_error *error);
@@ -136,12 +137,12 @@ int sy_gguf_tensor_at(const sy_gguf *gguf, uint32_t i_tensor, sy_gguf_tensor *ou
  * cost: O(log tensors)  since: 0.1  source: - */
 int sy_gguf_find_tensor(const sy_gguf *gguf, const char *name, sy_gguf_tensor *out_tensor);
 
-/* Element i of a value, or the value itself at i = 0. Any integer type answers when the number fits;
- * a float or a bool is no integer. The same holds for the calls below.
+/* Element i of a value, or the value itself at i = 0. Any integer type answers when the number
+ * fits; a float or a bool is no integer. The same holds for the calls below.
  * shape: -  unit: -  owner: -  errors: INVALID_ARGUMENT wrong type, OUT_OF_RANGE index or number
  * thread: any  cost: O(1)  since: 0.1  source: - */
-SY_MUST_CHECK sy_status sy_gguf_value_i64(const sy_gguf_value *value, uint64_t i, int64_t *out_number,
-                                          sy_error *error);
+SY_MUST_CHECK sy_status sy_gguf_value_i64(const sy_gguf_value *value, uint64_t i,
+                                          int64_t *out_number, sy_error *error);
 SY_MUST_CHECK sy_status sy_gguf_value_u64(const sy_gguf_value *value, uint64_t i,
                                           uint64_t *out_number, sy_error *error);
 SY_MUST_CHECK sy_status sy_gguf_value_u32(const sy_gguf_value *value, uint64_t i,
@@ -151,8 +152,8 @@ SY_MUST_CHECK sy_status sy_gguf_value_u32(const sy_gguf_value *value, uint64_t i
  * infinities are answered as they are.
  * shape: -  unit: -  owner: -  errors: INVALID_ARGUMENT wrong type, OUT_OF_RANGE index or number
  * thread: any  cost: O(1)  since: 0.1  source: - */
-SY_MUST_CHECK sy_status sy_gguf_value_f64(const sy_gguf_value *value, uint64_t i, double *out_number,
-                                          sy_error *error);
+SY_MUST_CHECK sy_status sy_gguf_value_f64(const sy_gguf_value *value, uint64_t i,
+                                          double *out_number, sy_error *error);
 SY_MUST_CHECK sy_status sy_gguf_value_f32(const sy_gguf_value *value, uint64_t i, float *out_number,
                                           sy_error *error);
 
