@@ -48,6 +48,18 @@ function(sy_add_test name)
         ENVIRONMENT "SY_SHARED_DIR=${SY_SHARED_DIR};SY_SOURCE_DIR=${PROJECT_SOURCE_DIR};SY_BUILD_DIR=${CMAKE_BINARY_DIR}")
 endfunction()
 
+# sy_add_example(NAME LINK libs... [ARGS args...])
+# NAME.c: a program for readers; it is a test as well and has to end with exit status 0.
+function(sy_add_example name)
+    cmake_parse_arguments(ARG "" "" "LINK;ARGS" ${ARGN})
+    add_executable(example_${name} ${name}.c)
+    target_link_libraries(example_${name} PRIVATE ${ARG_LINK} sy_build_flags)
+    add_test(NAME example_${name} COMMAND example_${name} ${ARG_ARGS}
+        WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+    set_tests_properties(example_${name} PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 120
+        ENVIRONMENT "SY_BUILD_DIR=${CMAKE_BINARY_DIR}")
+endfunction()
+
 # sy_add_fuzz(NAME SOURCES... [LINK libs...] [INCLUDE dirs...] [ARGS args...])
 # A libFuzzer target (LLVMFuzzerTestOneInput); exists in builds with SY_FUZZ only. ctest gives it a
 # few seconds; run the program by hand for longer.

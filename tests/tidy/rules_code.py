@@ -180,6 +180,18 @@ def doc_keys(files):
                 yield file.path, line, f"{name} lacks doc keys: {' '.join(missing)}"
 
 
+def examples(files):
+    """Every public header is shown at work by a program in docs/examples."""
+    shown = set()
+    for file in files:
+        if file.path.startswith("docs/examples/"):
+            shown |= {name for _, _, name in areas.includes(file)}
+    for file in files:
+        match = PUBLIC_HEADERS.match(file.path)
+        if match and "switchyard/" + os.path.basename(file.path) not in shown:
+            yield file.path, 1, "no program in docs/examples includes it"
+
+
 CMAKE_SOURCE = re.compile(r'[^\s()";]+\.c\b')
 
 

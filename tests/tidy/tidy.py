@@ -21,6 +21,7 @@ def rules(root, exceptions):
         "banned-call": rules_code.banned_calls,
         "size": lambda files: rules_code.sizes_with_exceptions(files, exceptions),
         "doc-keys": rules_code.doc_keys,
+        "example": rules_code.examples,
         "unreachable": rules_code.reachable,
         "spdx": rules_text.spdx,
         "ascii": rules_text.ascii_only,

@@ -111,6 +111,11 @@ class Code(Tree):
                  "doc-keys", "sy_y lacks")
         self.bad({header: DOC.replace("cost:", "") + "int sy_x(int a);\n"}, "doc-keys", "cost")
 
+    def test_header_without_example(self):
+        header = {"llm/include/switchyard/x.h": SPDX}
+        self.bad(header, "example", "no program")
+        self.good({**header, "docs/examples/a.c": "#include <switchyard/x.h>\n"}, "example")
+
     def test_unreachable_source(self):
         self.bad({"llm/x.c": SPDX, "llm/CMakeLists.txt": "add_library(a y.c)\n"},
                  "unreachable", "llm/x.c")
