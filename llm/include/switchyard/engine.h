@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: one model, loaded once and shared by all of its sessions - weights mapped, graph
+ * built, planned over the runtime's delegates, units loaded.
+ */
+#ifndef SWITCHYARD_ENGINE_H
+#define SWITCHYARD_ENGINE_H
+
+#include "switchyard/executor.h"
+#include "switchyard/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sy_engine sy_engine;
+
+/* Settings. Start from sy_engine_options_default. */
+typedef struct sy_engine_options {
+    uint32_t struct_bytes;
+    uint32_t n_context_tokens;  /* longest session; 0: what the model was made for */
+    uint32_t n_batch_tokens;    /* rows of one step: the prefill chunk */
+    uint32_t n_output_rows;     /* rows of logits one step can give (scoring uses all) */
+    uint32_t n_sequences;       /* sequences one step can carry */
+    sy_element_type key_type;   /* of the KV cache: f32, f16, bf16, Q8_0, Q4_0 */
+    sy_element_type value_type;
+    uint64_t budget_bytes;      /* 0: none; for everything beside the mapped weights */
+    const sy_policy *policy;    /* NULL: sy_policy_default; borrowed while the engine lives */
+    uint32_t n_without, n_rules;
+    const char *const *without; /* as in sy_plan_options */
+    const sy_policy_rule *rules;
+    uint32_t disabled_passes;   /* set of 1 << sy_pass */
+    void (*trace)(void *user, sy_pass pass, int before, const sy_graph *graph);
+    void *trace_user;
+} sy_engine_options;
+
+/* What a model says of itself. Strings live as long as the engine. */
+typedef struct sy_model_info {
+    const char *architecture; /* as the file spells it, e.g. "llama" */
+    const char *name;         /* "" when the file has none */
+    const char *chat_template; /* "" when the file has none */
+    uint64_t n_parameters, weight_bytes;
+    uint32_t n_layers, n_embedding, n_vocabulary;
+    uint32_t n_context_tokens; /* longest session of this engine */
+    uint32_t n_trained_tokens; /* context the model was made for */
+    uint32_t is_encoder;       /* 1: gives hidden states, not next-token logits */
+} sy_model_info;
+
+/* Fills defaults: model's context up to 4096 tokens, chunks of 256, 16 output rows, one sequence,
+ * f16 cache.
+ * shape: -  unit: -  owner: caller  errors: none  thread: any
+ * cost: O(1)  since: 0.1  source: - */
+void sy_engine_options_default(sy_engine_options *out_options);
+
+/* Loads a GGUF model and plans it over the runtime's delegates. NULL options: defaults.
+ * shape: -  unit: -  owner: caller, sy_engine_destroy; the runtime must outlive it
+ * errors: those of the reader, UNIMPLEMENTED architecture, of planning and of loading
+ * thread: one at a time per runtime  cost: maps the file, builds tables  since: 0.1
+ * source: GGUF specification */
+SY_MUST_CHECK sy_status sy_engine_create(sy_runtime *runtime, const char *model_path,
+                                         const sy_engine_options *options, sy_engine **out_engine,
+                                         sy_error *error);
+
+/* Ends an engine after its sessions are closed; NULL is fine.
+ * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time
+ * cost: unloads  since: 0.1  source: - */
+void sy_engine_destroy(sy_engine *engine);
+
+/* Parts of an engine.
+ * shape: -  unit: -  owner: borrowed from the engine  errors: none  thread: any
+ * cost: O(1)  since: 0.1  source: - */
+const sy_model_info *sy_engine_info(const sy_engine *engine);
+const sy_tokenizer *sy_engine_tokenizer(const sy_engine *engine);
+const sy_plan *sy_engine_plan(const sy_engine *engine);
+const sy_executor *sy_engine_executor(const sy_engine *engine);
+
+/* Phases of an engine's plan: index of the prefill plan and of the decode plan. */
+enum { SY_ENGINE_PREFILL = 0, SY_ENGINE_DECODE = 1 };
+
+#ifdef __cplusplus
+}
+#endif
+#endif
