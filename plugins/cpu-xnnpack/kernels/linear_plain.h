@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Template: products of f32, f16 and bf16 weights with f32 rows, read from where they lie. Included
+ * after a vector layer; makes cpu_linear_plain_<level>. Two accumulators per element, even and odd
+ * vectors of k, in every tile.
+ */
+#include "kernels.h"
+
+#define CPU_JOIN2(a, b) a##b
+#define CPU_JOIN(a, b) CPU_JOIN2(a, b)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE vfloat load_bf16(const uint16_t *p) {
+    typedef uint16_t shorts __attribute__((vector_size(VF * 2)));
+    typedef uint32_t words __attribute__((vector_size(VF * 4)));
+    shorts s;
+    memcpy(&s, p, sizeof(s));
+    return (vfloat)(__builtin_convertvector(s, words) << 16);
+}
+
+typedef enum plain_kind { PLAIN_F32, PLAIN_F16, PLAIN_BF16 } plain_kind;
+
+ALWAYS_INLINE size_t element_bytes(plain_kind kind) {
+    return kind == PLAIN_F32 ? 4 : 2;
+}
+
+/* VF elements of a row from element i on; bytes may lie at any address. */
+ALWAYS_INLINE vfloat load_vector(const uint8_t *row, size_t i, plain_kind kind) {
+    if (kind == PLAIN_F32) {
+        return vf_load((const float *)(const void *)(row + 4 * i));
+    }
+    const uint16_t *p = (const uint16_t *)(const void *)(row + 2 * i);
+    return kind == PLAIN_F16 ? vf_load_f16(p) : load_bf16(p);
+}
+
+/* The last n < VF elements, zeros behind them. */
+ALWAYS_INLINE vfloat load_tail(const uint8_t *row, size_t i, size_t n, plain_kind kind) {
+    uint8_t padded[VF * 4] = {0};
+    memcpy(padded, row + i * element_bytes(kind), n * element_bytes(kind));
+    return load_vector(padded, 0, kind);
+}
+
+ALWAYS_INLINE void plain_step(vfloat sums[4][4], const uint8_t *const *weights,
+                              const uint8_t *const *rows, size_t i, size_t n, unsigned n_c,
+                              unsigned n_r, plain_kind kind) {
+    vfloat x[4];
+    for (unsigned r = 0; r < n_r; r++) {
+        x[r] = n == VF ? load_vector(rows[r], i, PLAIN_F32) : load_tail(rows[r], i, n, PLAIN_F32);
+    }
+    for (unsigned j = 0; j < n_c; j++) {
+        vfloat w = n == VF ? load_vector(weights[j], i, kind) : load_tail(weights[j], i, n, kind);
+        for (unsigned r = 0; r < n_r; r++) {
+            sums[j][r] = vf_fma(w, x[r], sums[j][r]);
+        }
+    }
+}
+
+ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, unsigned n_c,
+                              unsigned n_r, plain_kind kind) {
+    vfloat even[4][4], odd[4][4];
+    const uint8_t *weights[4], *rows[4];
+    for (unsigned j = 0; j < n_c; j++) {
+        weights[j] = l->weights + (column + j) * l->weight_row_bytes;
+        for (unsigned r = 0; r < n_r; r++) {
+            rows[r] = l->rows + (row + r) * l->row_bytes;
+            even[j][r] = vf_set1(0.0f);
+            odd[j][r] = vf_set1(0.0f);
+        }
+    }
+    size_t i = 0;
+    for (; i + 2 * VF <= l->k; i += 2 * VF) {
+        plain_step(even, weights, rows, i, VF, n_c, n_r, kind);
+        plain_step(odd, weights, rows, i + VF, VF, n_c, n_r, kind);
+    }
+    if (i + VF <= l->k) {
+        plain_step(even, weights, rows, i, VF, n_c, n_r, kind);
+        i += VF;
+    }
+    if (i < l->k) {
+        plain_step(odd, weights, rows, i, l->k - i, n_c, n_r, kind);
+    }
+    for (unsigned j = 0; j < n_c; j++) {
+        for (unsigned r = 0; r < n_r; r++) {
+            float y = vf_sum(even[j][r] + odd[j][r]);
+            y = l->bias != NULL ? y + l->bias[column + j] : y;
+            l->out[(row + r) * l->out_stride + column + j] = y;
+        }
+    }
+}
+
+ALWAYS_INLINE void plain_columns(const cpu_linear *l, plain_kind kind) {
+    size_t row = 0;
+    for (; row + 4 <= l->n_rows; row += 4) {
+        size_t column = 0;
+        for (; column + 2 <= l->n_columns; column += 2) {
+            plain_tile(l, column, row, 2, 4, kind);
+        }
+        if (column < l->n_columns) {
+            plain_tile(l, column, row, 1, 4, kind);
+        }
+    }
+    for (; row < l->n_rows; row++) {
+        size_t column = 0;
+        for (; column + 4 <= l->n_columns; column += 4) {
+            plain_tile(l, column, row, 4, 1, kind);
+        }
+        for (; column < l->n_columns; column++) {
+            plain_tile(l, column, row, 1, 1, kind);
+        }
+    }
+}
+
+ALWAYS_INLINE void plain_decode(const uint8_t *row, size_t n, float *out, plain_kind kind) {
+    size_t i = 0;
+    for (; i + VF <= n; i += VF) {
+        vf_store(out + i, load_vector(row, i, kind));
+    }
+    if (i < n) {
+        vfloat tail = load_tail(row, i, n - i, kind);
+        memcpy(out + i, &tail, (n - i) * 4);
+    }
+}
+
+static void linear_f32(const cpu_linear *l) {
+    plain_columns(l, PLAIN_F32);
+}
+static void linear_f16(const cpu_linear *l) {
+    plain_columns(l, PLAIN_F16);
+}
+static void linear_bf16(const cpu_linear *l) {
+    plain_columns(l, PLAIN_BF16);
+}
+static void decode_f32(const uint8_t *row, size_t n, float *out) {
+    memcpy(out, row, n * 4);
+}
+static void decode_f16(const uint8_t *row, size_t n, float *out) {
+    plain_decode(row, n, out, PLAIN_F16);
+}
+static void decode_bf16(const uint8_t *row, size_t n, float *out) {
+    plain_decode(row, n, out, PLAIN_BF16);
+}
+static void encode_f32(const float *x, size_t n, uint8_t *out_row) {
+    memcpy(out_row, x, n * 4);
+}
+static void encode_f16(const float *x, size_t n, uint8_t *out_row) {
+    size_t i = 0;
+    for (; i + VF <= n; i += VF) {
+        vf_store_f16((uint16_t *)(void *)(out_row + 2 * i), vf_load(x + i));
+    }
+    for (; i < n; i++) {
+        uint16_t half = float_to_half(x[i]);
+        memcpy(out_row + 2 * i, &half, 2);
+    }
+}
+/* Nearest, ties to even; a NaN stays a NaN. */
+static void encode_bf16(const float *x, size_t n, uint8_t *out_row) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits = 0;
+        memcpy(&bits, x + i, 4);
+        bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+        bits = is_nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1u);
+        uint16_t top = (uint16_t)(bits >> 16);
+        memcpy(out_row + 2 * i, &top, 2);
+    }
+}
+
+extern const cpu_type_kernels CPU_JOIN(cpu_linear_plain_, CPU_LEVEL)[CPU_TYPE_TABLE];
+const cpu_type_kernels CPU_JOIN(cpu_linear_plain_, CPU_LEVEL)[CPU_TYPE_TABLE] = {
+    [SY_TYPE_F32] = {linear_f32, decode_f32, encode_f32},
+    [SY_TYPE_F16] = {linear_f16, decode_f16, encode_f16},
+    [SY_TYPE_BF16] = {linear_bf16, decode_bf16, encode_bf16}};

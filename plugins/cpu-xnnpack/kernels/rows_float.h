@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Template: the row-wise work on f32 beside the products: quantising activations, norms, softmax,
+ * activation functions, rotation, attention inner loops. Included after a vector layer; makes
+ * cpu_rows_<level>. */
+#include "rows_math.h"
+
+#define CPU_JOIN2(a, b) a##b
+#define CPU_JOIN(a, b) CPU_JOIN2(a, b)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+/* n < VF elements, `fill` behind them */
+static inline vfloat load_part(const float *p, size_t n, float fill) {
+    vfloat v = vf_set1(fill);
+    memcpy(&v, p, n * sizeof(float));
+    return v;
+}
+static inline vfloat load_up_to(const float *p, size_t n, float fill) {
+    return n >= VF ? vf_load(p) : load_part(p, n, fill);
+}
+static inline void store_up_to(float *p, size_t n, vfloat v) {
+    if (n >= VF) {
+        vf_store(p, v);
+    } else {
+        memcpy(p, &v, n * sizeof(float));
+    }
+}
+
+/* ---- quantised activations ---- */
+/* Nearest integer of |x| < 2^22, without a branch. */
+static inline int32_t nearest(float x) {
+    float magic = x + 12582912.0f;
+    int32_t bits = 0;
+    memcpy(&bits, &magic, 4);
+    return bits - 0x4b400000;
+}
+
+/* Chunk of 32 into one or two planes; a chunk with infinities or NaN gets the scale NaN. */
+static void quantise_chunk(const float *x, cpu_planes planes, int8_t *high, int8_t *low,
+                           float *scale, float *sums) {
+    int32_t q[32], sum[2] = {0, 0};
+    float largest = 0.0f, levels = planes == CPU_PLANES_16 ? 32384.0f : 127.0f, broken = 0.0f;
+    for (int i = 0; i < 32; i++) {
+        float size = fabsf(x[i]);
+        largest = size > largest ? size : largest;
+        broken += x[i] * 0.0f; /* NaN when x is infinite or NaN */
+    }
+    bool usable = largest > 1e-30f && broken == 0.0f;
+    float inverse = usable ? levels / largest : 0.0f;
+    *scale = broken == 0.0f ? (usable ? largest / levels : 0.0f) : NAN;
+    for (int i = 0; i < 32; i++) {
+        q[i] = usable ? nearest(x[i] * inverse) : 0;
+        sum[i >> 4] += q[i];
+    }
+    if (planes == CPU_PLANES_16) {
+        for (int i = 0; i < 32; i++) {
+            int32_t top = nearest((float)q[i] * (1.0f / CPU_PLANE_STEP));
+            int32_t rest = q[i] - CPU_PLANE_STEP * top;
+            high[i] = (int8_t)top;
+            low[i] = (int8_t)rest;
+        }
+    } else {
+        for (int i = 0; i < 32; i++) {
+            high[i] = (int8_t)q[i];
+        }
+    }
+    sums[0] = *scale * (float)sum[0];
+    sums[1] = *scale * (float)sum[1];
+}
+
+static void quantise(const float *x, size_t k, cpu_planes planes, uint8_t *out_row) {
+    size_t n_chunks = k / 32;
+    int8_t *high = (int8_t *)out_row, *low = high + k;
+    float *scale = (float *)(void *)(out_row + k * (size_t)planes), *sums = scale + n_chunks;
+    for (size_t c = 0; c < n_chunks; c++) {
+        quantise_chunk(x + 32 * c, planes, high + 32 * c, low + 32 * c, scale + c, sums + 2 * c);
+    }
+}
+
+/* ---- element by element ---- */
+ALWAYS_INLINE void apply(cpu_unary kind, const float *x, const float *factor, size_t n,
+                         float parameter, float *out) {
+    for (size_t i = 0; i < n; i += VF) {
+        vfloat y = vf_unary(kind, load_up_to(x + i, n - i, 1.0f), parameter);
+        if (factor != NULL) {
+            y = y * load_up_to(factor + i, n - i, 1.0f);
+        }
+        store_up_to(out + i, n - i, y);
+    }
+}
+
+#define CASE(kind)                                   \
+    case kind:                                       \
+        apply(kind, x, factor, n, parameter, out);   \
+        break;
+
+static void apply_kind(cpu_unary kind, const float *x, const float *factor, size_t n,
+                       float parameter, float *out) {
+    switch (kind) {
+        CASE(CPU_UNARY_SILU)
+        CASE(CPU_UNARY_GELU)
+        CASE(CPU_UNARY_GELU_TANH)
+        CASE(CPU_UNARY_RELU)
+        CASE(CPU_UNARY_SIGMOID)
+        CASE(CPU_UNARY_TANH)
+        CASE(CPU_UNARY_SOFTCAP)
+        CASE(CPU_UNARY_EXP)
+        CASE(CPU_UNARY_ERF)
+        CASE(CPU_UNARY_SQRT)
+        CASE(CPU_UNARY_ABS)
+        CASE(CPU_UNARY_NEG)
+        CASE(CPU_UNARY_RECIPROCAL)
+    case CPU_UNARY_COUNT:
+        break;
+    }
+}
+static void unary(cpu_unary kind, const float *x, size_t n, float parameter, float *out) {
+    apply_kind(kind, x, NULL, n, parameter, out);
+}
+static void gated(cpu_unary kind, const float *gate, const float *up, size_t n, float *out) {
+    apply_kind(kind, gate, up, n, 1.0f, out);
+}
+
+static void binary(cpu_binary kind, const float *a, const float *b, size_t n, float *out) {
+    for (size_t i = 0; i < n; i += VF) {
+        vfloat x = load_up_to(a + i, n - i, 1.0f), y = load_up_to(b + i, n - i, 1.0f);
+        vfloat z = kind == CPU_BINARY_ADD   ? x + y
+                   : kind == CPU_BINARY_SUB ? x - y
+                   : kind == CPU_BINARY_MUL ? x * y
+                                            : x / y;
+        store_up_to(out + i, n - i, z);
+    }
+}
+
+static void scale_row(const float *x, float factor, size_t n, float *out) {
+    for (size_t i = 0; i < n; i += VF) {
+        store_up_to(out + i, n - i, load_up_to(x + i, n - i, 0.0f) * vf_set1(factor));
+    }
+}
+
+/* ---- norms and softmax ---- */
+static float sum_of_squares(const float *x, size_t n, float minus) {
+    vfloat sum = vf_set1(0.0f), shift = vf_set1(minus);
+    for (size_t i = 0; i < n; i += VF) {
+        vfloat v = load_up_to(x + i, n - i, minus) - shift;
+        sum = vf_fma(v, v, sum);
+    }
+    return vf_sum(sum);
+}
+
+static void rms_norm(const float *x, const float *scale, size_t n, float epsilon, float *out) {
+    float mean = sum_of_squares(x, n, 0.0f) / (float)n;
+    vfloat factor = vf_set1(1.0f / sqrtf(mean + epsilon));
+    for (size_t i = 0; i < n; i += VF) {
+        vfloat y = load_up_to(x + i, n - i, 0.0f) * factor;
+        store_up_to(out + i, n - i, y * load_up_to(scale + i, n - i, 0.0f));
+    }
+}
+
+static void layer_norm(const float *x, const float *scale, const float *bias, size_t n,
+                       float epsilon, float *out) {
+    vfloat sum = vf_set1(0.0f);
+    for (size_t i = 0; i < n; i += VF) {
+        sum = sum + load_up_to(x + i, n - i, 0.0f);
+    }
+    float mean = vf_sum(sum) / (float)n;
+    float variance = sum_of_squares(x, n, mean) / (float)n;
+    vfloat shift = vf_set1(mean), factor = vf_set1(1.0f / sqrtf(variance + epsilon));
+    for (size_t i = 0; i < n; i += VF) {
+        vfloat y = (load_up_to(x + i, n - i, 0.0f) - shift) * factor;
+        vfloat offset = bias != NULL ? load_up_to(bias + i, n - i, 0.0f) : vf_set1(0.0f);
+        store_up_to(out + i, n - i, vf_fma(y, load_up_to(scale + i, n - i, 0.0f), offset));
+    }
+}
+
+static float largest_of(const float *x, size_t n) {
+    vfloat largest = vf_set1(-INFINITY);
+    for (size_t i = 0; i < n; i += VF) {
+        largest = vf_max(largest, load_up_to(x + i, n - i, -INFINITY));
+    }
+    return vf_largest(largest);
+}
+
+/* x becomes exp(x - maximum), answers the sum */
+static float exp_and_sum(float *x, size_t n, float maximum) {
+    vfloat sum = vf_set1(0.0f), shift = vf_set1(maximum);
+    for (size_t i = 0; i < n; i += VF) {
+        vfloat e = vf_exp(load_up_to(x + i, n - i, -INFINITY) - shift);
+        store_up_to(x + i, n - i, e);
+        sum = sum + (n - i >= VF ? e : load_part(x + i, n - i, 0.0f));
+    }
+    return vf_sum(sum);
+}
+
+static void softmax(const float *x, size_t n, float *out) {
+    float maximum = largest_of(x, n);
+    memmove(out, x, n * sizeof(float));
+    float sum = exp_and_sum(out, n, maximum);
+    for (size_t i = 0; i < n; i += VF) {
+        store_up_to(out + i, n - i, load_up_to(out + i, n - i, 0.0f) / vf_set1(sum));
+    }
+}
+
+/* ---- rotation ---- */
+static void rotate(const float *x, size_t d, size_t n_pairs, bool interleaved, const float *table,
+                   float *out) {
+    const float *cosine = table, *sine = table + n_pairs;
+    if (interleaved) {
+        for (size_t i = 0; i < n_pairs; i++) {
+            float a = x[2 * i], b = x[2 * i + 1];
+            out[2 * i] = a * cosine[i] - b * sine[i];
+            out[2 * i + 1] = b * cosine[i] + a * sine[i];
+        }
+    } else {
+        for (size_t i = 0; i < n_pairs; i += VF) {
+            size_t n = n_pairs - i;
+            vfloat c = load_up_to(cosine + i, n, 0.0f), s = load_up_to(sine + i, n, 0.0f);
+            vfloat a = load_up_to(x + i, n, 0.0f), b = load_up_to(x + n_pairs + i, n, 0.0f);
+            store_up_to(out + i, n, a * c - b * s);
+            store_up_to(out + n_pairs + i, n, b * c + a * s);
+        }
+    }
+    memmove(out + 2 * n_pairs, x + 2 * n_pairs, (d - 2 * n_pairs) * sizeof(float));
+}
+
+/* ---- attention ---- */
+ALWAYS_INLINE void scores_tile(const float *q, const float *k, size_t stride, size_t d, unsigned n,
+                               float *out) {
+    vfloat sum[4];
+    for (unsigned j = 0; j < n; j++) {
+        sum[j] = vf_set1(0.0f);
+    }
+    for (size_t i = 0; i < d; i += VF) {
+        vfloat x = load_up_to(q + i, d - i, 0.0f);
+        for (unsigned j = 0; j < n; j++) {
+            sum[j] = vf_fma(x, load_up_to(k + j * stride + i, d - i, 0.0f), sum[j]);
+        }
+    }
+    for (unsigned j = 0; j < n; j++) {
+        out[j] = vf_sum(sum[j]);
+    }
+}
+
+static void scores(const float *q, const float *k, size_t stride, size_t n, size_t d, float *out) {
+    size_t j = 0;
+    for (; j + 4 <= n; j += 4) {
+        scores_tile(q, k + j * stride, stride, d, 4, out + j);
+    }
+    for (; j < n; j++) {
+        scores_tile(q, k + j * stride, stride, d, 1, out + j);
+    }
+}
+
+static float weigh(float *x, size_t n, float scale, float softcap, cpu_softmax_state *state) {
+    scale_row(x, scale, n, x);
+    if (softcap > 0.0f) {
+        unary(CPU_UNARY_SOFTCAP, x, n, softcap, x);
+    }
+    float maximum = largest_of(x, n), factor = 1.0f;
+    if (!(maximum <= state->maximum)) { /* also when NaN */
+        factor = expf(state->maximum - maximum);
+        state->maximum = maximum;
+    }
+    state->denominator = state->denominator * factor + exp_and_sum(x, n, state->maximum);
+    return factor;
+}
+
+ALWAYS_INLINE void accumulate_tile(const float *weights, const float *v, size_t stride, size_t n,
+                                   float factor, unsigned n_vectors, size_t n_last, float *acc) {
+    vfloat sum[4];
+    for (unsigned i = 0; i < n_vectors; i++) {
+        sum[i] = load_up_to(acc + i * VF, n_last, 0.0f) * vf_set1(factor);
+    }
+    for (size_t j = 0; j < n; j++) {
+        vfloat w = vf_set1(weights[j]);
+        for (unsigned i = 0; i < n_vectors; i++) {
+            sum[i] = vf_fma(w, load_up_to(v + j * stride + i * VF, n_last, 0.0f), sum[i]);
+        }
+    }
+    for (unsigned i = 0; i < n_vectors; i++) {
+        store_up_to(acc + i * VF, n_last, sum[i]);
+    }
+}
+
+static void accumulate(const float *weights, const float *v, size_t stride, size_t n, size_t d,
+                       float factor, float *acc) {
+    size_t i = 0;
+    for (; i + 4 * VF <= d; i += 4 * VF) {
+        accumulate_tile(weights, v + i, stride, n, factor, 4, VF, acc + i);
+    }
+    for (; i < d; i += VF) {
+        accumulate_tile(weights, v + i, stride, n, factor, 1, d - i, acc + i);
+    }
+}
+
+extern const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL);
+const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL) = {
+    .quantise = quantise,
+    .unary = unary,
+    .gated = gated,
+    .binary = binary,
+    .scale = scale_row,
+    .rms_norm = rms_norm,
+    .layer_norm = layer_norm,
+    .softmax = softmax,
+    .rotate = rotate,
+    .scores = scores,
+    .weigh = weigh,
+    .accumulate = accumulate};

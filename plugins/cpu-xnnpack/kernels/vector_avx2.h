@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Vector layer for AVX2 + FMA + F16C: 8 floats, 32 bytes. */
+#ifndef CPU_VECTOR_H
+#define CPU_VECTOR_H
+
+#include "vector_x86.h"
+
+#define CPU_LEVEL avx2
+#define VF 8
+typedef __m256 vfloat;
+typedef int32_t vint __attribute__((vector_size(32)));
+
+static inline vfloat vf_load(const float *p) {
+    return _mm256_loadu_ps(p);
+}
+static inline void vf_store(float *p, vfloat v) {
+    _mm256_storeu_ps(p, v);
+}
+static inline vfloat vf_set1(float x) {
+    return _mm256_set1_ps(x);
+}
+static inline vfloat vf_fma(vfloat a, vfloat b, vfloat c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+static inline vfloat vf_select(vint mask, vfloat a, vfloat b) {
+    return _mm256_blendv_ps(b, a, (__m256)mask);
+}
+/* NaN in x stays. */
+static inline vfloat vf_max(vfloat bound, vfloat x) {
+    return _mm256_max_ps(bound, x);
+}
+static inline vfloat vf_min(vfloat bound, vfloat x) {
+    return _mm256_min_ps(bound, x);
+}
+static inline vfloat vf_sqrt(vfloat x) {
+    return _mm256_sqrt_ps(x);
+}
+/* Nearest integer, ties to even. */
+static inline vfloat vf_round(vfloat x) {
+    return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+static inline vint vf_to_int(vfloat x) {
+    return (vint)_mm256_cvtps_epi32(x);
+}
+static inline float vf_sum(vfloat x) {
+    return lanesf_sum(x);
+}
+static inline float vf_largest(vfloat x) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
+static inline vfloat vf_load_f16(const uint16_t *p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+static inline void vf_store_f16(uint16_t *p, vfloat x) {
+    _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
+}
+
+static inline lanes chunk_pairs(__m256i unsigned_bytes, __m256i signed_bytes) {
+    __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
+    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+/* Activations are within +-127, so that neither the sign flip nor the pair sum can overflow. */
+static inline lanes chunk_dot_signed(chunk w, chunk a) {
+    return chunk_pairs(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
+}
+static inline lanes chunk_dot_unsigned(chunk w, chunk a) {
+    return chunk_pairs(w, a);
+}
+
+#endif

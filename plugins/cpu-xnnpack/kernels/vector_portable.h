@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Vector layer in plain C: 4 floats, 32 bytes. Compilers turn the loops into what they have. */
+#ifndef CPU_VECTOR_H
+#define CPU_VECTOR_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define CPU_LEVEL portable
+#define VF 4
+typedef float vfloat __attribute__((vector_size(16)));
+typedef int32_t vint __attribute__((vector_size(16)));
+
+static inline vfloat vf_load(const float *p) {
+    vfloat v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+static inline void vf_store(float *p, vfloat v) {
+    memcpy(p, &v, sizeof(v));
+}
+static inline vfloat vf_set1(float x) {
+    return (vfloat){x, x, x, x};
+}
+static inline vfloat vf_fma(vfloat a, vfloat b, vfloat c) {
+    return a * b + c;
+}
+static inline vfloat vf_select(vint mask, vfloat a, vfloat b) {
+    return (vfloat)((mask & (vint)a) | (~mask & (vint)b));
+}
+/* NaN in x stays. */
+static inline vfloat vf_max(vfloat bound, vfloat x) {
+    return vf_select(bound > x, bound, x);
+}
+static inline vfloat vf_min(vfloat bound, vfloat x) {
+    return vf_select(bound < x, bound, x);
+}
+static inline vfloat vf_sqrt(vfloat x) {
+    return (vfloat){sqrtf(x[0]), sqrtf(x[1]), sqrtf(x[2]), sqrtf(x[3])};
+}
+/* Nearest integer of |x| < 2^22, ties to even. */
+static inline vfloat vf_round(vfloat x) {
+    vfloat magic = vf_set1(12582912.0f);
+    return (x + magic) - magic;
+}
+/* The integer in a float that vf_round made; any value for NaN. */
+static inline vint vf_to_int(vfloat x) {
+    return (vint)(x + vf_set1(12582912.0f)) - 0x4b400000;
+}
+static inline float vf_sum(vfloat x) {
+    return (x[0] + x[2]) + (x[1] + x[3]);
+}
+static inline float vf_largest(vfloat x) {
+    float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
+    return a > b ? a : b;
+}
+
+static inline float half_to_float(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 31u;
+    uint32_t mantissa = half & 0x3ffu, bits = 0;
+    float value = 0.0f;
+    if (exponent == 0) {
+        value = (float)mantissa * 0x1p-24f;
+        memcpy(&bits, &value, 4);
+        bits |= sign;
+    } else if (exponent == 31) {
+        bits = sign | 0x7f800000u | mantissa << 13;
+    } else {
+        bits = sign | (exponent + 112) << 23 | mantissa << 13;
+    }
+    memcpy(&value, &bits, 4);
+    return value;
+}
+static inline uint16_t float_to_half(float x) {
+    uint32_t bits = 0;
+    memcpy(&bits, &x, 4);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
+    uint32_t size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u) {
+        return (uint16_t)(sign | 0x7e00u);
+    }
+    if (size >= 0x477ff000u) {
+        return (uint16_t)(sign | 0x7c00u);
+    }
+    if (size < 0x38800000u) { /* subnormal: the integer number of 2^-24 steps */
+        float steps = (fabsf(x) * 0x1p24f + 8388608.0f) - 8388608.0f;
+        return (uint16_t)(sign | (uint16_t)steps);
+    }
+    size += 0xc8000fffu + (size >> 13 & 1u);
+    return (uint16_t)(sign | (uint16_t)(size >> 13));
+}
+static inline vfloat vf_load_f16(const uint16_t *p) {
+    return (vfloat){half_to_float(p[0]), half_to_float(p[1]), half_to_float(p[2]),
+                    half_to_float(p[3])};
+}
+static inline void vf_store_f16(uint16_t *p, vfloat x) {
+    for (int i = 0; i < VF; i++) {
+        p[i] = float_to_half(x[i]);
+    }
+}
+
+/* 32 bytes of weights or activations, their dot products in 8 lanes: lanes 0-3 sum the first 16
+ * elements, lanes 4-7 the others. */
+typedef struct chunk {
+    int8_t b[32];
+} chunk;
+typedef struct lanes {
+    int32_t i[8];
+} lanes;
+typedef struct lanesf {
+    float f[8];
+} lanesf;
+
+static inline chunk chunk_load(const void *p) {
+    chunk c;
+    memcpy(c.b, p, 32);
+    return c;
+}
+static inline chunk chunk_nibbles(const uint8_t *p) {
+    chunk c;
+    for (int i = 0; i < 16; i++) {
+        c.b[i] = (int8_t)(p[i] & 15);
+        c.b[i + 16] = (int8_t)(p[i] >> 4);
+    }
+    return c;
+}
+/* value in every byte whose bit is set, else 0 */
+static inline chunk chunk_bits(uint32_t bits, int8_t value) {
+    chunk c;
+    for (int i = 0; i < 32; i++) {
+        c.b[i] = (int8_t)((bits >> i & 1u) != 0 ? value : 0);
+    }
+    return c;
+}
+static inline chunk chunk_shift_and(chunk c, unsigned shift, uint8_t mask) {
+    for (int i = 0; i < 32; i++) {
+        c.b[i] = (int8_t)((uint8_t)c.b[i] >> shift & mask);
+    }
+    return c;
+}
+static inline chunk chunk_shift_left(chunk c, unsigned shift) {
+    for (int i = 0; i < 32; i++) {
+        c.b[i] = (int8_t)(uint8_t)((uint8_t)c.b[i] << shift);
+    }
+    return c;
+}
+static inline chunk chunk_or(chunk a, chunk b) {
+    for (int i = 0; i < 32; i++) {
+        a.b[i] = (int8_t)(a.b[i] | b.b[i]);
+    }
+    return a;
+}
+static inline chunk chunk_minus(chunk c, int8_t value) {
+    for (int i = 0; i < 32; i++) {
+        c.b[i] = (int8_t)(c.b[i] - value);
+    }
+    return c;
+}
+static inline chunk chunk_lookup(const int8_t table[16], chunk index) {
+    for (int i = 0; i < 32; i++) {
+        index.b[i] = table[index.b[i] & 15];
+    }
+    return index;
+}
+static inline lanes chunk_dot_signed(chunk w, chunk a) {
+    lanes sum;
+    for (int lane = 0; lane < 8; lane++) {
+        int32_t s = 0;
+        for (int i = 0; i < 4; i++) {
+            s += w.b[4 * lane + i] * a.b[4 * lane + i];
+        }
+        sum.i[lane] = s;
+    }
+    return sum;
+}
+#define chunk_dot_unsigned chunk_dot_signed /* weights below 128 */
+static inline lanes lanes_join(lanes high, lanes low) {
+    for (int i = 0; i < 8; i++) {
+        low.i[i] += 254 * high.i[i];
+    }
+    return low;
+}
+static inline lanesf lanesf_zero(void) {
+    return (lanesf){{0}};
+}
+static inline lanesf lanesf_all(float x) {
+    return (lanesf){{x, x, x, x, x, x, x, x}};
+}
+static inline lanesf lanesf_pair(float first, float second) {
+    return (lanesf){{first, first, first, first, second, second, second, second}};
+}
+static inline lanesf lanesf_add_scaled(lanesf acc, lanes sum, lanesf scale) {
+    for (int i = 0; i < 8; i++) {
+        acc.f[i] += (float)sum.i[i] * scale.f[i];
+    }
+    return acc;
+}
+static inline float lanesf_sum(lanesf acc) {
+    const float *f = acc.f;
+    return ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
+}
+/* out[i] = w[i] * scale + shift, first 16 and last 16 with their own pair */
+static inline void chunk_to_floats(chunk w, const float scale[2], const float shift[2],
+                                   float *out) {
+    for (int i = 0; i < 32; i++) {
+        out[i] = (float)w.b[i] * scale[i >> 4] + shift[i >> 4];
+    }
+}
+
+#endif
