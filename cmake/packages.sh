@@ -40,19 +40,26 @@ install_packages() {
     say "installing Debian packages: $missing"
     log=$(mktemp)
     # shellcheck disable=SC2086
-    if ! $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-            $missing >"$log" 2>&1; then
+    if ! apt_install $missing; then
         $as_root apt-get update -q >>"$log" 2>&1
+        # One by one, so that a name this release does not know stops nobody else.
         # shellcheck disable=SC2086
-        $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends \
-            $missing >>"$log" 2>&1 || {
-            tail -n 20 "$log" >&2
-            rm -f "$log"
-            say "apt-get could not install: $missing"
-            return 1
-        }
+        apt_install $missing || for package in $missing; do
+            apt_install "$package" || true
+        done
+    fi
+    missing=$(missing_packages "$@")
+    if [ -n "$missing" ]; then
+        tail -n 5 "$log" >&2
+        say "apt-get could not install: $missing"
     fi
     rm -f "$log"
+    [ -z "$missing" ]
+}
+
+apt_install() {
+    $as_root DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" \
+        >>"$log" 2>&1
 }
 
 BUILD_PACKAGES="gcc g++ libc6-dev cmake ninja-build pkg-config python3 libinih-dev libxnnpack-dev
