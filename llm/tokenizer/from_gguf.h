@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Makes the tokenizer that a GGUF file describes in its keys tokenizer.ggml.*. */
+#ifndef SY_TOKENIZER_FROM_GGUF_H
+#define SY_TOKENIZER_FROM_GGUF_H
+
+#include "switchyard/gguf.h"
+#include "switchyard/tokenizer.h"
+
+/* NOT_FOUND when the file has no vocabulary; errors name the key. */
+SY_MUST_CHECK sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator,
+                                                const sy_gguf *gguf, sy_tokenizer **out_tokenizer,
+                                                sy_error *error);
+
+#endif
