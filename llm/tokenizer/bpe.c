@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* BPE by merge rules: the pre-tokenizer cuts the text into words, each word is merged by itself. */
+#include "tokenizer/tokenizer.h"
+
+#include <string.h>
+
+static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *left,
+                      const sy__symbol *right, uint32_t *out_priority, int32_t *out_id) {
+    (void)text;
+    return left->id >= 0 && right->id >= 0 &&
+           sy__merge_find(encoder->tokenizer, left->id, right->id, out_priority, out_id);
+}
+
+/* One symbol a byte; of "gemma4" one a character, or its bytes where it has no token. */
+static bool make_symbols(sy__encoder *encoder, const char *word, size_t n_bytes) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    encoder->symbols.n = 0;
+    for (size_t at = 0; at < n_bytes;) {
+        size_t length = 1;
+        int32_t id = SY_NO_TOKEN;
+        uint32_t rune = 0;
+        if (t->pre->raw) {
+            length = sy__utf8_decode(word + at, n_bytes - at, &rune);
+            id = sy__token_find(t, word + at, length, SY__TYPES_PIECE);
+        }
+        if (id == SY_NO_TOKEN) {
+            length = 1;
+            id = t->byte_ids[(uint8_t)word[at]];
+        }
+        if (!sy__symbol_add(encoder, (uint32_t)at, (uint32_t)length, id, false)) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+static bool encode_word(sy__encoder *encoder, const char *word, size_t n_bytes) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    if (t->pre->ignore_merges) {
+        int32_t id = sy__token_find(t, word, n_bytes, SY__TYPES_PIECE);
+        if (id != SY_NO_TOKEN) {
+            return sy__emit(encoder, id);
+        }
+    }
+    if (!make_symbols(encoder, word, n_bytes) || !sy__merge_symbols(encoder, word, find_pair)) {
+        return false;
+    }
+    for (uint32_t i = 0; encoder->symbols.n > 0 && i != SY__NO_SYMBOL;
+         i = encoder->symbols.data[i].next) {
+        const sy__symbol *symbol = &encoder->symbols.data[i];
+        bool good = symbol->id >= 0
+                        ? sy__emit(encoder, symbol->id)
+                        : sy__emit_unknown(encoder, word + symbol->start, symbol->n_bytes);
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool add_runes(sy__encoder *encoder, const char *text, size_t n_bytes, bool *out_plain) {
+    encoder->runes.n = 0;
+    *out_plain = true;
+    for (size_t at = 0; at < n_bytes;) {
+        uint32_t rune = 0;
+        at += sy__utf8_decode(text + at, n_bytes - at, &rune);
+        *out_plain = *out_plain && rune < 0x300; /* nothing below composes or decomposes */
+        if (!SY__RESERVE(encoder, encoder->runes, encoder->runes.n + 8)) {
+            return false;
+        }
+        encoder->runes.n += sy__decompose(rune, encoder->runes.data + encoder->runes.n);
+    }
+    return true;
+}
+
+/* Normal form C of valid UTF-8 into encoder->text. */
+static bool compose_text(sy__encoder *encoder, const char *text, size_t n_bytes) {
+    bool plain = true;
+    encoder->text.n = 0;
+    if (!add_runes(encoder, text, n_bytes, &plain)) {
+        return false;
+    }
+    if (plain) {
+        return sy__append(encoder, &encoder->text, text, n_bytes);
+    }
+    size_t n = encoder->runes.n;
+    if (!SY__RESERVE(encoder, encoder->runes, 2 * n)) {
+        return false;
+    }
+    sy__order_marks(encoder->runes.data, n, encoder->runes.data + n);
+    n = sy__compose(encoder->runes.data, n);
+    for (size_t i = 0; i < n; i++) {
+        char bytes[4];
+        size_t length = sy__utf8_encode((uint32_t)encoder->runes.data[i], bytes);
+        if (!sy__append(encoder, &encoder->text, bytes, length)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool escape_text(sy__encoder *encoder, const char *text, size_t n_bytes) {
+    encoder->text.n = 0;
+    for (size_t i = 0; i < n_bytes; i++) {
+        bool good = text[i] == ' ' ? sy__append(encoder, &encoder->text, SY__SPACE_MARK,
+                                                SY__SPACE_MARK_BYTES)
+                                   : sy__append(encoder, &encoder->text, text + i, 1);
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool encode_valid(sy__encoder *encoder, const char *text, size_t n_bytes) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    if (t->pre->nfc || t->escape) {
+        bool good = t->escape ? escape_text(encoder, text, n_bytes)
+                              : compose_text(encoder, text, n_bytes);
+        if (!good) {
+            return false;
+        }
+        text = encoder->text.data;
+        n_bytes = encoder->text.n;
+    }
+    encoder->status =
+        sy__regexes_cut(&t->regexes, encoder->allocator, text, n_bytes, &encoder->segments,
+                        &encoder->segments_next, encoder->error);
+    if (encoder->status != SY_OK) {
+        return false;
+    }
+    size_t begin = 0;
+    for (size_t i = 0; i < encoder->segments.n; i++) {
+        size_t end = encoder->segments.data[i];
+        if (!encode_word(encoder, text + begin, end - begin)) {
+            return false;
+        }
+        begin = end;
+    }
+    return true;
+}
+
+/* Bytes that are no UTF-8 are words of their own: expressions never see them. */
+bool sy__encode_bpe(sy__encoder *encoder, const char *text, size_t n_bytes) {
+    for (size_t at = 0; at < n_bytes;) {
+        size_t length = sy__utf8_valid(text + at, n_bytes - at);
+        if (length > 0 && !encode_valid(encoder, text + at, length)) {
+            return false;
+        }
+        at += length;
+        size_t begin = at;
+        uint32_t rune = 0;
+        while (at < n_bytes && sy__utf8_decode(text + at, n_bytes - at, &rune) == 0) {
+            at++;
+        }
+        if (at > begin && !encode_word(encoder, text + begin, at - begin)) {
+            return false;
+        }
+    }
+    return true;
+}

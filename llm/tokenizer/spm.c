@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* SentencePiece BPE: of all neighbours whose bytes together are a piece, join the pair with the
+ * best score, leftmost first; user-defined symbols never join; unused pieces only help on the way
+ * and are taken apart again at the end. */
+#include "tokenizer/tokenizer.h"
+
+#include <string.h>
+
+/* Larger scores become smaller priorities. Both zeros are equal; NaN never gets here. */
+static uint32_t priority_of(float score) {
+    uint32_t bits = 0;
+    score += 0.0f;
+    memcpy(&bits, &score, sizeof bits);
+    uint32_t rising = (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+    return ~rising;
+}
+
+static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *left,
+                      const sy__symbol *right, uint32_t *out_priority, int32_t *out_id) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    int32_t id = sy__token_find(t, text + left->start, (size_t)left->n_bytes + right->n_bytes,
+                                SY__TYPES_PIECE);
+    if (id == SY_NO_TOKEN) {
+        return false;
+    }
+    *out_priority = priority_of(t->scores[id]);
+    *out_id = id;
+    if (t->types[id] == SY_TOKEN_UNUSED) {
+        if (encoder->split.data == NULL && !SY__RESERVE(encoder, encoder->split, t->n_tokens)) {
+            return false;
+        }
+        encoder->split.data[id] = left->n_bytes;
+    }
+    return true;
+}
+
+static bool make_symbols(sy__encoder *encoder) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    const char *text = encoder->text.data;
+    size_t n = encoder->text.n, at = 0;
+    encoder->symbols.n = 0;
+    while (at < n) {
+        int32_t id = SY_NO_TOKEN;
+        uint32_t rune = 0;
+        size_t length = sy__trie_longest(&t->user, text + at, n - at, &id);
+        bool frozen = length > 0;
+        if (!frozen) {
+            length = sy__utf8_decode(text + at, n - at, &rune);
+            length = length > 0 ? length : 1;
+            id = sy__token_find(t, text + at, length, SY__TYPES_PIECE);
+        }
+        if (!sy__symbol_add(encoder, (uint32_t)at, (uint32_t)length, id, frozen)) {
+            return false;
+        }
+        at += length;
+    }
+    return true;
+}
+
+/* Emits a run of bytes; an unused piece as the two parts it was last joined from. */
+static bool emit_run(sy__encoder *encoder, const char *text, uint32_t start, uint32_t n_bytes,
+                     int32_t id) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    if (id == SY_NO_TOKEN) {
+        return sy__emit_unknown(encoder, text + start, n_bytes);
+    }
+    if (t->types[id] != SY_TOKEN_UNUSED || encoder->split.data == NULL) {
+        return sy__emit(encoder, id);
+    }
+    encoder->stack.n = 0;
+    for (;;) {
+        uint32_t n_left = 0;
+        if (id != SY_NO_TOKEN && t->types[id] == SY_TOKEN_UNUSED) {
+            n_left = encoder->split.data[id] < n_bytes ? encoder->split.data[id] : 0;
+        }
+        if (n_left > 0) { /* the right part waits, the left one goes on */
+            if (!SY__RESERVE(encoder, encoder->stack, encoder->stack.n + 2)) {
+                return false;
+            }
+            encoder->stack.data[encoder->stack.n++] = start + n_left;
+            encoder->stack.data[encoder->stack.n++] = n_bytes - n_left;
+            n_bytes = n_left;
+        } else {
+            bool good = id == SY_NO_TOKEN ? sy__emit_unknown(encoder, text + start, n_bytes)
+                                          : sy__emit(encoder, id);
+            if (!good || encoder->stack.n == 0) {
+                return good;
+            }
+            n_bytes = encoder->stack.data[--encoder->stack.n];
+            start = encoder->stack.data[--encoder->stack.n];
+        }
+        id = sy__token_find(t, text + start, n_bytes, SY__TYPES_PIECE);
+    }
+}
+
+bool sy__encode_spm(sy__encoder *encoder, const char *text, size_t n_bytes, bool prefix) {
+    if (!sy__normalize(encoder, text, n_bytes, prefix) || !make_symbols(encoder) ||
+        !sy__merge_symbols(encoder, encoder->text.data, find_pair)) {
+        return false;
+    }
+    for (uint32_t i = 0; encoder->symbols.n > 0 && i != SY__NO_SYMBOL;
+         i = encoder->symbols.data[i].next) {
+        const sy__symbol *symbol = &encoder->symbols.data[i];
+        if (!emit_run(encoder, encoder->text.data, symbol->start, symbol->n_bytes, symbol->id)) {
+            return false;
+        }
+    }
+    return encoder->status == SY_OK;
+}
