@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/digest.h"
+#include "base/digest_rounds.h"
 
 #include <string.h>
-
-/* FIPS 180-4, 4.2.2 */
-static const uint32_t round_constants[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
 
 static uint32_t rotate(uint32_t value, unsigned n_bits) {
     return value >> n_bits | value << (32u - n_bits);
@@ -42,7 +31,7 @@ static void digest_block(uint32_t state[8], const uint8_t *block) {
     uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
     for (int t = 0; t < 64; t++) {
         uint32_t sum1 = rotate(e, 6) ^ rotate(e, 11) ^ rotate(e, 25);
-        uint32_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + round_constants[t] + w[t];
+        uint32_t t1 = h + sum1 + ((e & f) ^ (~e & g)) + sy__sha256_constants[t] + w[t];
         uint32_t sum0 = rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22);
         uint32_t t2 = sum0 + ((a & b) ^ (a & c) ^ (b & c));
         h = g;
@@ -64,11 +53,21 @@ static void digest_block(uint32_t state[8], const uint8_t *block) {
     state[7] += h;
 }
 
+void sy__sha256_plain(uint32_t state[8], const uint8_t *bytes, size_t n_blocks) {
+    for (size_t i = 0; i < n_blocks; i++) {
+        digest_block(state, bytes + 64 * i);
+    }
+}
+
 void sy__sha256_init(sy__sha256 *sha) {
     static const uint32_t start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                       0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     memset(sha, 0, sizeof(*sha));
     memcpy(sha->state, start, sizeof(start));
+    sha->blocks = sy__sha256_hardware();
+    if (sha->blocks == NULL) {
+        sha->blocks = sy__sha256_plain;
+    }
 }
 
 void sy__sha256_update(sy__sha256 *sha, const void *bytes, size_t n_bytes) {
@@ -77,9 +76,10 @@ void sy__sha256_update(sy__sha256 *sha, const void *bytes, size_t n_bytes) {
     sha->n_bytes += n_bytes;
     while (n_bytes > 0) {
         if (n_held == 0 && n_bytes >= 64) {
-            digest_block(sha->state, next);
-            next += 64;
-            n_bytes -= 64;
+            size_t n_blocks = n_bytes / 64;
+            sha->blocks(sha->state, next, n_blocks);
+            next += 64 * n_blocks;
+            n_bytes -= 64 * n_blocks;
             continue;
         }
         size_t n_taken = 64 - n_held < n_bytes ? 64 - n_held : n_bytes;
@@ -88,7 +88,7 @@ void sy__sha256_update(sy__sha256 *sha, const void *bytes, size_t n_bytes) {
         n_bytes -= n_taken;
         n_held += n_taken;
         if (n_held == 64) {
-            digest_block(sha->state, sha->block);
+            sha->blocks(sha->state, sha->block, 1);
             n_held = 0;
         }
     }
@@ -100,14 +100,14 @@ void sy__sha256_final(sy__sha256 *sha, uint8_t out_digest[32]) {
     sha->block[n_held++] = 0x80;
     if (n_held > 56) {
         memset(sha->block + n_held, 0, 64 - n_held);
-        digest_block(sha->state, sha->block);
+        sha->blocks(sha->state, sha->block, 1);
         n_held = 0;
     }
     memset(sha->block + n_held, 0, 56 - n_held);
     for (int i = 0; i < 8; i++) {
         sha->block[56 + i] = (uint8_t)(n_bits >> (56 - 8 * i));
     }
-    digest_block(sha->state, sha->block);
+    sha->blocks(sha->state, sha->block, 1);
     for (int i = 0; i < 32; i++) {
         out_digest[i] = (uint8_t)(sha->state[i / 4] >> (24 - 8 * (i % 4)));
     }
