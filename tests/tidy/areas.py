@@ -6,7 +6,7 @@ import re
 PUBLIC = ["core-public", "conf-public", "registry-public", "formats-public", "llm-public"]
 CORE = ["plugin-api", "core-public", "core/base"]
 
-# area -> areas it may include from (itself always)
+# area -> areas, or single headers, that it may include (itself always)
 MAY_INCLUDE = {
     "plugin-api": [],
     "template": ["plugin-api"],
@@ -16,7 +16,8 @@ MAY_INCLUDE = {
     "core/graph": CORE,
     "core/passes": CORE + ["core/graph"],
     "core/plan": CORE + ["core/graph", "core/passes"],
-    "core/exec": CORE + ["core/graph", "core/passes", "core/plan"],
+    # the reference delegate is in every runtime's table: exec sees its entry function, no more
+    "core/exec": CORE + ["core/graph", "core/passes", "core/plan", "core/reference/reference.h"],
     "core/reference": CORE,
     "conf-public": ["plugin-api", "core-public"],
     "conf": CORE + ["conf-public"],
@@ -25,7 +26,7 @@ MAY_INCLUDE = {
     "formats-public": ["plugin-api", "core-public"],
     "formats": CORE + ["formats-public"],
     "llm-public": ["core-public", "formats-public"],
-    "llm": PUBLIC,
+    "llm": PUBLIC + ["core/base"],  # docs/decisions/0010
     "cli": PUBLIC + ["plugin-api"],
     "server": PUBLIC,
     "python": PUBLIC,
@@ -63,12 +64,14 @@ def area_of(path):
     return parts[0]
 
 
-def may_include(area, target):
+def may_include(area, path):
+    target = area_of(path)
     if area == target or area in ("tests", "docs"):
         return True
     if area.startswith("plugin:"):
         return target == "plugin-api"
-    return target in MAY_INCLUDE.get(area, [])
+    allowed = MAY_INCLUDE.get(area, [])
+    return target in allowed or path in allowed
 
 
 def resolve(path, name, all_paths):
@@ -85,7 +88,15 @@ def resolve(path, name, all_paths):
         candidate = os.path.normpath(os.path.join(root, name))
         if candidate in all_paths:
             return candidate
+    # through an include folder of a target: the nearest file of that name
+    named = [p for p in all_paths if p.endswith("/" + name)]
+    if named and (areas_of_ours(path, named) or len(named) == 1):
+        return (areas_of_ours(path, named) or named)[0]
     return None
+
+
+def areas_of_ours(path, candidates):
+    return sorted(p for p in candidates if area_of(p) == area_of(path))
 
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

@@ -54,9 +54,23 @@ class Includes(Tree):
         self.bad({**self.public, "plugins/a/src/x.c": SPDX + '#include <switchyard/a.h>\n'},
                  "include-matrix", "plugin:a may not include")
 
-    def test_llm_sees_public_headers_only(self):
-        self.bad({**self.public, "llm/x.c": SPDX + '#include "base/b.h"\n'},
-                 "include-matrix", "llm may not include core/base/b.h")
+    def test_llm_does_not_see_the_insides_of_core(self):
+        self.good({**self.public, "llm/x.c": SPDX + '#include "base/b.h"\n'}, "include-matrix")
+        self.bad({**self.public, "llm/x.c": SPDX + '#include "plan/p.h"\n'},
+                 "include-matrix", "llm may not include core/plan/p.h")
+
+    def test_exec_sees_one_header_of_the_reference(self):
+        tree = {**self.public, "core/reference/reference.h": SPDX, "core/reference/inner.h": SPDX}
+        self.good({**tree, "core/exec/x.c": SPDX + '#include "reference/reference.h"\n'},
+                  "include-matrix")
+        self.bad({**tree, "core/exec/x.c": SPDX + '#include "reference/inner.h"\n'},
+                 "include-matrix", "core/reference/inner.h")
+
+    def test_include_folder_of_a_target(self):
+        tree = {"plugins/a/kernels/k.h": SPDX, "plugins/b/kernels/k.h": SPDX}
+        self.good({**tree, "plugins/a/src/x.c": SPDX + '#include "k.h"\n'}, "include-matrix")
+        self.bad({"plugins/b/kernels/k.h": SPDX, "plugins/a/src/x.c": SPDX + '#include "k.h"\n'},
+                 "include-matrix", "plugin:a may not include plugins/b/kernels/k.h")
 
     def test_plugin_api_takes_c_headers_only(self):
         self.bad({"plugin-api/sy_plugin.h": SPDX + "#include <unistd.h>\n"},

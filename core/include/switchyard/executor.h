@@ -109,6 +109,9 @@ void sy_executor_stats(const sy_executor *executor, uint32_t i_phase, uint32_t i
  * cost: O(values)  since: 0.1  source: - */
 void sy_executor_memory(const sy_executor *executor, sy_memory_report *out_report);
 
+/* Plan the executor was made from.
+ * shape: -  unit: -  owner: borrowed  errors: none  thread: any
+ * cost: O(1)  since: 0.1  source: - */
 const sy_plan *sy_executor_plan(const sy_executor *executor);
 
 /* Reserves the states of one sequence for max_tokens rows; it never grows.
