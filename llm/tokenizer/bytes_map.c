@@ -3,8 +3,6 @@
  * next free one from U+0100 on. */
 #include "tokenizer/tokenizer.h"
 
-#include <string.h>
-
 static bool is_itself(uint32_t byte) {
     return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) ||
            (byte >= 0xae && byte <= 0xff);
@@ -41,8 +39,7 @@ size_t sy__bytes_from_spelling(const char *text, size_t n, char *out) {
         size_t length = sy__utf8_decode(text + at, n - at, &rune);
         int byte = length > 0 ? sy__rune_to_byte(rune) : -1;
         if (byte < 0) {
-            memmove(out, text, n);
-            return n;
+            return SIZE_MAX;
         }
         out[n_out++] = (char)byte;
         at += length;

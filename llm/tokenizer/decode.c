@@ -242,7 +242,11 @@ int32_t sy_tokenizer_find(const sy_tokenizer *tokenizer, const char *text, size_
 }
 
 uint32_t sy_tokenizer_type(const sy_tokenizer *tokenizer, int32_t id) {
-    return is_id(tokenizer, id) ? tokenizer->types[id] : 0;
+    if (!is_id(tokenizer, id)) {
+        return 0;
+    }
+    uint32_t type = tokenizer->types[id];
+    return type == SY__TOKEN_UNREACHABLE ? SY_TOKEN_NORMAL : type;
 }
 
 int sy_tokenizer_is_end(const sy_tokenizer *tokenizer, int32_t id) {

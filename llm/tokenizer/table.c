@@ -104,7 +104,9 @@ static int32_t spelled_token(const sy_tokenizer *tokenizer, const char *text, si
         n_bytes = sy__bytes_from_spelling(text, n_bytes, scratch);
         text = scratch;
     }
-    return sy__token_find(tokenizer, text, n_bytes, SY__TYPES_PIECE);
+    return n_bytes == SIZE_MAX
+               ? SY_NO_TOKEN
+               : sy__token_find(tokenizer, text, n_bytes, SY__TYPES_PIECE);
 }
 
 /* Rules that name no tokens of the vocabulary are kept as unmatchable, so ranks stay. */

@@ -27,6 +27,8 @@ typedef enum sy__model {
     (SY__TYPE_BIT(SY_TOKEN_NORMAL) | SY__TYPE_BIT(SY_TOKEN_USER_DEFINED) | \
      SY__TYPE_BIT(SY_TOKEN_UNUSED))
 #define SY__TYPES_SPECIAL (SY__TYPE_BIT(SY_TOKEN_CONTROL) | SY__TYPE_BIT(SY_TOKEN_UNKNOWN))
+/* A normal token of byte-level BPE whose spelling is not that of bytes: no text can reach it. */
+#define SY__TOKEN_UNREACHABLE 7u
 #define SY__TYPES_ALL 0xffu
 
 /* SentencePiece's compiled normalisation rules: a double array over bytes, then the
@@ -138,8 +140,8 @@ sy_status sy__merges_create(sy_tokenizer *tokenizer, const sy_vocabulary *vocabu
 /* bytes_map.c: the printable characters that byte-level BPE writes bytes as. */
 uint32_t sy__byte_to_rune(uint8_t byte);
 int sy__rune_to_byte(uint32_t rune); /* -1 for none */
-/* Decodes a token's spelling in place of out (at most n bytes); a spelling with other characters
- * stands for itself. Answers the bytes written. */
+/* Decodes a token's spelling into out (at most n bytes); answers the bytes written, or SIZE_MAX for
+ * a spelling with other characters. */
 size_t sy__bytes_from_spelling(const char *text, size_t n, char *out);
 
 /* encoder: growing; false when memory was refused (encoder->status says so). */

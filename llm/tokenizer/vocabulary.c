@@ -99,6 +99,10 @@ static sy_status check(const sy_vocabulary *v, size_t *out_n_bytes, sy_error *er
     return SY_OK;
 }
 
+static bool is_mapped_type(uint32_t type) {
+    return type == SY_TOKEN_NORMAL || type == SY_TOKEN_UNUSED;
+}
+
 /* Texts into one block. Normal tokens of byte-level BPE become the bytes they stand for. */
 static bool copy_tokens(sy_tokenizer *t, const sy_vocabulary *v, size_t n_bytes) {
     size_t n = v->n_tokens;
@@ -122,11 +126,15 @@ static bool copy_tokens(sy_tokenizer *t, const sy_vocabulary *v, size_t n_bytes)
         t->scores[i] = v->scores != NULL && v->scores[i] == v->scores[i] ? v->scores[i] : 0.0f;
         t->offsets[i] = at;
         size_t length = text.n_bytes;
-        if (mapped && (SY__TYPE_BIT(type) & (SY__TYPE_BIT(SY_TOKEN_NORMAL) |
-                                             SY__TYPE_BIT(SY_TOKEN_UNUSED))) != 0) {
+        if (mapped && is_mapped_type(t->types[i])) {
             length = sy__bytes_from_spelling(text.bytes, text.n_bytes, t->texts + at);
-        } else if (length > 0) {
-            memcpy(t->texts + at, text.bytes, length);
+        }
+        if (length == SIZE_MAX) {
+            t->types[i] = SY__TOKEN_UNREACHABLE;
+            length = text.n_bytes;
+        }
+        if (!mapped || !is_mapped_type(t->types[i])) {
+            memcpy(t->texts + at, text.bytes != NULL ? text.bytes : "", length);
         }
         at += (uint32_t)length;
         t->n_max_token_bytes =
