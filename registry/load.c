@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Brings the code in: hash, static check and dlopen all use the descriptor that trust.c opened, so
+ * that no other file can slip in between, and the file must not change meanwhile.
+ */
+#include "registry_internal.h"
+
+#include "base/digest.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_BYTES 65536u
+
+static sy_status hash_file(const sy_allocator *allocator, int fd, char out_hex[65],
+                           sy_error *error) {
+    uint8_t *buffer = sy__alloc_array(allocator, READ_BYTES, 1);
+    if (buffer == NULL) {
+        return sy__no_memory(error, READ_BYTES, "hashing a plugin");
+    }
+    sy__sha256 sha;
+    sy__sha256_init(&sha);
+    off_t offset = 0;
+    ssize_t n = 0;
+    do {
+        n = pread(fd, buffer, READ_BYTES, offset);
+        if (n > 0) {
+            sy__sha256_update(&sha, buffer, (size_t)n);
+            offset += n;
+        }
+    } while (n > 0 || (n < 0 && errno == EINTR));
+    sy__free_array(allocator, buffer, READ_BYTES, 1);
+    if (n < 0) {
+        return sy_error_set(error, SY_DATA_LOSS, "The file cannot be read: %s.", strerror(errno));
+    }
+    uint8_t digest[32];
+    sy__sha256_final(&sha, digest);
+    sy__digest_hex(digest, out_hex);
+    return SY_OK;
+}
+
+static sy_status check_hash(sy_registry *registry, const sy__manifest *manifest, int fd,
+                            sy_error *error) {
+    if (manifest->sha256 == NULL) {
+        if (!registry->trust->require_sha256) {
+            return SY_OK;
+        }
+        sy_error_set(error, SY_UNAUTHENTICATED,
+                     "Its manifest gives no sha256, and [trust] hashes "
+                     "= required.");
+        sy_error_hint(error, "Add sha256 = ... to the manifest.");
+        return SY_UNAUTHENTICATED;
+    }
+    char hex[65];
+    sy_status status = hash_file(registry->allocator, fd, hex, error);
+    if (status == SY_OK && strcmp(hex, manifest->sha256) != 0) {
+        sy_error_set(error, SY_UNAUTHENTICATED, "Its SHA-256 is %s; the manifest says otherwise.",
+                     hex);
+        sy_error_hint(error, "Install the file and the manifest of the same build.");
+        return SY_UNAUTHENTICATED;
+    }
+    return status;
+}
+
+static bool is_unchanged(const struct stat *before, int fd) {
+    struct stat now;
+    return fstat(fd, &now) == 0 && now.st_size == before->st_size &&
+           now.st_ctim.tv_sec == before->st_ctim.tv_sec &&
+           now.st_ctim.tv_nsec == before->st_ctim.tv_nsec;
+}
+
+/* The loader's text begins with the descriptor's path, which says nothing to people. */
+static const char *loader_text(const char *path) {
+    const char *text = dlerror();
+    text = text != NULL ? text : "no reason given";
+    size_t n = strlen(path);
+    return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
+}
+
+sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd,
+                          sy_error *error) {
+    struct stat facts;
+    if (fstat(fd, &facts) != 0) {
+        return sy_error_set(error, SY_UNAVAILABLE, "The file cannot be examined: %s.",
+                            strerror(errno));
+    }
+    if (facts.st_size <= 0 || facts.st_size > (off_t)SY_LIMIT_PLUGIN_BYTES) {
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "The file has %lld bytes; plugins have 1 to %u.",
+                            (long long)facts.st_size, SY_LIMIT_PLUGIN_BYTES);
+    }
+    sy_status status = check_hash(registry, &candidate->manifest, fd, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    sy__elf_source source = {fd, NULL, (uint64_t)facts.st_size};
+    status = sy__elf_check(registry->allocator, &source, sy__manifest_allows, &candidate->manifest,
+                           error);
+    if (status != SY_OK) {
+        return status;
+    }
+    if (!is_unchanged(&facts, fd)) {
+        return sy_error_set(error, SY_PERMISSION_DENIED, "The file changed while it was checked.");
+    }
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    dlerror();
+    candidate->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (candidate->handle == NULL) {
+        sy_error_set(error, SY_INVALID_ARGUMENT, "The loader refused it: %s.", loader_text(path));
+        sy_error_hint(error, "A library it needs may be missing: see ldd on the file.");
+        return SY_INVALID_ARGUMENT;
+    }
+    candidate->public.is_loaded = 1;
+    return SY_OK;
+}
