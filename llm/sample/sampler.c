@@ -2,6 +2,7 @@
 #include "switchyard/sampler.h"
 
 #include "base/memory.h"
+#include "sample/greedy.h"
 
 #include <math.h>
 #include <string.h>
@@ -150,14 +151,19 @@ static void select_best(candidate *list, uint32_t n, uint32_t n_wanted) {
     }
 }
 
-static int32_t greedy(const float *logits, uint32_t n) {
+sy_status sy__greedy_token(const float *logits, uint32_t n, int32_t *out_token, sy_error *error) {
     int32_t best = -1;
     for (uint32_t i = 0; i < n; i++) {
         if (!isnan(logits[i]) && (best < 0 || logits[i] > logits[best])) {
             best = (int32_t)i;
         }
     }
-    return best;
+    if (best < 0) {
+        return sy_error_set(error, SY_DATA_LOSS,
+                            "No logit is a number, so no token can be drawn.");
+    }
+    *out_token = best;
+    return SY_OK;
 }
 
 /* Probabilities of the first n candidates, the best of which is list[i_best]. */
@@ -207,10 +213,10 @@ static uint32_t gather(sy_sampler *sampler, const float *logits) {
 
 sy_status sy_sampler_draw(sy_sampler *sampler, const float *logits, int32_t *out_token,
                           sy_error *error) {
-    int32_t best = greedy(logits, sampler->n_vocabulary);
-    if (best < 0) {
-        return sy_error_set(error, SY_DATA_LOSS,
-                            "No logit is a number, so no token can be drawn.");
+    int32_t best = 0;
+    sy_status status = sy__greedy_token(logits, sampler->n_vocabulary, &best, error);
+    if (status != SY_OK) {
+        return status;
     }
     const sy_sampler_options *options = &sampler->options;
     if (options->temperature == 0 || options->top_k == 1 || isinf(logits[best])) {

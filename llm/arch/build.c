@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole model: embedding, layers, output. */
+#include "arch/build.h"
+
+#include "arch/builder.h"
+
+#include <string.h>
+
+static uint32_t symbol_input(sy__builder *b, const char *name, uint32_t symbol) {
+    sy_value_view view = {.name = name, .kind = SY_VALUE_INPUT, .type = SY_TYPE_I32, .rank = 1};
+    view.dims[0] = (sy_dimension){.symbol = symbol, .scale = 1};
+    view.data.fd = -1;
+    return sy__build_value(b, &view);
+}
+
+static void set_bounds(sy__builder *b) {
+    const uint32_t symbols[3] = {SY_SYMBOL_TOKENS, SY_SYMBOL_OUTPUTS, SY_SYMBOL_SEQUENCES};
+    const uint32_t bounds[3] = {b->options->n_batch_tokens, b->options->n_output_rows,
+                                b->options->n_sequences};
+    for (size_t i = 0; b->status == SY_OK && i < 3; i++) {
+        b->status = sy_graph_set_bound(b->model->graph, symbols[i], bounds[i], b->error);
+    }
+}
+
+/* The frequencies of one rotary embedding as a constant. */
+static uint32_t rope_constant(sy__builder *b, const char *name, const sy__rope *rope,
+                              float *out_magnitude) {
+    uint32_t n = rope->n_dims / 2;
+    if (rope->kind == SY__ROPE_NONE || b->status != SY_OK) {
+        return SY_NO_VALUE;
+    }
+    float *frequency = sy__arena_alloc(&b->model->constants, (size_t)n + 1, sizeof(float));
+    if (frequency == NULL) {
+        b->status = sy__no_memory(b->error, n * sizeof(float), "rotary frequencies");
+        return SY_NO_VALUE;
+    }
+    b->status = sy__rope_table(b->architecture, rope, b->options->n_context_tokens, frequency,
+                               out_magnitude, b->error);
+    return sy__build_floats(b, name, frequency, n);
+}
+
+static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
+    return sy__build_node(b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2,
+                                                    .inputs = {x, y}});
+}
+
+static uint32_t scale_by(sy__builder *b, const char *op, const char *name, uint32_t x,
+                         float factor) {
+    uint32_t constant = sy__build_floats(b, "scalar", &factor, 1);
+    return sy__build_node(b, name, &(sy__operation){.op = op, .version = 14, .n_inputs = 2,
+                                                    .inputs = {x, constant}});
+}
+
+static uint32_t embed(sy__builder *b, const char *name, uint32_t ids, sy__role role) {
+    uint32_t table = sy__build_matrix(b, role, 0, 0, 0);
+    return sy__build_node(
+        b, name, &(sy__operation){.op = "Embedding", .n_inputs = 2, .inputs = {ids, table}});
+}
+
+static uint32_t build_embedding(sy__builder *b) {
+    const sy__architecture *a = b->architecture;
+    uint32_t x = embed(b, "token_embd", b->model->tokens, SY__ROLE_TOKEN_EMBEDDING);
+    if (a->embedding_scale != 1.0f) {
+        x = scale_by(b, "Mul", "token_embd_scaled", x, a->embedding_scale);
+    }
+    if ((a->weights & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0) {
+        uint32_t first = sy__build_vector(b, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, 0, 0);
+        x = add(b, "token_type_sum", x, first);
+    }
+    if ((a->weights & SY__ROLE_BIT(SY__ROLE_POSITION_EMBEDDING)) != 0) {
+        uint32_t where = embed(b, "position_embd", b->model->positions,
+                               SY__ROLE_POSITION_EMBEDDING);
+        x = add(b, "position_sum", x, where);
+    }
+    if ((a->weights & SY__ROLE_BIT(SY__ROLE_EMBEDDING_NORM)) != 0) {
+        x = sy__build_norm(b, "embd_norm", x, SY__ROLE_EMBEDDING_NORM, 0);
+    }
+    return x;
+}
+
+/* Only the rows whose logits are wanted go through the output matrix. */
+static uint32_t build_output(sy__builder *b, uint32_t x) {
+    const sy__architecture *a = b->architecture;
+    sy__role role = a->tied_output ? SY__ROLE_TOKEN_EMBEDDING : SY__ROLE_OUTPUT;
+    bool capped = a->output_softcap > 0;
+    x = sy__build_node(b, "output_rows_only",
+                       &(sy__operation){.op = "Gather", .version = 13, .n_inputs = 2,
+                                        .inputs = {x, b->model->output_rows}});
+    x = sy__build_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
+    uint32_t w = sy__build_matrix(b, role, 0, 0, 0);
+    bool biased = !a->tied_output && (a->biases & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
+    x = sy__build_node(b, capped || biased ? "output" : "logits",
+                       &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
+    if (biased) {
+        uint32_t bias = sy__build_vector(b, SY__ROLE_OUTPUT, 0, SY__PART_BIAS, 0, 0);
+        x = add(b, capped ? "output_biased" : "logits", x, bias);
+    }
+    if (capped) {
+        x = scale_by(b, "Div", "output_divided", x, a->output_softcap);
+        x = sy__build_node(b, "output_tanh", &(sy__operation){.op = "Tanh", .version = 13,
+                                                              .n_inputs = 1, .inputs = {x}});
+        x = scale_by(b, "Mul", "logits", x, a->output_softcap);
+    }
+    return x;
+}
+
+static void build_all(sy__builder *b) {
+    const sy__architecture *a = b->architecture;
+    sy__model_graph *model = b->model;
+    set_bounds(b);
+    model->tokens = symbol_input(b, "tokens", SY_SYMBOL_TOKENS);
+    model->positions = symbol_input(b, "positions", SY_SYMBOL_TOKENS);
+    model->output_rows =
+        a->has_output ? symbol_input(b, "output_rows", SY_SYMBOL_OUTPUTS) : SY_NO_VALUE;
+    b->rope_frequency = rope_constant(b, "rope_frequency", &a->rope, &b->rope_magnitude);
+    b->rope_local_frequency =
+        rope_constant(b, "rope_local_frequency", &a->rope_local, &b->rope_local_magnitude);
+    uint32_t x = build_embedding(b);
+    for (uint32_t i = 0; b->status == SY_OK && i < a->n_layers; i++) {
+        x = sy__build_layer(b, i, x);
+    }
+    if (a->has_output) {
+        x = build_output(b, x);
+    } else {
+        x = sy__build_node(b, "hidden", &(sy__operation){.op = "Identity", .version = 13,
+                                                         .n_inputs = 1, .inputs = {x}});
+    }
+    if (b->status == SY_OK) {
+        b->status = sy_graph_mark_output(model->graph, x, b->error);
+        model->result = x;
+    }
+}
+
+sy_status sy__model_graph_build(const sy_allocator *allocator,
+                                const sy__architecture *architecture,
+                                const sy__build_options *options, sy__model_graph *out_model,
+                                sy_error *error) {
+    sy__model_graph model = {.graph = NULL};
+    sy__arena_init(&model.constants, sy__allocator_or_heap(allocator), (size_t)8 << 10);
+    sy_status status =
+        sy_graph_create(allocator, architecture->family->name, &model.graph, error);
+    sy__builder builder = {.architecture = architecture, .options = options, .model = &model,
+                           .error = error, .status = status};
+    if (status == SY_OK) {
+        build_all(&builder);
+        status = builder.status;
+    }
+    if (status == SY_OK) {
+        status = sy_graph_verify(model.graph, error);
+    }
+    if (status != SY_OK) {
+        sy__model_graph_deinit(&model);
+        return status;
+    }
+    *out_model = model;
+    return SY_OK;
+}
+
+sy_status sy__model_graph_optimize(sy__model_graph *model, const sy_pass_options *passes,
+                                   sy_error *error) {
+    sy_status status = sy_graph_optimize(model->graph, passes, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    bool has_output = model->output_rows != SY_NO_VALUE;
+    model->tokens = sy_graph_find_value(model->graph, "tokens");
+    model->positions = sy_graph_find_value(model->graph, "positions");
+    model->output_rows =
+        has_output ? sy_graph_find_value(model->graph, "output_rows") : SY_NO_VALUE;
+    model->result = sy_graph_find_value(model->graph, has_output ? "logits" : "hidden");
+    if (model->result == SY_NO_VALUE || model->tokens == SY_NO_VALUE) {
+        return sy_error_set(error, SY_INTERNAL, "The passes lost an input or output of the model.");
+    }
+    return SY_OK;
+}
+
+void sy__model_graph_deinit(sy__model_graph *model) {
+    sy_graph_destroy(model->graph);
+    if (model->constants.allocator != NULL) {
+        sy__arena_deinit(&model->constants);
+    }
+    *model = (sy__model_graph){.graph = NULL};
+}

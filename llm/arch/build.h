@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From the tensors of a GGUF file to a graph, through the description of its architecture. */
+#ifndef SY_ARCH_BUILD_H
+#define SY_ARCH_BUILD_H
+
+#include "arch/description.h"
+#include "base/memory.h"
+#include "switchyard/graph.h"
+
+/* What the caller decides. */
+typedef struct sy__build_options {
+    uint32_t n_batch_tokens, n_output_rows, n_sequences; /* bounds of the symbols */
+    uint32_t n_context_tokens;                           /* bound of the states */
+    sy_element_type key_type, value_type;
+} sy__build_options;
+
+/* The graph and the values a step binds. */
+typedef struct sy__model_graph {
+    sy_graph *graph;
+    sy__arena constants;  /* what the graph borrows beside the file: frequencies, scalars */
+    uint32_t tokens;      /* INPUT i32 [T] */
+    uint32_t positions;   /* INPUT i32 [T] */
+    uint32_t output_rows; /* INPUT i32 [R]; SY_NO_VALUE for encoders */
+    uint32_t result;      /* OUTPUT f32: logits [R, V], or hidden states [T, width] */
+} sy__model_graph;
+
+/* Builds the graph of a described model; weights stay where the file is mapped. */
+SY_MUST_CHECK sy_status sy__model_graph_build(const sy_allocator *allocator,
+                                              const sy__architecture *architecture,
+                                              const sy__build_options *options,
+                                              sy__model_graph *out_model, sy_error *error);
+
+/* Runs the passes and finds the step's values again. */
+SY_MUST_CHECK sy_status sy__model_graph_optimize(sy__model_graph *model,
+                                                 const sy_pass_options *passes, sy_error *error);
+
+/* Frees the graph and its constants; a zeroed struct is fine. */
+void sy__model_graph_deinit(sy__model_graph *model);
+
+#endif

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Small calls that add one operator each; errors are sticky, so that a layer reads like its
+ * formula. For llm/arch only. */
+#ifndef SY_ARCH_BUILDER_H
+#define SY_ARCH_BUILDER_H
+
+#include "arch/build.h"
+
+typedef struct sy__builder {
+    const sy__architecture *architecture;
+    const sy__build_options *options;
+    sy__model_graph *model;
+    sy_error *error;
+    sy_status status; /* first failure; calls after it do nothing */
+    uint32_t rope_frequency, rope_local_frequency; /* WEIGHT f32, SY_NO_VALUE none */
+    float rope_magnitude, rope_local_magnitude;
+    char prefix[32]; /* "blk.3." while a layer is built */
+} sy__builder;
+
+void sy__builder_fail(sy__builder *b, sy_status status, const char *what);
+/* A named INPUT or STATE. */
+uint32_t sy__build_value(sy__builder *b, const sy_value_view *description);
+/* Constant memory of n floats owned by the model, as a WEIGHT [n]. */
+uint32_t sy__build_floats(sy__builder *b, const char *name, const float *numbers, uint32_t n);
+uint32_t sy__build_ints(sy__builder *b, const char *name, const int64_t *numbers, uint32_t n);
+/* A matrix of the file as WEIGHT [rows, columns]; rows [first, first + n_rows), n_rows 0: all. */
+uint32_t sy__build_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
+                          uint64_t n_rows);
+/* A vector of the file as f32 (cast where the file has f16 or bf16). */
+uint32_t sy__build_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
+                          uint64_t first, uint64_t n);
+
+#define SY__BUILD_INPUTS 6u
+#define SY__BUILD_ATTRIBUTES 6u
+
+/* A node to add. SY_NO_VALUE is an absent optional input. */
+typedef struct sy__operation {
+    const char *op;
+    uint32_t version; /* 0: domain "switchyard", version 1 */
+    uint32_t n_inputs, n_attributes;
+    uint32_t inputs[SY__BUILD_INPUTS];
+    sy_attribute attributes[SY__BUILD_ATTRIBUTES];
+} sy__operation;
+
+/* Adds a node; its name gets the layer's prefix. Answers its result. */
+uint32_t sy__build_node(sy__builder *b, const char *name, const sy__operation *operation);
+
+sy_attribute sy__int_attribute(const char *name, int64_t number);
+sy_attribute sy__float_attribute(const char *name, double number);
+sy_attribute sy__string_attribute(const char *name, const char *text);
+
+/* layer.c: one layer over the residual stream x; answers the new x. */
+uint32_t sy__build_layer(sy__builder *b, uint32_t i_layer, uint32_t x);
+/* x normalised with a role's weight (and bias). */
+uint32_t sy__build_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                        uint32_t i_layer);
+
+#endif

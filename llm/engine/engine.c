@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/checked.h"
+#include "engine/engine_internal.h"
+#include "switchyard/limits.h"
+#include "tokenizer/from_gguf.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define DEFAULT_CONTEXT_TOKENS 4096u
+#define DEFAULT_BATCH_TOKENS 256u
+#define DEFAULT_OUTPUT_ROWS 16u
+#define EXPECTED_DECODE_STEPS 128.0 /* tokens per prompt that plans are weighed for */
+
+void sy_engine_options_default(sy_engine_options *out_options) {
+    *out_options = (sy_engine_options){.struct_bytes = sizeof(*out_options),
+                                       .n_batch_tokens = DEFAULT_BATCH_TOKENS,
+                                       .n_output_rows = DEFAULT_OUTPUT_ROWS,
+                                       .n_sequences = 1,
+                                       .key_type = SY_TYPE_F16,
+                                       .value_type = SY_TYPE_F16};
+}
+
+static sy_status check_options(const sy_engine_options *options, sy_error *error) {
+    if (options->n_batch_tokens == 0 || options->n_batch_tokens > 65536u ||
+        options->n_output_rows == 0 || options->n_output_rows > options->n_batch_tokens ||
+        options->n_sequences == 0 || options->n_sequences > SY_LIMIT_SEQUENCES) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "The batch must be 1 to 65536 tokens, output rows 1 to the batch and "
+                            "sequences 1 to %u.", SY_LIMIT_SEQUENCES);
+    }
+    const sy_element_type types[2] = {options->key_type, options->value_type};
+    for (size_t i = 0; i < 2; i++) {
+        sy_element_type t = types[i];
+        if (t != SY_TYPE_F32 && t != SY_TYPE_F16 && t != SY_TYPE_BF16 && t != SY_TYPE_Q8_0 &&
+            t != SY_TYPE_Q4_0) {
+            return sy_error_set(error, SY_INVALID_ARGUMENT,
+                                "The cache type must be f32, f16, bf16, Q8_0 or Q4_0.");
+        }
+    }
+    return SY_OK;
+}
+
+/* A model without a vocabulary can still be planned and run on token ids. */
+static sy_status load_tokenizer(sy_engine *engine, sy_error *error) {
+    sy_status status =
+        sy__tokenizer_from_gguf(engine->allocator, engine->gguf, &engine->tokenizer, error);
+    if (SY_STATUS_CLASS(status) == SY_NOT_FOUND) {
+        sy_error_clear(error);
+        return SY_OK;
+    }
+    return status;
+}
+
+static const char *text_key(sy_engine *engine, const char *key) {
+    sy_gguf_string string;
+    if (sy_gguf_get_string(engine->gguf, key, &string, NULL) != SY_OK) {
+        return "";
+    }
+    return sy__arena_string(&engine->arena, string.bytes, (size_t)string.n_bytes);
+}
+
+static sy_status fill_info(sy_engine *engine, sy_error *error) {
+    const sy_gguf_facts *facts = sy_gguf_get_facts(engine->gguf);
+    sy_model_info *info = &engine->info;
+    info->architecture = text_key(engine, "general.architecture");
+    info->name = text_key(engine, "general.name");
+    info->chat_template = text_key(engine, "tokenizer.chat_template");
+    info->n_parameters = facts->n_elements;
+    info->weight_bytes = facts->tensor_bytes;
+    if (info->architecture == NULL || info->name == NULL || info->chat_template == NULL) {
+        return sy__no_memory(error, 0, "the model's description");
+    }
+    return SY_OK;
+}
+
+/* The longest session: what was asked for, or what the model was made for up to a default. */
+static sy_status choose_context(const sy__architecture *described, sy__build_options *build,
+                                sy_error *error) {
+    uint32_t trained = described->n_context;
+    if (build->n_context_tokens == 0) {
+        build->n_context_tokens =
+            trained < DEFAULT_CONTEXT_TOKENS ? trained : DEFAULT_CONTEXT_TOKENS;
+    }
+    if (build->n_context_tokens > SY_LIMIT_SESSION_TOKENS) {
+        return sy_error_set(error, SY_OUT_OF_RANGE, "A context of %" PRIu32
+                            " tokens is over the limit of %u.", build->n_context_tokens,
+                            SY_LIMIT_SESSION_TOKENS);
+    }
+    if (!described->has_output && build->n_context_tokens > trained) {
+        return sy_error_set(error, SY_OUT_OF_RANGE, "This encoder knows %" PRIu32
+                            " positions, not %" PRIu32 ".", trained, build->n_context_tokens);
+    }
+    return SY_OK;
+}
+
+static void copy_facts(sy_model_info *info, const sy__architecture *described,
+                       const sy__build_options *build) {
+    info->n_layers = described->n_layers;
+    info->n_embedding = described->n_embd;
+    info->n_vocabulary = described->n_vocab;
+    info->n_trained_tokens = described->n_context;
+    info->n_context_tokens = build->n_context_tokens;
+    info->is_encoder = !described->has_output;
+}
+
+static sy_status build_graph(sy_engine *engine, sy_error *error) {
+    sy_engine_options *options = &engine->options;
+    sy__build_options build = {.n_batch_tokens = options->n_batch_tokens,
+                               .n_output_rows = options->n_output_rows,
+                               .n_sequences = options->n_sequences,
+                               .n_context_tokens = options->n_context_tokens,
+                               .key_type = options->key_type,
+                               .value_type = options->value_type};
+    sy__architecture *described = SY__NEW(engine->allocator, sy__architecture);
+    if (described == NULL) {
+        return sy__no_memory(error, sizeof(*described), "the model's description");
+    }
+    sy_status status = sy__architecture_read(engine->gguf, described, error);
+    if (status == SY_OK) {
+        status = choose_context(described, &build, error);
+    }
+    if (status == SY_OK) {
+        copy_facts(&engine->info, described, &build);
+        status = sy__model_graph_build(engine->allocator, described, &build, &engine->model, error);
+    }
+    SY__DELETE(engine->allocator, described);
+    if (status != SY_OK) {
+        return status;
+    }
+    sy_pass_options passes = {.struct_bytes = sizeof(passes),
+                              .disabled = options->disabled_passes,
+                              .evaluate = sy_evaluate_reference,
+                              .evaluate_user = engine->runtime,
+                              .trace = options->trace,
+                              .trace_user = options->trace_user};
+    return sy__model_graph_optimize(&engine->model, &passes, error);
+}
+
+static sy_status make_plan(sy_engine *engine, sy_error *error) {
+    const sy_engine_options *options = &engine->options;
+    sy_plan_phase phases[2] = {{.phase = SY_PHASE_PREFILL, .n_runs = 1},
+                               {.phase = SY_PHASE_DECODE, .n_runs = EXPECTED_DECODE_STEPS}};
+    for (size_t p = 0; p < 2; p++) {
+        phases[p].typical[SY_SYMBOL_TOKENS] = p == 0 ? options->n_batch_tokens : 1;
+        phases[p].typical[SY_SYMBOL_OUTPUTS] = 1;
+        phases[p].typical[SY_SYMBOL_SEQUENCES] = 1;
+    }
+    sy_plan_options plan = {.struct_bytes = sizeof(plan), .n_phases = 2, .phases = phases,
+                            .n_without = options->n_without, .without = options->without,
+                            .n_rules = options->n_rules, .rules = options->rules};
+    return sy_plan_create(engine->runtime, engine->model.graph, options->policy, &plan,
+                          &engine->plan, error);
+}
+
+static sy_status make_executor(sy_engine *engine, sy_error *error) {
+    sy_executor_options options = {.struct_bytes = sizeof(options),
+                                   .n_sequences_max = engine->options.n_sequences,
+                                   .budget_bytes = engine->options.budget_bytes};
+    sy_status status = sy_executor_create(engine->plan, &options, &engine->executor, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    sy_memory_report report;
+    sy_executor_memory(engine->executor, &report);
+    engine->fixed_bytes = report.arena_bytes + report.device_bytes + report.scratch_bytes +
+                          report.unit_bytes;
+    engine->positions =
+        sy__alloc_array(engine->allocator, engine->options.n_batch_tokens, sizeof(int32_t));
+    engine->rows =
+        sy__alloc_array(engine->allocator, engine->options.n_output_rows, sizeof(int32_t));
+    if (engine->positions == NULL || engine->rows == NULL) {
+        return sy__no_memory(error, engine->options.n_batch_tokens * sizeof(int32_t),
+                             "an engine");
+    }
+    return SY_OK;
+}
+
+static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
+    sy_status status = sy_gguf_open(engine->allocator, model_path, &engine->gguf, error);
+    if (status == SY_OK) {
+        status = fill_info(engine, error);
+    }
+    if (status == SY_OK) {
+        status = load_tokenizer(engine, error);
+    }
+    if (status == SY_OK) {
+        status = build_graph(engine, error);
+    }
+    if (status == SY_OK) {
+        status = make_plan(engine, error);
+    }
+    return status == SY_OK ? make_executor(engine, error) : status;
+}
+
+sy_status sy_engine_create(sy_runtime *runtime, const char *model_path,
+                           const sy_engine_options *options, sy_engine **out_engine,
+                           sy_error *error) {
+    sy_engine_options defaults;
+    sy_engine_options_default(&defaults);
+    options = options != NULL ? options : &defaults;
+    sy_status status = check_options(options, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    const sy_allocator *allocator = sy_runtime_allocator(runtime);
+    sy_engine *engine = SY__NEW(allocator, sy_engine);
+    if (engine == NULL) {
+        return sy__no_memory(error, sizeof(*engine), "an engine");
+    }
+    engine->allocator = allocator;
+    engine->runtime = runtime;
+    engine->options = *options;
+    sy__arena_init(&engine->arena, allocator, (size_t)8 << 10);
+    status = load(engine, model_path, error);
+    if (status != SY_OK) {
+        sy_engine_destroy(engine);
+        return status;
+    }
+    *out_engine = engine;
+    return SY_OK;
+}
+
+void sy_engine_destroy(sy_engine *engine) {
+    if (engine == NULL) {
+        return;
+    }
+    const sy_allocator *allocator = engine->allocator;
+    sy_executor_destroy(engine->executor);
+    sy_plan_destroy(engine->plan);
+    sy__model_graph_deinit(&engine->model);
+    sy_tokenizer_destroy(engine->tokenizer);
+    sy_gguf_close(engine->gguf);
+    sy__free_array(allocator, engine->positions, engine->options.n_batch_tokens, sizeof(int32_t));
+    sy__free_array(allocator, engine->rows, engine->options.n_output_rows, sizeof(int32_t));
+    sy__arena_deinit(&engine->arena);
+    SY__DELETE(allocator, engine);
+}
+
+const sy_model_info *sy_engine_info(const sy_engine *engine) {
+    return &engine->info;
+}
+
+const sy_tokenizer *sy_engine_tokenizer(const sy_engine *engine) {
+    return engine->tokenizer;
+}
+
+const sy_plan *sy_engine_plan(const sy_engine *engine) {
+    return engine->plan;
+}
+
+const sy_executor *sy_engine_executor(const sy_engine *engine) {
+    return engine->executor;
+}

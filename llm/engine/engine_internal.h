@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside of engine and session. */
+#ifndef SY_ENGINE_INTERNAL_H
+#define SY_ENGINE_INTERNAL_H
+
+#include "arch/build.h"
+#include "base/memory.h"
+#include "sample/greedy.h"
+#include "switchyard/session.h"
+
+struct sy_engine {
+    const sy_allocator *allocator;
+    sy_runtime *runtime;
+    sy_engine_options options;
+    sy__arena arena; /* strings of info */
+    sy_gguf *gguf;
+    sy_tokenizer *tokenizer;
+    sy__model_graph model;
+    sy_plan *plan;
+    sy_executor *executor;
+    sy_model_info info;
+    uint8_t identity[32];      /* digest of metadata and samples of the weights */
+    bool has_identity;         /* computed when a session is first saved or loaded */
+    uint64_t fixed_bytes;      /* held by the executor */
+    uint64_t reserved_bytes;   /* of open sessions' states */
+    int32_t *positions, *rows; /* [n_batch_tokens], [n_output_rows] */
+};
+
+#define SY__STOP_TEXT_BYTES 256u /* longest stop text */
+
+typedef enum sy__activity { SY__IDLE = 0, SY__RUNNING = 1, SY__CANCELLED = 2 } sy__activity;
+
+struct sy_session {
+    sy_engine *engine;
+    sy_state_set *states; /* NULL for encoders */
+    int32_t *tokens;      /* [max_tokens] */
+    uint32_t n_tokens, max_tokens;
+    uint64_t reserved_bytes;
+    float *logits; /* [n_vocabulary], after the newest token when has_logits */
+    bool has_logits;
+    uint32_t activity; /* atomic sy__activity */
+    char *pending;     /* text held back while it may become a stop text */
+    size_t pending_capacity;
+};
+
+/* step.c: runs n tokens after n_past without committing; the rows [n - n_rows, n) of the result lie
+ * at *out_result until the next step. */
+sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                           uint32_t n_past, uint32_t n_rows, const float **out_result,
+                           sy_error *error);
+/* Runs one chunk and commits it: tokens, count and logits. The tokens were checked. */
+sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                             sy_error *error);
+/* Do they fit, and are they tokens of the vocabulary? */
+sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tokens,
+                                   uint32_t n_tokens, sy_error *error);
+/* Makes sure that session->logits belong to the newest token. */
+sy_status sy__session_need_logits(sy_session *session, sy_error *error);
+/* Bracket of every call that runs steps, for cancel. */
+void sy__session_begin(sy_session *session);
+void sy__session_end(sy_session *session);
+bool sy__session_is_cancelled(const sy_session *session);
+/* identity.c */
+const uint8_t *sy__engine_identity(sy_engine *engine);
+
+#endif

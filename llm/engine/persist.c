@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Session files, docs/formats/session.md: a fixed header, the token ids, the state in canonical
+ * layout, and a SHA-256 over all of it. Written beside the target and renamed, so that a file is
+ * old or new, never torn.
+ */
+#include "base/checked.h"
+#include "base/digest.h"
+#include "base/file_map.h"
+#include "engine/engine_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SESSION_MAGIC "SYSESS1"
+#define DIGEST_BYTES 32u
+#define PATH_BYTES 4096u
+
+typedef struct session_header {
+    char magic[8];
+    uint8_t identity[DIGEST_BYTES];
+    uint32_t key_type, value_type;
+    uint32_t n_tokens, reserved;
+    uint64_t state_bytes;
+} session_header;
+
+typedef struct writer {
+    int fd;
+    sy__sha256 sha;
+    bool failed;
+} writer;
+
+static void write_bytes(writer *w, const void *bytes, size_t n_bytes) {
+    const uint8_t *from = bytes;
+    sy__sha256_update(&w->sha, bytes, n_bytes);
+    while (!w->failed && n_bytes > 0) {
+        ssize_t n = write(w->fd, from, n_bytes);
+        if (n < 0 && errno != EINTR) {
+            w->failed = true;
+        } else if (n > 0) {
+            from += n;
+            n_bytes -= (size_t)n;
+        }
+    }
+}
+
+static sy_status file_error(const char *path, const char *what, sy_error *error) {
+    sy_status status = errno == EACCES || errno == EPERM ? SY_PERMISSION_DENIED
+                       : errno == ENOSPC                 ? SY_RESOURCE_EXHAUSTED
+                                                         : SY_UNAVAILABLE;
+    char reason[96] = "";
+    const char *text = strerror_r(errno, reason, sizeof(reason));
+    sy_error_set(error, status, "The session file cannot be %s: %s.", what, text);
+    sy_error_at(error, path, UINT64_MAX);
+    return status;
+}
+
+static void write_all(writer *w, const sy_session *session, const session_header *header,
+                      const void *state) {
+    uint8_t digest[DIGEST_BYTES];
+    sy__sha256_init(&w->sha);
+    write_bytes(w, header, sizeof(*header));
+    write_bytes(w, session->tokens, header->n_tokens * sizeof(int32_t));
+    write_bytes(w, state, (size_t)header->state_bytes);
+    sy__sha256_final(&w->sha, digest);
+    write_bytes(w, digest, sizeof(digest));
+    w->failed = w->failed || fsync(w->fd) != 0;
+}
+
+static sy_status write_file(const sy_session *session, const session_header *header,
+                            const void *state, const char *path, sy_error *error) {
+    char temporary[PATH_BYTES];
+    int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
+    if (n < 0 || (size_t)n >= sizeof(temporary)) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT, "The path of the session is too long.");
+    }
+    writer w = {.fd = mkstemp(temporary)};
+    if (w.fd < 0) {
+        return file_error(path, "created", error);
+    }
+    write_all(&w, session, header, state);
+    sy_status status = w.failed ? file_error(path, "written", error) : SY_OK;
+    close(w.fd);
+    if (status == SY_OK && rename(temporary, path) != 0) {
+        status = file_error(path, "put in place", error);
+    }
+    if (status != SY_OK) {
+        unlink(temporary);
+    }
+    return status;
+}
+
+static void fill_header(sy_engine *engine, session_header *header) {
+    memset(header, 0, sizeof(*header)); /* padding is part of the checksum */
+    memcpy(header->magic, SESSION_MAGIC, sizeof(header->magic));
+    memcpy(header->identity, sy__engine_identity(engine), DIGEST_BYTES);
+    header->key_type = engine->options.key_type;
+    header->value_type = engine->options.value_type;
+}
+
+sy_status sy_session_save(sy_session *session, const char *path, sy_error *error) {
+    const sy_allocator *allocator = session->engine->allocator;
+    session_header header;
+    fill_header(session->engine, &header);
+    header.n_tokens = session->n_tokens;
+    header.state_bytes = sy_state_set_bytes(session->states, session->n_tokens);
+    void *state = sy__alloc_array(allocator, (size_t)header.state_bytes, 1);
+    if (state == NULL) {
+        return sy__no_memory(error, header.state_bytes, "saving a session");
+    }
+    sy_status status = sy_state_set_save(session->states, session->n_tokens, state,
+                                         header.state_bytes, error);
+    if (status == SY_OK) {
+        status = write_file(session, &header, state, path, error);
+    }
+    sy__free_array(allocator, state, (size_t)header.state_bytes, 1);
+    return status;
+}
+
+static sy_status damaged(const char *path, const char *what, sy_error *error) {
+    sy_error_set(error, SY_DATA_LOSS, "The session file is damaged: %s.", what);
+    sy_error_at(error, path, UINT64_MAX);
+    sy_error_hint(error, "Prefill the conversation again and save it anew.");
+    return SY_DATA_LOSS;
+}
+
+/* Everything about the file that can be wrong, before any of it is used. */
+static sy_status check_file(sy_engine *engine, const sy__file_map *map, const char *path,
+                            session_header *out_header, sy_error *error) {
+    session_header expected;
+    uint8_t digest[DIGEST_BYTES];
+    uint64_t n_tokens_bytes = 0, n_wanted = sizeof(expected) + DIGEST_BYTES;
+    if (map->n_bytes < n_wanted) {
+        return damaged(path, "it is too short", error);
+    }
+    memcpy(out_header, map->bytes, sizeof(*out_header));
+    if (memcmp(out_header->magic, SESSION_MAGIC, sizeof(out_header->magic)) != 0) {
+        return damaged(path, "it does not begin like a session of this version", error);
+    }
+    if (!sy__mul_u64(out_header->n_tokens, sizeof(int32_t), &n_tokens_bytes) ||
+        !sy__add_u64(n_wanted, n_tokens_bytes, &n_wanted) ||
+        !sy__add_u64(n_wanted, out_header->state_bytes, &n_wanted) || n_wanted != map->n_bytes) {
+        return damaged(path, "its length differs from what its header says", error);
+    }
+    sy__sha256 sha;
+    sy__sha256_init(&sha);
+    sy__sha256_update(&sha, map->bytes, (size_t)(map->n_bytes - DIGEST_BYTES));
+    sy__sha256_final(&sha, digest);
+    if (memcmp(digest, map->bytes + map->n_bytes - DIGEST_BYTES, DIGEST_BYTES) != 0) {
+        return damaged(path, "its checksum differs", error);
+    }
+    fill_header(engine, &expected);
+    const char *wrong = NULL;
+    if (memcmp(expected.identity, out_header->identity, DIGEST_BYTES) != 0) {
+        wrong = "another model";
+    } else if (expected.key_type != out_header->key_type ||
+               expected.value_type != out_header->value_type) {
+        wrong = "another cache type";
+    }
+    if (wrong == NULL) {
+        return SY_OK;
+    }
+    sy_error_set(error, SY_FAILED_PRECONDITION, "The session was saved with %s.", wrong);
+    sy_error_at(error, path, UINT64_MAX);
+    return SY_FAILED_PRECONDITION;
+}
+
+static sy_status restore(sy_session *session, const sy__file_map *map,
+                         const session_header *header, sy_error *error) {
+    const uint8_t *tokens = map->bytes + sizeof(*header);
+    const uint8_t *state = tokens + (size_t)header->n_tokens * sizeof(int32_t);
+    if (header->n_tokens > session->max_tokens) {
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "The saved session holds %" PRIu32 " tokens, more than the %" PRIu32
+                            " it is opened with.", header->n_tokens, session->max_tokens);
+    }
+    memcpy(session->tokens, tokens, header->n_tokens * sizeof(int32_t));
+    for (uint32_t i = 0; i < header->n_tokens; i++) {
+        if ((uint32_t)session->tokens[i] >= session->engine->info.n_vocabulary) {
+            return sy_error_set(error, SY_DATA_LOSS, "The saved session names a token outside the "
+                                                     "vocabulary.");
+        }
+    }
+    sy_status status = sy_state_set_load(session->states, header->n_tokens, state,
+                                         header->state_bytes, error);
+    if (status == SY_OK) {
+        session->n_tokens = header->n_tokens;
+    }
+    return status;
+}
+
+sy_status sy_session_load(sy_engine *engine, const char *path, uint32_t max_tokens,
+                          sy_session **out_session, sy_error *error) {
+    sy__file_map map;
+    session_header header;
+    sy_session *session = NULL;
+    sy_status status = sy__file_map_open(path, &map, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    status = check_file(engine, &map, path, &header, error);
+    if (status == SY_OK) {
+        status = sy_session_open(engine, max_tokens, &session, error);
+    }
+    if (status == SY_OK) {
+        status = restore(session, &map, &header, error);
+        if (status != SY_OK) {
+            sy_session_close(session);
+        }
+    }
+    sy__file_map_close(&map);
+    if (status == SY_OK) {
+        *out_session = session;
+    }
+    return status;
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/engine_internal.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+static uint64_t state_bytes(const sy_engine *engine, uint32_t max_tokens) {
+    sy_memory_report report;
+    sy_executor_memory(engine->executor, &report);
+    return report.state_bytes_per_token * max_tokens;
+}
+
+/* A session is admitted only when its whole reservation fits the engine's budget. */
+static sy_status admit(const sy_engine *engine, uint64_t n_bytes, sy_error *error) {
+    uint64_t total = engine->fixed_bytes + engine->reserved_bytes + n_bytes;
+    uint64_t budget = engine->options.budget_bytes;
+    if (budget == 0 || total <= budget) {
+        return SY_OK;
+    }
+    sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
+                 "The session's state takes %" PRIu64 " bytes, %" PRIu64
+                 " more than the budget leaves.", n_bytes, total - budget);
+    sy_error_hint(error, "Open it with fewer tokens, use a smaller cache type, or raise the "
+                         "budget.");
+    return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
+}
+
+static sy_status reserve(sy_session *session, sy_error *error) {
+    sy_engine *engine = session->engine;
+    size_t n_piece =
+        engine->tokenizer != NULL ? sy_tokenizer_max_piece_bytes(engine->tokenizer) : 0;
+    session->tokens = sy__alloc_array(engine->allocator, session->max_tokens, sizeof(int32_t));
+    session->logits = sy__alloc_array(engine->allocator, engine->info.n_vocabulary, sizeof(float));
+    session->pending_capacity = 2 * SY__STOP_TEXT_BYTES + n_piece + 8;
+    session->pending = sy__alloc_array(engine->allocator, session->pending_capacity, 1);
+    if (session->tokens == NULL || session->logits == NULL || session->pending == NULL) {
+        return sy__no_memory(error, session->max_tokens * sizeof(int32_t), "a session");
+    }
+    return SY_OK;
+}
+
+static sy_status new_session(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
+                             sy_error *error) {
+    max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
+    if (max_tokens > engine->info.n_context_tokens) {
+        sy_error_set(error, SY_OUT_OF_RANGE,
+                     "A session of %" PRIu32 " tokens was asked for; this engine was made for %"
+                     PRIu32 ".", max_tokens, engine->info.n_context_tokens);
+        sy_error_hint(error, "Make the engine with a larger context (-c).");
+        return SY_OUT_OF_RANGE;
+    }
+    uint64_t n_bytes = state_bytes(engine, max_tokens);
+    sy_status status = admit(engine, n_bytes, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    sy_session *session = SY__NEW(engine->allocator, sy_session);
+    if (session == NULL) {
+        return sy__no_memory(error, sizeof(*session), "a session");
+    }
+    session->engine = engine;
+    session->max_tokens = max_tokens;
+    session->reserved_bytes = n_bytes;
+    engine->reserved_bytes += n_bytes;
+    status = reserve(session, error);
+    if (status != SY_OK) {
+        sy_session_close(session);
+        return status;
+    }
+    *out_session = session;
+    return SY_OK;
+}
+
+sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
+                          sy_error *error) {
+    sy_session *session = NULL;
+    if (engine->info.is_encoder) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "'%s' is an encoder: it has no sessions; use sy_engine_encode.",
+                            engine->info.architecture);
+    }
+    sy_status status = new_session(engine, max_tokens, &session, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    status = sy_state_set_create(engine->executor, session->max_tokens, &session->states, error);
+    if (status != SY_OK) {
+        sy_session_close(session);
+        return status;
+    }
+    *out_session = session;
+    return SY_OK;
+}
+
+void sy_session_close(sy_session *session) {
+    if (session == NULL) {
+        return;
+    }
+    sy_engine *engine = session->engine;
+    engine->reserved_bytes -= session->reserved_bytes;
+    sy_state_set_destroy(session->states);
+    sy__free_array(engine->allocator, session->tokens, session->max_tokens, sizeof(int32_t));
+    sy__free_array(engine->allocator, session->logits, engine->info.n_vocabulary, sizeof(float));
+    sy__free_array(engine->allocator, session->pending, session->pending_capacity, 1);
+    SY__DELETE(engine->allocator, session);
+}
+
+sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tokens,
+                                   uint32_t n_tokens, sy_error *error) {
+    uint32_t n_free = session->max_tokens - session->n_tokens;
+    if (n_tokens > n_free) {
+        sy_error_set(error, SY_OUT_OF_RANGE,
+                     "%" PRIu32 " tokens do not fit: the session holds %" PRIu32 " of %" PRIu32
+                     ".", n_tokens, session->n_tokens, session->max_tokens);
+        sy_error_hint(error, "Open the session with more tokens or rewind it.");
+        return SY_OUT_OF_RANGE;
+    }
+    for (uint32_t i = 0; i < n_tokens; i++) {
+        if (tokens[i] < 0 || (uint32_t)tokens[i] >= session->engine->info.n_vocabulary) {
+            return sy_error_set(error, SY_OUT_OF_RANGE,
+                                "Token %" PRId32 " at place %" PRIu32
+                                " is outside the vocabulary of %" PRIu32 ".", tokens[i], i,
+                                session->engine->info.n_vocabulary);
+        }
+    }
+    return SY_OK;
+}
+
+sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                             sy_error *error) {
+    const float *row = NULL;
+    sy_status status =
+        sy__session_step(session, tokens, n_tokens, session->n_tokens, 1, &row, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    memcpy(session->logits, row, session->engine->info.n_vocabulary * sizeof(float));
+    memcpy(&session->tokens[session->n_tokens], tokens, n_tokens * sizeof(int32_t));
+    session->n_tokens += n_tokens;
+    session->has_logits = true;
+    return SY_OK;
+}
+
+sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                             sy_error *error) {
+    sy_status status = sy__session_check_tokens(session, tokens, n_tokens, error);
+    sy__session_begin(session);
+    for (uint32_t done = 0; status == SY_OK && done < n_tokens;) {
+        if (sy__session_is_cancelled(session)) {
+            status = sy_error_set(error, SY_CANCELLED,
+                                  "Prefill was cancelled after %" PRIu32 " of %" PRIu32
+                                  " tokens.", done, n_tokens);
+            break;
+        }
+        uint32_t n_left = n_tokens - done, n_chunk = session->engine->options.n_batch_tokens;
+        n_chunk = n_left < n_chunk ? n_left : n_chunk;
+        status = sy__session_commit(session, tokens + done, n_chunk, error);
+        done += n_chunk;
+    }
+    sy__session_end(session);
+    return status;
+}
+
+sy_status sy_session_logits(sy_session *session, const float **out_logits, sy_error *error) {
+    sy_status status = sy__session_need_logits(session, error);
+    if (status == SY_OK) {
+        *out_logits = session->logits;
+    }
+    return status;
+}
+
+sy_status sy_session_decode(sy_session *session, sy_sampler *sampler, int32_t *out_token,
+                            sy_error *error) {
+    int32_t token = 0;
+    sy_status status = sy__session_need_logits(session, error);
+    if (status == SY_OK) {
+        status = sy_sampler_draw(sampler, session->logits, &token, error);
+    }
+    if (status == SY_OK) {
+        status = sy__session_check_tokens(session, &token, 1, error);
+    }
+    if (status == SY_OK) {
+        status = sy__session_commit(session, &token, 1, error);
+    }
+    if (status == SY_OK) {
+        *out_token = token;
+    }
+    return status;
+}
+
+sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_error *error) {
+    sy_session *copy = NULL;
+    sy_status status = new_session(session->engine, session->max_tokens, &copy, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    status = sy_state_set_clone(session->states, session->n_tokens, &copy->states, error);
+    if (status != SY_OK) {
+        sy_session_close(copy);
+        return status;
+    }
+    memcpy(copy->tokens, session->tokens, session->n_tokens * sizeof(int32_t));
+    memcpy(copy->logits, session->logits, session->engine->info.n_vocabulary * sizeof(float));
+    copy->n_tokens = session->n_tokens;
+    copy->has_logits = session->has_logits;
+    *out_session = copy;
+    return SY_OK;
+}
+
+sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *error) {
+    if (n_tokens > session->n_tokens) {
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "The session holds %" PRIu32 " tokens; it cannot go back to %" PRIu32
+                            ".", session->n_tokens, n_tokens);
+    }
+    if (n_tokens == session->n_tokens) {
+        return SY_OK;
+    }
+    sy_status status = sy_state_set_truncate(session->states, n_tokens, error);
+    if (status == SY_OK) {
+        session->n_tokens = n_tokens;
+        session->has_logits = false;
+    }
+    return status;
+}
+
+/* Natural log of the softmax probability of one token. */
+static double log_probability(const float *logits, uint32_t n, int32_t token) {
+    double best = (double)logits[0], sum = 0;
+    for (uint32_t i = 1; i < n; i++) {
+        best = (double)logits[i] > best ? (double)logits[i] : best;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        sum += exp((double)logits[i] - best);
+    }
+    double result = (double)logits[token] - best - log(sum);
+    return result < 0 ? result : 0;
+}
+
+/* Scores tokens[1..] from the rows that tokens[0..n-2] give, in chunks of the output rows. */
+static sy_status score_rows(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                            double *out_each, double *inout_sum, sy_error *error) {
+    const sy_engine *engine = session->engine;
+    uint32_t n_vocabulary = engine->info.n_vocabulary;
+    for (uint32_t done = 0; done + 1 < n_tokens;) {
+        const float *rows = NULL;
+        uint32_t n_left = n_tokens - 1 - done, n_chunk = engine->options.n_output_rows;
+        n_chunk = n_left < n_chunk ? n_left : n_chunk;
+        if (sy__session_is_cancelled(session)) {
+            return sy_error_set(error, SY_CANCELLED, "Scoring was cancelled.");
+        }
+        sy_status status = sy__session_step(session, tokens + done, n_chunk,
+                                            session->n_tokens + done, n_chunk, &rows, error);
+        if (status != SY_OK) {
+            return status;
+        }
+        for (uint32_t i = 0; i < n_chunk; i++) {
+            double each = log_probability(rows + (size_t)i * n_vocabulary, n_vocabulary,
+                                          tokens[done + i + 1]);
+            *inout_sum += each;
+            if (out_each != NULL) {
+                out_each[done + i + 1] = each;
+            }
+        }
+        done += n_chunk;
+    }
+    return SY_OK;
+}
+
+sy_status sy_session_score(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                           double *out_each, double *out_sum, sy_error *error) {
+    sy_status status = sy__session_need_logits(session, error);
+    if (status == SY_OK) {
+        status = sy__session_check_tokens(session, tokens, n_tokens, error);
+    }
+    if (status != SY_OK) {
+        return status;
+    }
+    double sum = 0;
+    if (n_tokens > 0) {
+        sum = log_probability(session->logits, session->engine->info.n_vocabulary, tokens[0]);
+        if (out_each != NULL) {
+            out_each[0] = sum;
+        }
+        sy__session_begin(session);
+        status = score_rows(session, tokens, n_tokens, out_each, &sum, error);
+        sy__session_end(session);
+        sy_status restored = sy_state_set_truncate(session->states, session->n_tokens,
+                                                   status == SY_OK ? error : NULL);
+        status = status == SY_OK ? restored : status;
+    }
+    if (status == SY_OK) {
+        *out_sum = sum;
+    }
+    return status;
+}
+
+const int32_t *sy_session_tokens(const sy_session *session, uint32_t *out_n_tokens) {
+    *out_n_tokens = session->n_tokens;
+    return session->tokens;
+}
+
+uint32_t sy_session_max_tokens(const sy_session *session) {
+    return session->max_tokens;
+}

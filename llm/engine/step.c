@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One step of one session, and the pieces that every call of a session needs. */
+#include "engine/engine_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void sy__session_begin(sy_session *session) {
+    __atomic_store_n(&session->activity, SY__RUNNING, __ATOMIC_SEQ_CST);
+}
+
+void sy__session_end(sy_session *session) {
+    __atomic_store_n(&session->activity, SY__IDLE, __ATOMIC_SEQ_CST);
+}
+
+bool sy__session_is_cancelled(const sy_session *session) {
+    return __atomic_load_n(&session->activity, __ATOMIC_SEQ_CST) == SY__CANCELLED;
+}
+
+void sy_session_cancel(sy_session *session) {
+    uint32_t expected = SY__RUNNING;
+    __atomic_compare_exchange_n(&session->activity, &expected, SY__CANCELLED, false,
+                                __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                           uint32_t n_past, uint32_t n_rows, const float **out_result,
+                           sy_error *error) {
+    sy_engine *engine = session->engine;
+    for (uint32_t i = 0; i < n_tokens; i++) {
+        engine->positions[i] = (int32_t)(n_past + i);
+    }
+    for (uint32_t i = 0; i < n_rows; i++) {
+        engine->rows[i] = (int32_t)(n_tokens - n_rows + i);
+    }
+    const sy_step_input inputs[3] = {
+        {.i_value = engine->model.tokens, .data = tokens, .n_bytes = n_tokens * sizeof(int32_t)},
+        {.i_value = engine->model.positions, .data = engine->positions,
+         .n_bytes = n_tokens * sizeof(int32_t)},
+        {.i_value = engine->model.output_rows, .data = engine->rows,
+         .n_bytes = n_rows * sizeof(int32_t)}};
+    sy_step_sequence sequence = {.states = session->states, .n_tokens = n_tokens,
+                                 .n_past = n_past};
+    int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n_rows};
+    sy_step step = {.struct_bytes = sizeof(step),
+                    .i_phase = n_tokens > 1 ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
+                    .n_sequences = 1,
+                    .n_inputs = engine->info.is_encoder ? 2 : 3,
+                    .sequences = &sequence,
+                    .inputs = inputs,
+                    .symbols = symbols};
+    sy_status status = sy_executor_step(engine->executor, &step, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    uint64_t n_bytes = 0;
+    const void *data = NULL;
+    status = sy_executor_output(engine->executor, engine->model.result, &data, &n_bytes, error);
+    *out_result = data;
+    return status;
+}
+
+sy_status sy__session_need_logits(sy_session *session, sy_error *error) {
+    const float *row = NULL;
+    if (session->engine->info.is_encoder) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "An encoder model has no next-token logits; use sy_engine_encode.");
+    }
+    if (session->n_tokens == 0) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "The session has no tokens yet; prefill a prompt first.");
+    }
+    if (session->has_logits) {
+        return SY_OK;
+    }
+    uint32_t n_past = session->n_tokens - 1;
+    sy_status status =
+        sy__session_step(session, &session->tokens[n_past], 1, n_past, 1, &row, error);
+    if (status == SY_OK) {
+        memcpy(session->logits, row, session->engine->info.n_vocabulary * sizeof(float));
+        session->has_logits = true;
+    }
+    return status;
+}
+
+sy_status sy_engine_encode(sy_engine *engine, const int32_t *tokens, uint32_t n_tokens,
+                           float *out_hidden, sy_error *error) {
+    if (!engine->info.is_encoder) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "'%s' is a decoder: it gives logits through sessions.",
+                            engine->info.architecture);
+    }
+    if (n_tokens == 0 || n_tokens > engine->options.n_batch_tokens ||
+        n_tokens > engine->info.n_context_tokens) {
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "%" PRIu32 " tokens were given; this engine encodes 1 to %" PRIu32
+                            " at once.", n_tokens, engine->options.n_batch_tokens);
+    }
+    sy_session text = {.engine = engine};
+    const float *rows = NULL;
+    sy_status status = sy__session_step(&text, tokens, n_tokens, 0, 0, &rows, error);
+    if (status == SY_OK) {
+        memcpy(out_hidden, rows, (size_t)n_tokens * engine->info.n_embedding * sizeof(float));
+    }
+    return status;
+}
