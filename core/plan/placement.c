@@ -185,8 +185,9 @@ static sy_status solve_prepared(solve_run *run) {
     }
     mask_times(run, result->max_rank);
     uint64_t max_states = run->options->max_states != 0 ? run->options->max_states : DEFAULT_STATES;
-    if (!sy__marginals_run(run->placement, run->masked, result->device, result->order, max_states,
-                           result->marginals, &result->marginals_exact)) {
+    sy__candidate plan = {.device = result->device, .order = result->order, .cost = result->cost};
+    if (!sy__marginals_run(run->placement, run->masked, &plan, result->lower_bound, max_states / 4u,
+                           result->marginals, &result->marginals_exact_below)) {
         return no_memory(run);
     }
     return SY_OK;

@@ -7,10 +7,10 @@
  *   compute   time of each node on its device, times the runs of its lane
  *   launch    the executor runs the nodes of a lane one after the other in the plan's order; a
  *             segment is a maximal run of one device in that order, each pays the device's launch
- *   transfer  a value pays the link from the device that made it to another device once, however
- *             many nodes read it there; a value that leaves the graph pays the way to the host.
- *             Devices with free links both ways share a memory and count as one place, whose ways
- *             to other places are those of its first device
+ *   transfer  values travel over host memory, which some devices read and write directly. A value
+ *             made elsewhere pays its way to the host once, when it is first read elsewhere or
+ *             when it leaves the graph; it pays its way to each other device that is not on the
+ *             host once, however many nodes read it there
  * The order is any topological order: the solver chooses it together with the devices. Segments of
  * an order are acyclic by construction, and merging two segments of one device across others is
  * the same as choosing an order in which they touch.
@@ -38,13 +38,18 @@ typedef uint64_t sy__time_ps;
 
 /* A value that some node makes, or that is bound from outside (producer SY__NONE). */
 typedef struct sy__placement_value {
-    uint32_t producer;
-    uint32_t home;      /* external: the device whose memory holds it */
+    uint32_t producer;  /* SY__NONE: bound from outside, in host memory */
     uint32_t lane;
     uint32_t leaves;    /* 1: must reach the host in the end */
     uint64_t n_bytes;
     uint32_t i_consumer, n_consumers; /* range of sy__placement_problem.consumers */
 } sy__placement_value;
+
+/* Ways between a device's own memory and the host's. */
+typedef struct sy__placement_link {
+    sy__time_ps to_host_latency, to_host_per_kib;
+    sy__time_ps from_host_latency, from_host_per_kib;
+} sy__placement_link;
 
 /* A limit of the bytes that a set of devices may take together. */
 typedef struct sy__placement_budget {
@@ -56,7 +61,7 @@ typedef struct sy__placement_budget {
 typedef struct sy__placement_problem {
     uint32_t n_nodes, n_devices, n_lanes, n_values, n_groups, n_weights, n_budgets;
     uint32_t n_consumers, n_node_weights;
-    uint32_t host_device;                  /* a device whose memory is the host's */
+    uint32_t on_host;                      /* bit set: devices that work in host memory */
     const uint64_t *lane_runs;             /* [lane] >= 1 */
     const uint32_t *node_lane;             /* [node] */
     const uint32_t *node_group;            /* [node] SY__NONE for most */
@@ -64,8 +69,7 @@ typedef struct sy__placement_problem {
     const sy__placement_value *values;
     const uint32_t *consumers;             /* node numbers, each once per value, ascending */
     const sy__time_ps *launch;             /* [device] */
-    const sy__time_ps *link_latency;       /* [from][to], 0 on the diagonal */
-    const sy__time_ps *link_per_kib;       /* [from][to] */
+    const sy__placement_link *links;       /* [device]; not read for those on the host */
     const uint32_t *node_weights;          /* weight numbers, range below */
     const uint32_t *node_weight_first;     /* [node + 1], or NULL when no weights */
     const uint64_t *weight_bytes;          /* [weight][device] */
@@ -102,7 +106,7 @@ typedef struct sy__placement_options {
     sy__placement_mode mode;
     uint32_t margin_permille;    /* PREFER; COST uses 10 */
     uint32_t beam_width;         /* 0: 64 */
-    uint64_t max_states;         /* of one exact search; 0: 2^20 */
+    uint64_t max_states;         /* of one exact search; 0: 2^20; marginals take a quarter */
     bool want_marginals;
 } sy__placement_options;
 
@@ -118,10 +122,10 @@ typedef struct sy__placement_result {
     uint32_t max_rank;       /* devices of a later rank were left out by the mode, see below */
     sy__time_ps unrestricted_total; /* best plan found with every device */
     /* [node][device] cost of the best plan in this order and under the mode's masks that has the
-     * node there; SY__FOREVER: none. Exact where marginals_exact, else an upper bound. NULL unless
-     * asked for. */
+     * node there; SY__FOREVER: none. Exact where below marginals_exact_below, else an upper bound.
+     * NULL unless asked for. */
     sy__time_ps *marginals;
-    bool marginals_exact;
+    sy__time_ps marginals_exact_below; /* SY__FOREVER: all are exact */
     uint64_t n_states;       /* work done by all searches */
     uint64_t hash;
     uint32_t n_peers;

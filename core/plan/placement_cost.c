@@ -4,38 +4,48 @@
 
 #include <string.h>
 
-sy__time_ps sy__placement_link(const sy__placement *placement, uint32_t i_value, uint32_t from,
-                               uint32_t to) {
-    if (from == to) {
-        return 0;
-    }
+static sy__time_ps way(sy__time_ps latency, sy__time_ps per_kib, uint64_t n_bytes, uint64_t n_runs) {
+    unsigned __int128 time = (unsigned __int128)per_kib * n_bytes;
+    time = ((time >> 10) + latency) * n_runs;
+    return time > SY__FOREVER ? SY__FOREVER : (sy__time_ps)time;
+}
+
+sy__time_ps sy__placement_bring(const sy__placement *placement, uint32_t i_value, uint32_t place,
+                                uint32_t *inout_places) {
     const sy__placement_problem *problem = placement->problem;
     const sy__placement_value *value = &problem->values[i_value];
-    size_t at = (size_t)from * placement->n_devices + to;
-    unsigned __int128 time = (unsigned __int128)problem->link_per_kib[at] * value->n_bytes;
-    time = (time >> 10) + problem->link_latency[at];
-    time *= problem->lane_runs[value->lane];
-    return time > SY__FOREVER ? SY__FOREVER : (sy__time_ps)time;
+    uint64_t n_runs = problem->lane_runs[value->lane];
+    sy__time_ps sum = 0;
+    if ((*inout_places & place) != 0) {
+        return 0;
+    }
+    if ((*inout_places & SY__HOST_PLACE) == 0) {
+        const sy__placement_link *link = &problem->links[__builtin_ctz(*inout_places)];
+        sum = way(link->to_host_latency, link->to_host_per_kib, value->n_bytes, n_runs);
+    }
+    if (place != SY__HOST_PLACE) {
+        const sy__placement_link *link = &problem->links[__builtin_ctz(place)];
+        sum = sy__time_add(sum, way(link->from_host_latency, link->from_host_per_kib,
+                                    value->n_bytes, n_runs));
+    }
+    *inout_places |= place | SY__HOST_PLACE;
+    return sum;
 }
 
 static sy__time_ps transfers_of(const sy__placement *placement, const uint8_t *device,
                                 uint32_t i_value) {
     const sy__placement_value *value = &placement->problem->values[i_value];
-    uint32_t from = placement->space[value->producer == SY__NONE ? value->home
-                                                                 : device[value->producer]];
-    uint32_t there = 1u << from;
+    uint32_t places = value->producer == SY__NONE
+                          ? SY__HOST_PLACE
+                          : sy__place_of(placement, device[value->producer]);
     sy__time_ps sum = 0;
-    if (value->leaves && placement->host_space != from) {
-        there |= 1u << placement->host_space;
-        sum = sy__placement_link(placement, i_value, from, placement->host_space);
+    if (value->leaves) {
+        sum = sy__placement_bring(placement, i_value, SY__HOST_PLACE, &places);
     }
     for (uint32_t c = 0; c < value->n_consumers; c++) {
         uint32_t node = placement->problem->consumers[value->i_consumer + c];
-        uint32_t to = placement->space[device[node]];
-        if ((there >> to & 1u) == 0) {
-            there |= 1u << to;
-            sum = sy__time_add(sum, sy__placement_link(placement, i_value, from, to));
-        }
+        uint32_t place = sy__place_of(placement, device[node]);
+        sum = sy__time_add(sum, sy__placement_bring(placement, i_value, place, &places));
     }
     return sum;
 }

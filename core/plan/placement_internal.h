@@ -14,8 +14,6 @@ typedef struct sy__placement {
     uint32_t n, n_devices;
     sy__time_ps *time;        /* [node][device] times runs, plus one picosecond a rank for ties */
     sy__time_ps *launch;      /* [lane][device] times runs */
-    uint8_t space[SY_LIMIT_DELEGATES]; /* devices with free links both ways share a space */
-    uint8_t host_space;
     uint32_t *input_first;    /* [node + 1] into inputs: the values a node reads, each once */
     uint32_t *inputs;
     uint32_t *output_first;   /* [node + 1] into outputs: the values a node makes */
@@ -41,9 +39,15 @@ SY_MUST_CHECK sy_status sy__placement_prepare(const sy_allocator *allocator,
                                               sy__placement *out_placement, sy_error *error);
 void sy__placement_release(sy__placement *placement);
 
-/* Cost of moving a value between spaces, times the runs of its lane. 0 within a space. */
-sy__time_ps sy__placement_link(const sy__placement *placement, uint32_t i_value, uint32_t from,
-                               uint32_t to);
+/* Places that hold a value: bit d for the own memory of device d, SY__HOST_PLACE for the host. A
+ * value that is not on the host is in one place only. */
+#define SY__HOST_PLACE (1u << 31)
+static inline uint32_t sy__place_of(const sy__placement *placement, uint32_t device) {
+    return placement->problem->on_host >> device & 1u ? SY__HOST_PLACE : 1u << device;
+}
+/* Cost of bringing a value to one more place, times the runs of its lane; adds to the places. */
+sy__time_ps sy__placement_bring(const sy__placement *placement, uint32_t i_value, uint32_t place,
+                                uint32_t *inout_places);
 
 /* Cost by the definition; false when a node may not run where it is, a group is torn, the order is
  * not topological, or (check_budgets) a budget is crossed. time NULL: the placement's own. */
@@ -144,12 +148,13 @@ SY_MUST_CHECK bool sy__core_solve(const sy__placement *placement, const sy__time
                                   const sy__placement_options *options, sy__candidate *best,
                                   sy__core_answer *out_answer);
 
-/* Cost of the best plan with each node on each device, along a given order: one pass forward and
- * one back over all states. Exact unless a layer had to be cut; then what is found is an upper
- * bound, with single moves from `device` where nothing was found. */
+/* Cost of the best plan with each node on each device, along the order of `plan`: one pass forward
+ * and one back over all states. What is below *out_exact_below is exact; a layer that had to be cut
+ * leaves upper bounds above it, with single moves from the plan where nothing was found.
+ * lower_bound: of every plan under these masks. */
 SY_MUST_CHECK bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
-                                     const uint8_t *device, const uint32_t *order,
+                                     const sy__candidate *plan, sy__time_ps lower_bound,
                                      uint64_t max_states, sy__time_ps *out_marginals,
-                                     bool *out_exact);
+                                     sy__time_ps *out_exact_below);
 
 #endif

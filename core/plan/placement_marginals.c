@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEAST_LAYER_STATES 256u
+#define LEAST_LAYER_STATES 64u
 #define MAX_NODES_FOR_MOVES 4096u
 
 typedef struct marginals_run {
@@ -16,19 +16,36 @@ typedef struct marginals_run {
     sy__expander expander;
     sy__layer *layers; /* [n + 1] */
     size_t max_layer_states;
+    const uint8_t *device;   /* [position] of the plan whose order this is */
+    uint64_t *path;          /* state of the plan at the current layer */
+    uint32_t n_path;
+    sy__time_ps path_cost;
+    sy__time_ps rest; /* least time of the nodes behind the current layer */
+    sy__time_ps lower_bound; /* of every plan in this order */
+    sy__time_ps exact_below; /* what was cut costs at least this */
     sy__time_ps *to_end[2];
     size_t n_to_end;
     sy__time_ps *marginals; /* [position][device] */
-    bool cut;
 } marginals_run;
 
-static int compare_states(const void *left, const void *right) {
+static int compare_rests(const void *left, const void *right) {
     const sy__state *a = left, *b = right;
-    sy__time_ps score_a = a->cost + a->rest, score_b = b->cost + b->rest;
-    if (score_a != score_b) {
-        return score_a < score_b ? -1 : 1;
+    if (a->rest != b->rest) {
+        return a->rest < b->rest ? -1 : 1;
     }
     return a->i_word < b->i_word ? -1 : a->i_word > b->i_word;
+}
+
+/* What every plan through a state costs at least. The plan's own state of this layer could go on
+ * as this one does for `distance` more, and everything from it costs lower_bound - path_cost. */
+static sy__time_ps total_bound(const marginals_run *run, const sy__layer *layer,
+                               const sy__state *state) {
+    sy__time_ps plain = sy__time_add(state->cost, state->rest);
+    sy__time_ps distance = sy__state_distance(&run->expander, run->path, run->n_path,
+                                              layer->words + state->i_word, state->n_words);
+    sy__time_ps have = sy__time_add(state->cost, run->lower_bound);
+    sy__time_ps less = sy__time_add(run->path_cost, distance);
+    return less < have && have - less > plain ? have - less : plain;
 }
 
 /* Keeps the most promising states of a layer that grew too large. */
@@ -36,11 +53,16 @@ static bool cut_layer(marginals_run *run, sy__layer *layer) {
     if (layer->n_states <= run->max_layer_states) {
         return true;
     }
-    run->cut = true;
     sy__layer kept;
     sy__layer_init(&kept, layer->allocator);
-    qsort(layer->states, layer->n_states, sizeof(*layer->states), compare_states);
+    for (size_t i = 0; i < layer->n_states; i++) {
+        layer->states[i].rest = total_bound(run, layer, &layer->states[i]);
+    }
+    qsort(layer->states, layer->n_states, sizeof(*layer->states), compare_rests);
+    sy__time_ps dropped = layer->states[run->max_layer_states].rest;
+    run->exact_below = dropped < run->exact_below ? dropped : run->exact_below;
     for (size_t i = 0; i < run->max_layer_states; i++) {
+        layer->states[i].rest = run->rest;
         if (!sy__layer_add(&kept, layer->words + layer->states[i].i_word, &layer->states[i])) {
             sy__layer_deinit(&kept);
             return false;
@@ -51,9 +73,21 @@ static bool cut_layer(marginals_run *run, sy__layer *layer) {
     return true;
 }
 
+/* Moves the plan's own state one node on. */
+static void follow_plan(marginals_run *run, uint32_t node) {
+    uint32_t n_words = 0;
+    sy__time_ps added = sy__expand(&run->expander, run->path, run->n_path, node, run->device[node],
+                                   &n_words);
+    run->path_cost = sy__time_add(run->path_cost, added);
+    memcpy(run->path, run->expander.scratch, n_words * sizeof(*run->path));
+    run->n_path = n_words;
+    run->rest -= run->expander.node_min[node];
+}
+
 static bool forward_step(marginals_run *run, uint32_t node) {
     const sy__layer *from = &run->layers[node];
     sy__layer *to = &run->layers[node + 1];
+    follow_plan(run, node);
     for (size_t i = 0; i < from->n_states; i++) {
         const sy__state *state = &from->states[i];
         for (uint32_t d = 0; d < run->placement->n_devices; d++) {
@@ -61,7 +95,7 @@ static bool forward_step(marginals_run *run, uint32_t node) {
             sy__time_ps added = sy__expand(&run->expander, from->words + state->i_word,
                                            state->n_words, node, d, &n_words);
             sy__state next = {.cost = sy__time_add(state->cost, added),
-                              .rest = state->rest - run->expander.node_min[node],
+                              .rest = run->rest,
                               .n_words = n_words};
             if (next.cost < SY__FOREVER && !sy__layer_add(to, run->expander.scratch, &next)) {
                 return false;
@@ -106,6 +140,10 @@ static bool pass_both(marginals_run *run) {
     if (!sy__layer_add(&run->layers[0], run->expander.start, &start)) {
         return false;
     }
+    memcpy(run->path, run->expander.start, run->expander.n_start * sizeof(*run->path));
+    run->n_path = run->expander.n_start;
+    run->path_cost = run->expander.start_cost;
+    run->rest = run->expander.start_rest;
     for (uint32_t k = 0; k < n; k++) {
         if (!forward_step(run, k)) {
             return false;
@@ -186,7 +224,8 @@ static bool run_renumbered(marginals_run *run, const sy__placement *placement,
     size_t n = placement->n, n_devices = placement->n_devices;
     run->layers = sy__alloc_array(allocator, n + 1u, sizeof(*run->layers));
     run->marginals = sy__alloc_array(allocator, n * n_devices, sizeof(sy__time_ps));
-    bool done = run->layers != NULL && run->marginals != NULL;
+    run->path = sy__alloc_array(allocator, run->expander.max_words, sizeof(*run->path));
+    bool done = run->layers != NULL && run->marginals != NULL && run->path != NULL;
     for (size_t i = 0; run->layers != NULL && i <= n; i++) {
         sy__layer_init(&run->layers[i], allocator);
     }
@@ -203,6 +242,7 @@ static bool run_renumbered(marginals_run *run, const sy__placement *placement,
     }
     sy__free_array(allocator, run->layers, n + 1u, sizeof(*run->layers));
     sy__free_array(allocator, run->marginals, n * n_devices, sizeof(sy__time_ps));
+    sy__free_array(allocator, run->path, run->expander.max_words, sizeof(*run->path));
     sy__free_array(allocator, run->to_end[0], run->n_to_end, sizeof(sy__time_ps));
     sy__free_array(allocator, run->to_end[1], run->n_to_end, sizeof(sy__time_ps));
     return done;
@@ -239,18 +279,25 @@ static bool single_moves(const sy__placement *placement, const sy__time_ps *time
 }
 
 bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
-                       const uint8_t *device, const uint32_t *order, uint64_t max_states,
-                       sy__time_ps *out_marginals, bool *out_exact) {
+                       const sy__candidate *plan, sy__time_ps lower_bound, uint64_t max_states,
+                       sy__time_ps *out_marginals, sy__time_ps *out_exact_below) {
     sy__arena arena;
     sy__placement_problem problem;
     sy__placement renumbered;
     marginals_run run;
     memset(&run, 0, sizeof(run));
     sy__arena_init(&arena, placement->allocator, 1u << 16);
-    bool done = renumber(placement, time, order, &arena, &problem) &&
+    uint8_t *device = sy__arena_alloc(&arena, placement->n, 1);
+    bool done = device != NULL && renumber(placement, time, plan->order, &arena, &problem) &&
                 sy__placement_prepare(placement->allocator, &problem, &renumbered, NULL) == SY_OK;
     if (done) {
+        for (uint32_t k = 0; k < placement->n; k++) {
+            device[k] = plan->device[plan->order[k]];
+        }
         run.placement = &renumbered;
+        run.device = device;
+        run.lower_bound = lower_bound;
+        run.exact_below = SY__FOREVER;
         run.max_layer_states = (size_t)(max_states / (placement->n + 1u));
         if (run.max_layer_states < LEAST_LAYER_STATES) {
             run.max_layer_states = LEAST_LAYER_STATES;
@@ -258,12 +305,13 @@ bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
         done = sy__expander_init(&run.expander, &renumbered, problem.time, NULL,
                                  placement->budgets_bind);
         if (done) {
-            done = run_renumbered(&run, placement, order, out_marginals);
+            done = run_renumbered(&run, placement, plan->order, out_marginals);
             sy__expander_deinit(&run.expander);
         }
         sy__placement_release(&renumbered);
     }
     sy__arena_deinit(&arena);
-    *out_exact = !run.cut;
-    return done && (!run.cut || single_moves(placement, time, device, order, out_marginals));
+    *out_exact_below = run.exact_below;
+    return done && (run.exact_below == SY__FOREVER ||
+                    single_moves(placement, time, plan->device, plan->order, out_marginals));
 }

@@ -170,23 +170,6 @@ static bool build_lists(sy__placement *placement) {
     return true;
 }
 
-static void find_spaces(sy__placement *placement) {
-    const sy__placement_problem *problem = placement->problem;
-    uint32_t n = placement->n_devices;
-    for (uint32_t d = 0; d < n; d++) {
-        placement->space[d] = (uint8_t)d;
-        for (uint32_t e = 0; e < d; e++) {
-            size_t there = (size_t)e * n + d, back = (size_t)d * n + e;
-            if (problem->link_latency[there] == 0 && problem->link_latency[back] == 0 &&
-                problem->link_per_kib[there] == 0 && problem->link_per_kib[back] == 0) {
-                placement->space[d] = placement->space[e];
-                break;
-            }
-        }
-    }
-    placement->host_space = placement->space[problem->host_device];
-}
-
 static void weigh_times(sy__placement *placement) {
     const sy__placement_problem *problem = placement->problem;
     uint32_t n_devices = placement->n_devices;
@@ -299,7 +282,6 @@ static bool fill(sy__placement *placement) {
         placement->scratch == NULL || !build_lists(placement)) {
         return false;
     }
-    find_spaces(placement);
     weigh_times(placement);
     placement->budgets_bind = find_binding(placement);
     bool refused = false;
@@ -311,8 +293,7 @@ sy_status sy__placement_prepare(const sy_allocator *allocator, const sy__placeme
                                 sy__placement *out_placement, sy_error *error) {
     if (problem->n_nodes == 0 || problem->n_nodes > SY_LIMIT_NODES || problem->n_devices == 0 ||
         problem->n_devices > SY_LIMIT_DELEGATES || problem->n_lanes == 0 ||
-        problem->n_lanes > SY__LANES_MAX || problem->n_budgets > SY__BUDGETS_MAX ||
-        problem->host_device >= problem->n_devices) {
+        problem->n_lanes > SY__LANES_MAX || problem->n_budgets > SY__BUDGETS_MAX) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "A placement of %u nodes, %u devices, %u phases and %u budgets is "
                             "outside the limits.",

@@ -286,18 +286,15 @@ static bool is_wanted(const sy__placement *placement, const uint64_t *words, uin
 static sy__time_ps read_inputs(const sy__expander *expander, uint64_t *words,
                                uint32_t *inout_n_words, uint32_t node, uint32_t device) {
     const sy__placement *placement = expander->placement;
-    uint32_t to = placement->space[device];
+    uint32_t place = sy__place_of(placement, device);
     sy__time_ps sum = 0;
     for (uint32_t i = placement->input_first[node]; i < placement->input_first[node + 1]; i++) {
         uint32_t value = placement->inputs[i];
         uint32_t at = entry_find(words, expander->n_fixed, *inout_n_words, value);
-        uint32_t data = (uint32_t)words[at];
-        if ((data >> to & 1u) == 0) {
-            sum = sy__time_add(sum, sy__placement_link(placement, value, data >> 16, to));
-            data |= 1u << to;
-        }
+        uint32_t places = (uint32_t)words[at];
+        sum = sy__time_add(sum, sy__placement_bring(placement, value, place, &places));
         if (is_wanted(placement, words, value)) {
-            words[at] = entry_of(value, data);
+            words[at] = entry_of(value, places);
         } else {
             entry_remove(words, inout_n_words, at);
         }
@@ -305,20 +302,18 @@ static sy__time_ps read_inputs(const sy__expander *expander, uint64_t *words,
     return sum;
 }
 
-/* Puts a value that `space` now holds into the state; answers the way to the host. */
+/* Puts a value that is now in `places` into the state; answers its way out of the graph. */
 static sy__time_ps add_value(const sy__expander *expander, uint64_t *words, uint32_t *inout_n_words,
-                             uint32_t i_value, uint32_t space) {
+                             uint32_t i_value, uint32_t places) {
     const sy__placement *placement = expander->placement;
     const sy__placement_value *value = &placement->problem->values[i_value];
-    uint32_t there = 1u << space;
     sy__time_ps cost = 0;
-    if (value->leaves && placement->host_space != space) {
-        there |= 1u << placement->host_space;
-        cost = sy__placement_link(placement, i_value, space, placement->host_space);
+    if (value->leaves) {
+        cost = sy__placement_bring(placement, i_value, SY__HOST_PLACE, &places);
     }
     if (value->n_consumers > 0) {
         uint32_t at = entry_find(words, expander->n_fixed, *inout_n_words, i_value);
-        entry_insert(words, inout_n_words, at, entry_of(i_value, space << 16 | there));
+        entry_insert(words, inout_n_words, at, entry_of(i_value, places));
     }
     return cost;
 }
@@ -341,28 +336,20 @@ sy__time_ps sy__expand(sy__expander *expander, const uint64_t *words, uint32_t n
     sum = sy__time_add(sum, read_inputs(expander, next, &n_words, node, device));
     for (uint32_t i = placement->output_first[node]; i < placement->output_first[node + 1]; i++) {
         sum = sy__time_add(sum, add_value(expander, next, &n_words, placement->outputs[i],
-                                          placement->space[device]));
+                                          sy__place_of(placement, device)));
     }
     *out_n_words = n_words;
     return sum;
 }
 
-/* Extra price of the future transfers of one value when a's copies stand for b's. */
+/* Extra price of one value's future ways when it lies as in `a` instead of as in `b`: at most its
+ * way to the host, and to each device that only b has reached. */
 static sy__time_ps value_distance(const sy__placement *placement, uint64_t a, uint64_t b) {
-    uint32_t value = entry_id(a), from_a = (uint32_t)a >> 16, from_b = (uint32_t)b >> 16;
-    uint32_t only_b = (uint32_t)b & ~(uint32_t)a & 0xffffu, neither = ~((uint32_t)a | (uint32_t)b);
-    sy__time_ps sum = 0;
-    for (uint32_t d = 0; d < placement->n_devices; d++) {
-        if (placement->space[d] != d) {
-            continue;
-        }
-        if (only_b >> d & 1u) {
-            sum = sy__time_add(sum, sy__placement_link(placement, value, from_a, d));
-        } else if ((neither >> d & 1u) && from_a != from_b) {
-            sy__time_ps price_a = sy__placement_link(placement, value, from_a, d);
-            sy__time_ps price_b = sy__placement_link(placement, value, from_b, d);
-            sum = sy__time_add(sum, price_a > price_b ? price_a - price_b : 0);
-        }
+    uint32_t places = (uint32_t)a, only_b = (uint32_t)b & ~(uint32_t)a & ~SY__HOST_PLACE;
+    sy__time_ps sum = sy__placement_bring(placement, entry_id(a), SY__HOST_PLACE, &places);
+    for (; only_b != 0; only_b &= only_b - 1u) {
+        sum = sy__time_add(sum, sy__placement_bring(placement, entry_id(a),
+                                                    only_b & (0u - only_b), &places));
     }
     return sum;
 }
@@ -411,7 +398,7 @@ static void start_state(sy__expander *expander) {
     for (uint32_t v = 0; v < problem->n_values; v++) {
         if (problem->values[v].producer == SY__NONE) {
             sy__time_ps cost = add_value(expander, expander->start, &expander->n_start, v,
-                                         expander->placement->space[problem->values[v].home]);
+                                         SY__HOST_PLACE);
             expander->start_cost = sy__time_add(expander->start_cost, cost);
         }
     }

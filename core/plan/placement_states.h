@@ -4,7 +4,7 @@
  * row of 64-bit words that is equal exactly when the state is:
  *   per lane   first node not done | last device + 1 << 32;  bits of the nodes done after it
  *   budgets    bytes charged so far, when budgets are tracked
- *   entries    id << 32 | data, ascending: live values (space made in << 16 | spaces that hold it),
+ *   entries    id << 32 | data, ascending: live values (places that hold it),
  *              open groups (device), open weights (devices that are charged)
  */
 #ifndef SY_PLAN_PLACEMENT_STATES_H

@@ -19,8 +19,8 @@ typedef struct test_problem {
     sy__time_ps time[MAX_NODES * MAX_DEVICES];
     sy__placement_value values[MAX_VALUES];
     uint32_t consumers[MAX_VALUES * 4u];
-    sy__time_ps launch[MAX_DEVICES], link_latency[MAX_DEVICES * MAX_DEVICES];
-    sy__time_ps link_per_kib[MAX_DEVICES * MAX_DEVICES];
+    sy__time_ps launch[MAX_DEVICES];
+    sy__placement_link links[MAX_DEVICES];
     uint32_t node_weights[MAX_NODES], node_weight_first[MAX_NODES + 1u];
     uint64_t weight_bytes[MAX_NODES * MAX_DEVICES];
     sy__placement_budget budgets[4];
@@ -55,8 +55,7 @@ static inline void point_into(test_problem *test) {
     problem->values = test->values;
     problem->consumers = test->consumers;
     problem->launch = test->launch;
-    problem->link_latency = test->link_latency;
-    problem->link_per_kib = test->link_per_kib;
+    problem->links = test->links;
     problem->node_weights = test->node_weights;
     problem->node_weight_first = test->node_weight_first;
     problem->weight_bytes = test->weight_bytes;
@@ -69,8 +68,7 @@ static inline sy__placement_value *add_value(test_problem *test, uint32_t produc
                                              uint64_t n_bytes) {
     CHECK(test->problem.n_values < MAX_VALUES);
     sy__placement_value *value = &test->values[test->problem.n_values++];
-    *value = (sy__placement_value){.producer = producer, .home = test->problem.host_device,
-                                   .lane = lane, .n_bytes = n_bytes,
+    *value = (sy__placement_value){.producer = producer, .lane = lane, .n_bytes = n_bytes,
                                    .i_consumer = test->problem.n_consumers};
     return value;
 }
@@ -88,21 +86,12 @@ typedef struct random_shape {
 
 static inline void random_links(test_problem *test, random_source *source) {
     uint32_t n = test->problem.n_devices;
-    bool shared = random_chance(source, 25);
     for (uint32_t a = 0; a < n; a++) {
         test->launch[a] = random_below(source, 4) == 0 ? 0 : random_below(source, 40) * 1000u;
         test->rank[a] = random_below(source, n);
-        for (uint32_t b = 0; b < n; b++) {
-            bool free_link = a == b || (shared && a < 2 && b < 2);
-            test->link_latency[a * n + b] = free_link ? 0 : random_below(source, 30) * 1000u;
-            test->link_per_kib[a * n + b] = free_link ? 0 : random_below(source, 8) * 500u;
-        }
-    }
-    for (uint32_t b = 2; shared && b < n; b++) { /* one memory has one way to each other one */
-        test->link_latency[n + b] = test->link_latency[b];
-        test->link_per_kib[n + b] = test->link_per_kib[b];
-        test->link_latency[b * n + 1] = test->link_latency[b * n];
-        test->link_per_kib[b * n + 1] = test->link_per_kib[b * n];
+        test->links[a] = (sy__placement_link){
+            random_below(source, 30) * 1000u, random_below(source, 8) * 500u,
+            random_below(source, 30) * 1000u, random_below(source, 8) * 500u};
     }
 }
 
@@ -120,7 +109,6 @@ static inline void random_edges(test_problem *test, const random_shape *shape,
                                                 : random_chance(source, 10);
         if (random_chance(source, 20)) {
             sy__placement_value *input = add_value(test, SY__NONE, lane, 1024);
-            input->home = random_below(source, shape->n_devices);
             add_consumer(test, input, from);
         }
     }
@@ -135,7 +123,7 @@ static inline void random_problem(test_problem *test, const random_shape *shape,
     problem->n_nodes = shape->n_nodes;
     problem->n_devices = n_devices;
     problem->n_lanes = shape->n_lanes;
-    problem->host_device = random_below(&source, n_devices);
+    problem->on_host = random_below(&source, 1u << n_devices);
     for (uint32_t lane = 0; lane < shape->n_lanes; lane++) {
         test->lane_runs[lane] = 1u + random_below(&source, 3);
     }
@@ -262,7 +250,7 @@ static inline void model_problem(test_problem *test, uint32_t n_layers, uint32_t
     point_into(test);
     test->problem.n_devices = 3;
     test->problem.n_lanes = n_lanes;
-    test->problem.host_device = 2;
+    test->problem.on_host = 1u << 2;
     test->node_weight_first[0] = 0;
     test->lane_runs[0] = 1;
     test->lane_runs[1] = 128;
@@ -270,10 +258,7 @@ static inline void model_problem(test_problem *test, uint32_t n_layers, uint32_t
     for (uint32_t a = 0; a < 3; a++) {
         test->launch[a] = launch[a];
         test->rank[a] = a;
-        for (uint32_t b = 0; b < 3; b++) {
-            test->link_latency[a * 3 + b] = a == b ? 0 : 10000000;
-            test->link_per_kib[a * 3 + b] = a == b ? 0 : 100000;
-        }
+        test->links[a] = (sy__placement_link){10000000, 100000, 10000000, 100000};
     }
     for (uint32_t lane = 0; lane < n_lanes; lane++) {
         add_value(test, SY__NONE, lane, lane == 0 ? 147456u : 2304u);
