@@ -95,6 +95,7 @@ int sy_gguf_tensor_at(const sy_gguf *gguf, uint32_t i_tensor, sy_gguf_tensor *ou
         .name = {(const char *)gguf->bytes + tensor->name_offset, tensor->n_name_bytes},
         .type = tensor->type,
         .rank = tensor->rank,
+        .i_tensor = i_tensor,
         .n_elements = 1,
         .n_bytes = tensor->n_bytes,
         .file_offset = file_offset,

@@ -70,7 +70,8 @@ typedef struct sy_gguf_value {
 typedef struct sy_gguf_tensor {
     sy_gguf_string name;
     sy_element_type type;
-    uint32_t rank; /* 1 to 4 */
+    uint32_t rank;     /* 1 to 4 */
+    uint32_t i_tensor; /* as sy_gguf_tensor_at counts */
     uint64_t dims[SY_GGUF_RANK];
     uint64_t n_elements;
     uint64_t n_bytes;

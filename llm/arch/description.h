@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The description of an architecture: all that the graph builder must know about one model, read
+ * from its GGUF metadata under the rules of its family (families.c) and checked against its
+ * tensors. There is one builder; a family is a row in a table, not a file of code.
+ *
+ * The life of one decoder layer, x being the residual stream:
+ *   norm PRE   x += attention(N1(x));       x += ffn(N2(x))
+ *   norm BOTH  x += N3(attention(N1(x)));   x += N4(ffn(N2(x)))         (Gemma 2 and 3)
+ *   norm POST  x  = N5(x + attention(x));   x  = N6(x + ffn(x))         (BERT)
+ * with N1 ATTENTION_NORM, N2 FFN_NORM, N3 ATTENTION_POST_NORM, N4 FFN_POST_NORM,
+ * N5 ATTENTION_OUTPUT_NORM, N6 LAYER_OUTPUT_NORM.
+ */
+#ifndef SY_LLM_ARCH_DESCRIPTION_H
+#define SY_LLM_ARCH_DESCRIPTION_H
+
+#include "switchyard/gguf.h"
+#include "switchyard/limits.h"
+
+#include <stdbool.h>
+
+typedef enum sy__norm_kind {
+    SY__NORM_RMS = 0, /* RMSNormalization; Gemma's "+ 1" is already in the file's weights */
+    SY__NORM_LAYER    /* LayerNormalization with bias */
+} sy__norm_kind;
+
+typedef enum sy__norm_place { SY__NORM_PRE = 0, SY__NORM_BOTH, SY__NORM_POST } sy__norm_place;
+
+typedef enum sy__rope_kind {
+    SY__ROPE_NONE = 0,
+    SY__ROPE_INTERLEAVED, /* pairs (2i, 2i + 1) */
+    SY__ROPE_HALF         /* pairs (i, i + n_dims / 2) */
+} sy__rope_kind;
+
+typedef enum sy__rope_scaling {
+    SY__ROPE_PLAIN = 0,
+    SY__ROPE_LINEAR,   /* every frequency divided by `factor` */
+    SY__ROPE_FACTORS,  /* llama3: pair i divided by element i of tensor ROPE_FACTORS */
+    SY__ROPE_LONGROPE, /* as FACTORS, from ROPE_FACTORS_LONG or _SHORT by the session's context */
+    SY__ROPE_YARN
+} sy__rope_scaling;
+
+typedef enum sy__activation {
+    SY__ACTIVATION_SILU = 0,
+    SY__ACTIVATION_GELU_TANH,
+    SY__ACTIVATION_GELU /* exact, with erf */
+} sy__activation;
+
+/* How the rows of an encoder become one vector; the numbers are those of the key pooling_type. */
+typedef enum sy__pooling {
+    SY__POOLING_NONE = 0,
+    SY__POOLING_MEAN = 1,
+    SY__POOLING_FIRST = 2,
+    SY__POOLING_LAST = 3
+} sy__pooling;
+
+/* Tensors by what they do. "blk.N." precedes the names of those that belong to a layer. */
+typedef enum sy__role {
+    SY__ROLE_TOKEN_EMBEDDING = 0,
+    SY__ROLE_POSITION_EMBEDDING, /* [n_embd, n_context] learned positions */
+    SY__ROLE_TOKEN_TYPES,        /* [n_embd, n_token_types]; row 0 is added to every token */
+    SY__ROLE_EMBEDDING_NORM,
+    SY__ROLE_OUTPUT_NORM,
+    SY__ROLE_OUTPUT, /* absent: TOKEN_EMBEDDING is the output matrix (tied) */
+    SY__ROLE_ROPE_FACTORS,
+    SY__ROLE_ROPE_FACTORS_LONG,
+    SY__ROLE_ROPE_FACTORS_SHORT,
+    SY__ROLE_FIRST_OF_LAYER,
+    SY__ROLE_ATTENTION_NORM = SY__ROLE_FIRST_OF_LAYER,
+    SY__ROLE_QUERY,
+    SY__ROLE_KEY,
+    SY__ROLE_VALUE,
+    SY__ROLE_QKV, /* rows: all of query, then key, then value; in place of the three */
+    SY__ROLE_QUERY_NORM,
+    SY__ROLE_KEY_NORM, /* over each head, before the rotation */
+    SY__ROLE_ATTENTION_OUTPUT,
+    SY__ROLE_ATTENTION_POST_NORM,
+    SY__ROLE_ATTENTION_OUTPUT_NORM,
+    SY__ROLE_FFN_NORM,
+    SY__ROLE_GATE,
+    SY__ROLE_UP, /* fused_gate_up: 2 n_ff rows, the gate's first */
+    SY__ROLE_DOWN,
+    SY__ROLE_FFN_POST_NORM,
+    SY__ROLE_LAYER_OUTPUT_NORM,
+    SY__ROLE_COUNT
+} sy__role;
+#define SY__ROLE_BIT(role) (UINT32_C(1) << (role))
+
+typedef enum sy__part { SY__PART_WEIGHT = 0, SY__PART_BIAS = 1 } sy__part;
+
+/* How the scale of q.k is found when the file has no key attention.scale. */
+typedef enum sy__attention_scale {
+    SY__SCALE_HEAD = 0,     /* 1 / sqrt(key length) */
+    SY__SCALE_HEAD_OR_WIDTH /* Gemma's 27 B: 1 / sqrt(n_embd / n_heads) at n_width_layers layers */
+} sy__attention_scale;
+
+/* One family of models: what its files leave unsaid. */
+typedef struct sy__family {
+    const char *name;  /* general.architecture */
+    const char *label; /* for people: "Llama, Mistral, SmolLM" */
+    sy__norm_kind norm_kind;
+    sy__norm_place norm_place;
+    sy__rope_kind rope_kind;
+    sy__activation activation;
+    bool gated;            /* ffn = DOWN(act(GATE x) * UP x), else DOWN(act(UP x)) */
+    bool causal;           /* key attention.causal overrides */
+    bool embedding_sqrt;   /* embeddings are multiplied by sqrt(n_embd) */
+    bool has_output;       /* a decoder with logits; false: an encoder */
+    bool reads_window;     /* key attention.sliding_window is honoured */
+    bool local_rope_plain; /* windowed layers take no linear scaling (Gemma 3) */
+    sy__attention_scale scale_rule;
+    uint32_t n_width_layers;
+    uint32_t window_default; /* when the key is absent; 0 none */
+    /* Every window_period-th layer is full, the others are windowed; 0: all layers are windowed.
+     * Key attention.sliding_window_pattern overrides. */
+    uint32_t window_period;
+    float local_rope_base; /* of windowed layers when rope.freq_base_swa is absent; 0: rope.base */
+    float attention_softcap, output_softcap; /* defaults of the keys; 0 none */
+    uint32_t required; /* SY__ROLE_BIT set; QUERY stands for QKV too, GATE for a fused UP */
+    uint32_t optional;
+} sy__family;
+
+/* A rotary embedding. inverse_frequency and magnitude come from sy__rope_table. */
+typedef struct sy__rope {
+    sy__rope_kind kind;
+    sy__rope_scaling scaling;
+    uint32_t n_dims;             /* rotated elements of a head; the rest pass unchanged */
+    uint32_t n_original_context; /* LONGROPE, YARN: context before stretching */
+    float base;
+    float factor;               /* >= the stretch; 1 none */
+    float attention_factor;     /* multiplies cos and sin beside YaRN's own magnitude */
+    float beta_fast, beta_slow; /* YARN */
+} sy__rope;
+
+typedef struct sy__layer {
+    uint32_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
+    uint32_t n_ff;
+    uint32_t window;  /* position p sees j > p - window; 0 all */
+    uint32_t weights; /* SY__ROLE_BIT set of the weights the layer has */
+    uint32_t biases;  /* and of the biases */
+    bool local_rope;  /* rotate with rope_local instead of rope */
+    bool fused_qkv, fused_gate_up;
+} sy__layer;
+
+/* One model, described. About 40 KiB: keep it on the heap. Borrows `gguf`. */
+typedef struct sy__architecture {
+    const sy__family *family;
+    const sy_gguf *gguf;
+    uint32_t n_layers;
+    uint32_t n_embd;
+    uint32_t n_vocab;                  /* rows of TOKEN_EMBEDDING */
+    uint32_t n_context;                /* trained */
+    uint32_t n_token_types;            /* rows of TOKEN_TYPES, 0 none */
+    uint32_t key_length, value_length; /* of one head */
+    sy__norm_kind norm_kind;
+    sy__norm_place norm_place;
+    float epsilon;
+    sy__activation activation;
+    bool gated;
+    bool causal;
+    bool has_output;  /* logits = OUTPUT(OUTPUT_NORM(x)); false: rows are pooled */
+    bool tied_output; /* TOKEN_EMBEDDING in place of OUTPUT */
+    sy__pooling pooling;
+    float embedding_scale;   /* 1 none */
+    float attention_scale;   /* multiplies q.k */
+    float attention_softcap; /* 0 none */
+    float output_softcap;    /* 0 none */
+    sy__rope rope, rope_local;
+    uint32_t weights, biases; /* SY__ROLE_BIT sets of what does not belong to a layer */
+    sy__layer layers[SY_LIMIT_LAYERS];
+} sy__architecture;
+
+/* Describes the model in a file. UNIMPLEMENTED: unknown family, a feature or tensor we do not run;
+ * NOT_FOUND: a key or tensor is missing; OUT_OF_RANGE, DATA_LOSS: a value or shape makes no sense.
+ * What out_architecture holds after a failure means nothing. */
+SY_MUST_CHECK sy_status sy__architecture_read(const sy_gguf *gguf,
+                                              sy__architecture *out_architecture, sy_error *error);
+
+/* A tensor by role; i_layer is ignored for roles that belong to no layer. 0 when the file has none.
+ * Shapes, types and, for matrices, dims[0] = inputs and dims[1] = outputs were checked by read. */
+int sy__architecture_tensor(const sy__architecture *architecture, sy__role role, uint32_t i_layer,
+                            sy__part part, sy_gguf_tensor *out_tensor);
+
+/* The family of a general.architecture, or NULL; i-th family for a list, NULL past the end. */
+const sy__family *sy__family_find(sy_gguf_string name);
+const sy__family *sy__family_at(uint32_t i_family);
+
+/* inverse_frequency (rope->n_dims / 2 elements) and magnitude of a rope at a session's context, as
+ * operator RotaryEmbedding takes them. */
+SY_MUST_CHECK sy_status sy__rope_table(const sy__architecture *architecture, const sy__rope *rope,
+                                       uint32_t n_context, float *out_inverse_frequency,
+                                       float *out_magnitude, sy_error *error);
+
+/* Inside of the folder: the tensor half of sy__architecture_read. */
+SY_MUST_CHECK sy_status sy__architecture_check_tensors(sy__architecture *architecture,
+                                                       sy_error *error);
+/* Sets origin and a hint; answers status. */
+sy_status sy__architecture_fail(const sy_gguf *gguf, sy_error *error, sy_status status,
+                                const char *hint, const char *format, ...) SY_PRINTF(5, 6);
+
+#endif

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The families. Facts and where they come from:
+ * - Pairs: files of architecture "llama" hold query and key rows permuted at conversion, so pairs
+ *   are interleaved; Qwen, Gemma, Phi-3 and BERT-like files keep the original half-split pairs
+ *   (llama.cpp, llama_model_rope_type; conversion/llama.py permute).
+ * - Gemma adds 1 to every norm weight; the conversion has done so (conversion/gemma.py).
+ * - Gemma 1, 2, 3 multiply embeddings by sqrt(width) and have no output matrix of their own
+ *   (gemma_pytorch, model.py; Gemma 3 files may carry one).
+ * - Gemma 2: even layers are windowed (4096), soft caps 50 and 30; Gemma 3: five of six layers are
+ *   windowed and rotate with base 10000 and no linear scaling (gemma_pytorch, config.py; technical
+ *   reports of Gemma 2 and Gemma 3). Their 27 B models divide by sqrt(width / heads), told apart by
+ *   46 and 62 layers as llama.cpp does, because files carry no query_pre_attn_scalar.
+ * - Phi-3: fused qkv and gate_up rows, the gate's first; longrope factors by context; the window of
+ *   the key holds on all layers (transformers, modeling_phi3). llama.cpp ignores that window.
+ * - BERT: learned positions, token type 0, LayerNorm after the residual sum, erf GELU, pooling by
+ *   key (transformers, modeling_bert). nomic-bert: the same with rotary positions and SwiGLU.
+ */
+#include "arch/description.h"
+
+#define BIT SY__ROLE_BIT
+#define DECODER                                                                                 \
+    (BIT(SY__ROLE_TOKEN_EMBEDDING) | BIT(SY__ROLE_OUTPUT_NORM) | BIT(SY__ROLE_ATTENTION_NORM) | \
+     BIT(SY__ROLE_QUERY) | BIT(SY__ROLE_ATTENTION_OUTPUT) | BIT(SY__ROLE_FFN_NORM) |            \
+     BIT(SY__ROLE_GATE) | BIT(SY__ROLE_UP) | BIT(SY__ROLE_DOWN))
+#define QK_NORM (BIT(SY__ROLE_QUERY_NORM) | BIT(SY__ROLE_KEY_NORM))
+#define POST_NORMS (BIT(SY__ROLE_ATTENTION_POST_NORM) | BIT(SY__ROLE_FFN_POST_NORM))
+#define LONGROPE (BIT(SY__ROLE_ROPE_FACTORS_LONG) | BIT(SY__ROLE_ROPE_FACTORS_SHORT))
+#define ENCODER                                                                                \
+    (BIT(SY__ROLE_TOKEN_EMBEDDING) | BIT(SY__ROLE_EMBEDDING_NORM) | BIT(SY__ROLE_QUERY) |      \
+     BIT(SY__ROLE_ATTENTION_OUTPUT) | BIT(SY__ROLE_ATTENTION_OUTPUT_NORM) | BIT(SY__ROLE_UP) | \
+     BIT(SY__ROLE_DOWN) | BIT(SY__ROLE_LAYER_OUTPUT_NORM))
+
+static const sy__family families[] = {
+    {.name = "llama",
+     .label = "Llama, Mistral, SmolLM",
+     .rope_kind = SY__ROPE_INTERLEAVED,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .required = DECODER,
+     .optional = BIT(SY__ROLE_OUTPUT) | BIT(SY__ROLE_ROPE_FACTORS) | LONGROPE},
+    {.name = "qwen2",
+     .label = "Qwen 2, Qwen 2.5",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .required = DECODER,
+     .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "qwen3",
+     .label = "Qwen 3",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .required = DECODER | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "gemma",
+     .label = "Gemma",
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU_TANH,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .embedding_sqrt = true,
+     .required = DECODER},
+    {.name = "gemma2",
+     .label = "Gemma 2",
+     .norm_place = SY__NORM_BOTH,
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU_TANH,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .embedding_sqrt = true,
+     .reads_window = true,
+     .scale_rule = SY__SCALE_HEAD_OR_WIDTH,
+     .n_width_layers = 46,
+     .window_default = 4096,
+     .window_period = 2,
+     .attention_softcap = 50.0f,
+     .output_softcap = 30.0f,
+     .required = DECODER | POST_NORMS},
+    {.name = "gemma3",
+     .label = "Gemma 3",
+     .norm_place = SY__NORM_BOTH,
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU_TANH,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .embedding_sqrt = true,
+     .reads_window = true,
+     .local_rope_plain = true,
+     .scale_rule = SY__SCALE_HEAD_OR_WIDTH,
+     .n_width_layers = 62,
+     .window_period = 6,
+     .local_rope_base = 10000.0f,
+     .required = DECODER | POST_NORMS | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "phi3",
+     .label = "Phi-3, Phi-3.5, Phi-4",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .reads_window = true,
+     .required = DECODER,
+     .optional = BIT(SY__ROLE_OUTPUT) | LONGROPE},
+    {.name = "bert",
+     .label = "BERT encoders",
+     .norm_kind = SY__NORM_LAYER,
+     .norm_place = SY__NORM_POST,
+     .activation = SY__ACTIVATION_GELU,
+     .required = ENCODER | BIT(SY__ROLE_POSITION_EMBEDDING),
+     .optional = BIT(SY__ROLE_TOKEN_TYPES)},
+    {.name = "nomic-bert",
+     .label = "Nomic BERT encoders",
+     .norm_kind = SY__NORM_LAYER,
+     .norm_place = SY__NORM_POST,
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .required = ENCODER | BIT(SY__ROLE_GATE),
+     .optional = BIT(SY__ROLE_TOKEN_TYPES)},
+};
+
+const sy__family *sy__family_find(sy_gguf_string name) {
+    for (uint32_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+        if (sy_gguf_string_is(name, families[i].name)) {
+            return &families[i];
+        }
+    }
+    return NULL;
+}
+
+const sy__family *sy__family_at(uint32_t i_family) {
+    return i_family < sizeof(families) / sizeof(families[0]) ? &families[i_family] : NULL;
+}

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tensor names, and the check that a file has exactly the tensors its description speaks of. A
+ * tensor that no role takes is a refusal: leaving it out would give plausible nonsense. */
+#include "arch/description.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char hint_file[] = "The file is damaged, or made for another program; take another "
+                                "file of the same model.";
+
+/* Sizes of a tensor in terms of the description. */
+typedef enum size_code {
+    SIZE_ONE = 0,
+    SIZE_EMBD,
+    SIZE_VOCAB,
+    SIZE_CONTEXT,
+    SIZE_TYPES,
+    SIZE_ROPE_HALF,
+    SIZE_QUERY,
+    SIZE_KEY,
+    SIZE_VALUE,
+    SIZE_QKV,
+    SIZE_ATTENTION, /* n_heads * value_length */
+    SIZE_KEY_LENGTH,
+    SIZE_FF,
+    SIZE_UP /* n_ff, or twice that when gate and up are fused */
+} size_code;
+
+typedef struct role_facts {
+    const char *name;
+    uint8_t inputs, outputs; /* size_code of dims[0] and dims[1]; a bias has dims[0] = outputs */
+    bool is_norm;
+    bool may_have_bias;
+} role_facts;
+
+static const role_facts roles[SY__ROLE_COUNT] = {
+    [SY__ROLE_TOKEN_EMBEDDING] = {"token_embd", SIZE_EMBD, SIZE_VOCAB, false, false},
+    [SY__ROLE_POSITION_EMBEDDING] = {"position_embd", SIZE_EMBD, SIZE_CONTEXT, false, false},
+    [SY__ROLE_TOKEN_TYPES] = {"token_types", SIZE_EMBD, SIZE_TYPES, false, false},
+    [SY__ROLE_EMBEDDING_NORM] = {"token_embd_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_OUTPUT_NORM] = {"output_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_OUTPUT] = {"output", SIZE_EMBD, SIZE_VOCAB, false, true},
+    [SY__ROLE_ROPE_FACTORS] = {"rope_freqs", SIZE_ROPE_HALF, SIZE_ONE, false, false},
+    [SY__ROLE_ROPE_FACTORS_LONG] = {"rope_factors_long", SIZE_ROPE_HALF, SIZE_ONE, false, false},
+    [SY__ROLE_ROPE_FACTORS_SHORT] = {"rope_factors_short", SIZE_ROPE_HALF, SIZE_ONE, false, false},
+    [SY__ROLE_ATTENTION_NORM] = {"attn_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_QUERY] = {"attn_q", SIZE_EMBD, SIZE_QUERY, false, true},
+    [SY__ROLE_KEY] = {"attn_k", SIZE_EMBD, SIZE_KEY, false, true},
+    [SY__ROLE_VALUE] = {"attn_v", SIZE_EMBD, SIZE_VALUE, false, true},
+    [SY__ROLE_QKV] = {"attn_qkv", SIZE_EMBD, SIZE_QKV, false, true},
+    [SY__ROLE_QUERY_NORM] = {"attn_q_norm", SIZE_KEY_LENGTH, SIZE_ONE, true, false},
+    [SY__ROLE_KEY_NORM] = {"attn_k_norm", SIZE_KEY_LENGTH, SIZE_ONE, true, false},
+    [SY__ROLE_ATTENTION_OUTPUT] = {"attn_output", SIZE_ATTENTION, SIZE_EMBD, false, true},
+    [SY__ROLE_ATTENTION_POST_NORM] = {"post_attention_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_ATTENTION_OUTPUT_NORM] = {"attn_output_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_FFN_NORM] = {"ffn_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_GATE] = {"ffn_gate", SIZE_EMBD, SIZE_FF, false, true},
+    [SY__ROLE_UP] = {"ffn_up", SIZE_EMBD, SIZE_UP, false, true},
+    [SY__ROLE_DOWN] = {"ffn_down", SIZE_FF, SIZE_EMBD, false, true},
+    [SY__ROLE_FFN_POST_NORM] = {"post_ffw_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_LAYER_OUTPUT_NORM] = {"layer_output_norm", SIZE_EMBD, SIZE_ONE, true, false},
+};
+
+/* One pass over the roles of a model. */
+typedef struct tensor_check {
+    sy__architecture *architecture;
+    sy_error *error;
+    sy_status status;
+    uint32_t n_used;
+    uint8_t used[SY_LIMIT_TENSORS / 8]; /* bit i: tensor i has a role */
+} tensor_check;
+
+static void tensor_name(sy__role role, uint32_t i_layer, sy__part part, char *out_name,
+                        size_t n_bytes) {
+    const char *end = part == SY__PART_WEIGHT ? "weight" : "bias";
+    if (role >= SY__ROLE_FIRST_OF_LAYER) {
+        snprintf(out_name, n_bytes, "blk.%u.%s.%s", i_layer, roles[role].name, end);
+    } else {
+        snprintf(out_name, n_bytes, "%s.%s", roles[role].name, end);
+    }
+}
+
+int sy__architecture_tensor(const sy__architecture *architecture, sy__role role, uint32_t i_layer,
+                            sy__part part, sy_gguf_tensor *out_tensor) {
+    char name[SY_LIMIT_NAME_BYTES + 1];
+    if (role >= SY__ROLE_COUNT) {
+        return 0;
+    }
+    tensor_name(role, i_layer, part, name, sizeof(name));
+    return sy_gguf_find_tensor(architecture->gguf, name, out_tensor);
+}
+
+static uint64_t size_of(const sy__architecture *architecture, const sy__layer *layer,
+                        size_code code) {
+    uint64_t key = architecture->key_length, value = architecture->value_length;
+    switch (code) {
+    case SIZE_EMBD:
+        return architecture->n_embd;
+    case SIZE_VOCAB:
+        return architecture->n_vocab;
+    case SIZE_CONTEXT:
+        return architecture->n_context;
+    case SIZE_TYPES:
+        return architecture->n_token_types;
+    case SIZE_ROPE_HALF:
+        return architecture->rope.n_dims / 2;
+    case SIZE_QUERY:
+        return layer->n_heads * key;
+    case SIZE_KEY:
+        return layer->n_kv_heads * key;
+    case SIZE_VALUE:
+        return layer->n_kv_heads * value;
+    case SIZE_QKV:
+        return layer->n_heads * key + layer->n_kv_heads * (key + value);
+    case SIZE_ATTENTION:
+        return layer->n_heads * value;
+    case SIZE_KEY_LENGTH:
+        return key;
+    case SIZE_FF:
+        return layer->n_ff;
+    case SIZE_UP:
+        return layer->fused_gate_up ? UINT64_C(2) * layer->n_ff : layer->n_ff;
+    default:
+        return 1;
+    }
+}
+
+static bool type_fits(const role_facts *facts, sy__part part, sy_element_type type) {
+    bool is_float = type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16;
+    if (facts->is_norm || facts->inputs == SIZE_ROPE_HALF) {
+        return type == SY_TYPE_F32; /* operators take scales and frequencies in f32 */
+    }
+    const sy_type_facts *type_facts = sy_type_get(type);
+    return is_float || (part == SY__PART_WEIGHT && type_facts != NULL && type_facts->is_block);
+}
+
+/* Shape and type of a tensor that was found. */
+static void check_tensor(tensor_check *check, sy__role role, const sy__layer *layer, sy__part part,
+                         const sy_gguf_tensor *tensor) {
+    const sy__architecture *architecture = check->architecture;
+    const role_facts *facts = &roles[role];
+    uint64_t inputs = size_of(architecture, layer, facts->inputs);
+    uint64_t outputs = size_of(architecture, layer, facts->outputs);
+    if (part == SY__PART_BIAS) {
+        inputs = facts->outputs == SIZE_ONE ? inputs : outputs;
+        outputs = 1;
+    }
+    if (tensor->dims[0] != inputs || tensor->dims[1] != outputs || tensor->dims[2] != 1 ||
+        tensor->dims[3] != 1) {
+        check->status = sy__architecture_fail(
+            architecture->gguf, check->error, SY_DATA_LOSS, hint_file,
+            "The tensor '%.*s' is %llu x %llu x %llu x %llu where %llu x %llu is wanted.",
+            (int)tensor->name.n_bytes, tensor->name.bytes, (unsigned long long)tensor->dims[0],
+            (unsigned long long)tensor->dims[1], (unsigned long long)tensor->dims[2],
+            (unsigned long long)tensor->dims[3], (unsigned long long)inputs,
+            (unsigned long long)outputs);
+    } else if (!type_fits(facts, part, tensor->type)) {
+        check->status = sy__architecture_fail(
+            architecture->gguf, check->error, SY_UNIMPLEMENTED, hint_file,
+            "The tensor '%.*s' has type %s, which does not fit its use.", (int)tensor->name.n_bytes,
+            tensor->name.bytes, sy_type_get(tensor->type)->name);
+    }
+}
+
+/* True when the tensor is there; then it is checked and marked as used. */
+static bool take(tensor_check *check, sy__role role, uint32_t i_layer, sy__part part) {
+    sy_gguf_tensor tensor;
+    if (check->status != SY_OK ||
+        !sy__architecture_tensor(check->architecture, role, i_layer, part, &tensor)) {
+        return false;
+    }
+    check_tensor(check, role, &check->architecture->layers[i_layer], part, &tensor);
+    check->used[tensor.i_tensor / 8] |= (uint8_t)(1u << tensor.i_tensor % 8);
+    check->n_used++;
+    return true;
+}
+
+static void missing(tensor_check *check, sy__role role, uint32_t i_layer, sy__part part) {
+    char name[SY_LIMIT_NAME_BYTES + 1];
+    if (check->status != SY_OK) {
+        return;
+    }
+    tensor_name(role, i_layer, part, name, sizeof(name));
+    check->status =
+        sy__architecture_fail(check->architecture->gguf, check->error, SY_NOT_FOUND, hint_file,
+                              "The tensor '%s' of architecture '%s' is missing.", name,
+                              check->architecture->family->name);
+}
+
+/* Weight and bias of one role into the two sets. */
+static void take_role(tensor_check *check, sy__role role, uint32_t i_layer, bool required,
+                      uint32_t *inout_weights, uint32_t *inout_biases) {
+    const role_facts *facts = &roles[role];
+    bool norm_with_bias = facts->is_norm && check->architecture->norm_kind == SY__NORM_LAYER;
+    if (take(check, role, i_layer, SY__PART_WEIGHT)) {
+        *inout_weights |= SY__ROLE_BIT(role);
+    } else if (required) {
+        missing(check, role, i_layer, SY__PART_WEIGHT);
+    }
+    if ((facts->may_have_bias || norm_with_bias) && take(check, role, i_layer, SY__PART_BIAS)) {
+        *inout_biases |= SY__ROLE_BIT(role);
+    } else if (norm_with_bias && required) {
+        missing(check, role, i_layer, SY__PART_BIAS);
+    }
+}
+
+static void take_layer(tensor_check *check, uint32_t i_layer) {
+    sy__architecture *architecture = check->architecture;
+    sy__layer *layer = &architecture->layers[i_layer];
+    sy_gguf_tensor tensor;
+    uint32_t required = architecture->family->required;
+    layer->fused_qkv =
+        sy__architecture_tensor(architecture, SY__ROLE_QKV, i_layer, SY__PART_WEIGHT, &tensor) != 0;
+    layer->fused_gate_up =
+        (required & SY__ROLE_BIT(SY__ROLE_GATE)) != 0 &&
+        !sy__architecture_tensor(architecture, SY__ROLE_GATE, i_layer, SY__PART_WEIGHT, &tensor);
+    uint32_t split =
+        SY__ROLE_BIT(SY__ROLE_QUERY) | SY__ROLE_BIT(SY__ROLE_KEY) | SY__ROLE_BIT(SY__ROLE_VALUE);
+    uint32_t wanted = required | split | SY__ROLE_BIT(SY__ROLE_QKV);
+    uint32_t needed = (required | split) & ~(layer->fused_qkv ? split : 0u);
+    needed &= ~(layer->fused_gate_up ? SY__ROLE_BIT(SY__ROLE_GATE) : 0u);
+    wanted |= architecture->family->optional;
+    for (uint32_t role = SY__ROLE_FIRST_OF_LAYER; role < SY__ROLE_COUNT; role++) {
+        if ((wanted & SY__ROLE_BIT(role)) != 0) {
+            take_role(check, role, i_layer, (needed & SY__ROLE_BIT(role)) != 0, &layer->weights,
+                      &layer->biases);
+        }
+    }
+    if (layer->fused_qkv && (layer->weights & split) != 0 && check->status == SY_OK) {
+        check->status = sy__architecture_fail(
+            architecture->gguf, check->error, SY_DATA_LOSS, hint_file,
+            "Layer %u has 'attn_qkv' and also separate query, key or value weights.", i_layer);
+    }
+}
+
+/* Sizes that only the tensors tell: the vocabulary and the number of token types. */
+static void learn_sizes(tensor_check *check) {
+    sy__architecture *architecture = check->architecture;
+    sy_gguf_tensor tensor;
+    sy_gguf_value tokens;
+    if (!sy__architecture_tensor(architecture, SY__ROLE_TOKEN_EMBEDDING, 0, SY__PART_WEIGHT,
+                                 &tensor)) {
+        missing(check, SY__ROLE_TOKEN_EMBEDDING, 0, SY__PART_WEIGHT);
+        return;
+    }
+    if (tensor.dims[1] > SY_LIMIT_VOCABULARY) {
+        check->status =
+            sy__architecture_fail(architecture->gguf, check->error, SY_OUT_OF_RANGE, hint_file,
+                                  "The vocabulary has %llu entries; at most %u are supported.",
+                                  (unsigned long long)tensor.dims[1], SY_LIMIT_VOCABULARY);
+        return;
+    }
+    architecture->n_vocab = (uint32_t)tensor.dims[1];
+    if (sy_gguf_find(architecture->gguf, "tokenizer.ggml.tokens", &tokens) &&
+        tokens.n_elements != architecture->n_vocab) {
+        check->status = sy__architecture_fail(
+            architecture->gguf, check->error, SY_DATA_LOSS, hint_file,
+            "The tokenizer has %llu tokens but 'token_embd.weight' has %u rows.",
+            (unsigned long long)tokens.n_elements, architecture->n_vocab);
+        return;
+    }
+    if ((architecture->family->optional & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0 &&
+        sy__architecture_tensor(architecture, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, &tensor)) {
+        architecture->n_token_types =
+            tensor.dims[1] < SY_LIMIT_VOCABULARY ? (uint32_t)tensor.dims[1] : SY_LIMIT_VOCABULARY;
+    }
+}
+
+static void refuse_unused(tensor_check *check) {
+    const sy_gguf *gguf = check->architecture->gguf;
+    sy_gguf_tensor tensor;
+    for (uint32_t i = 0; sy_gguf_tensor_at(gguf, i, &tensor) && check->status == SY_OK; i++) {
+        if ((check->used[i / 8] & 1u << i % 8) == 0) {
+            check->status = sy__architecture_fail(
+                gguf, check->error, SY_UNIMPLEMENTED,
+                "The model has a part that this build does not run; take another variant of it.",
+                "The tensor '%.*s' has no place in architecture '%s'.", (int)tensor.name.n_bytes,
+                tensor.name.bytes, check->architecture->family->name);
+        }
+    }
+}
+
+/* LongRoPE needs both tables; one alone would silently fall back to plain frequencies. */
+static void check_rope_tensors(tensor_check *check) {
+    sy__architecture *architecture = check->architecture;
+    uint32_t both =
+        SY__ROLE_BIT(SY__ROLE_ROPE_FACTORS_LONG) | SY__ROLE_BIT(SY__ROLE_ROPE_FACTORS_SHORT);
+    if (architecture->rope.scaling == SY__ROPE_LONGROPE && (architecture->weights & both) != both) {
+        missing(check, SY__ROLE_ROPE_FACTORS_SHORT, 0, SY__PART_WEIGHT);
+    }
+}
+
+sy_status sy__architecture_check_tensors(sy__architecture *architecture, sy_error *error) {
+    tensor_check check = {.architecture = architecture, .error = error, .status = SY_OK};
+    const sy__family *family = architecture->family;
+    learn_sizes(&check);
+    for (uint32_t role = 0; role < SY__ROLE_FIRST_OF_LAYER; role++) {
+        bool required = (family->required & SY__ROLE_BIT(role)) != 0;
+        if (required || (family->optional & SY__ROLE_BIT(role)) != 0) {
+            take_role(&check, role, 0, required, &architecture->weights, &architecture->biases);
+        }
+    }
+    for (uint32_t i = 0; i < architecture->n_layers && check.status == SY_OK; i++) {
+        take_layer(&check, i);
+    }
+    architecture->tied_output =
+        family->has_output && (architecture->weights & SY__ROLE_BIT(SY__ROLE_OUTPUT)) == 0;
+    check_rope_tensors(&check);
+    refuse_unused(&check);
+    return check.status;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writes a tiny model of any family: the keys and tensors that a real file of it carries, with
+ * knobs to leave one out or spoil one. Weights are zeros; nothing here is run. */
+#ifndef SY_TESTS_TINY_MODEL_H
+#define SY_TESTS_TINY_MODEL_H
+
+#include "arch/description.h"
+#include "gguf/gguf_writer.h"
+
+#define TINY_LAYERS 4u
+#define TINY_EMBD 32u
+#define TINY_HEADS 4u
+#define TINY_KV_HEADS 2u
+#define TINY_HEAD 8u
+#define TINY_FF 64u
+#define TINY_VOCAB 20u
+#define TINY_CONTEXT 128u
+#define TINY_TENSORS_MAX 256u
+
+typedef struct tiny_tensor {
+    char name[64];
+    uint64_t dims[2];
+    sy_element_type type;
+} tiny_tensor;
+
+typedef struct tiny_model {
+    const char *family;
+    const char *leave_out; /* a key suffix or tensor name, or NULL */
+    const char *extra_tensor;
+    bool fused; /* attn_qkv and a double ffn_up */
+    bool tied;
+    bool rope_factors, longrope;
+    void (*more_keys)(gguf_writer *writer); /* adds n_more_keys keys of its own */
+    uint32_t n_more_keys;
+    uint32_t n_layers; /* 0: TINY_LAYERS */
+    tiny_tensor tensors[TINY_TENSORS_MAX];
+    uint32_t n_tensors, n_keys;
+} tiny_model;
+
+static inline bool tiny_is(const tiny_model *model, const char *a) {
+    return strcmp(model->family, a) == 0;
+}
+static inline bool tiny_is_encoder(const tiny_model *model) {
+    return tiny_is(model, "bert") || tiny_is(model, "nomic-bert");
+}
+
+static inline void tiny_add(tiny_model *model, const char *name, uint64_t inputs,
+                            uint64_t outputs) {
+    if (model->leave_out != NULL && strcmp(model->leave_out, name) == 0) {
+        return;
+    }
+    CHECK(model->n_tensors < TINY_TENSORS_MAX);
+    tiny_tensor *tensor = &model->tensors[model->n_tensors++];
+    snprintf(tensor->name, sizeof(tensor->name), "%s", name);
+    tensor->dims[0] = inputs;
+    tensor->dims[1] = outputs;
+    tensor->type = outputs > 1 && inputs % 32 == 0 ? SY_TYPE_Q8_0 : SY_TYPE_F32;
+}
+
+static inline void tiny_add_layer(tiny_model *model, uint32_t i, const char *name, uint64_t inputs,
+                                  uint64_t outputs) {
+    char full[64];
+    snprintf(full, sizeof(full), "blk.%u.%s", i, name);
+    tiny_add(model, full, inputs, outputs);
+}
+
+static inline void tiny_add_norm(tiny_model *model, uint32_t i, const char *name, uint64_t n) {
+    char full[64];
+    snprintf(full, sizeof(full), "%s.weight", name);
+    tiny_add_layer(model, i, full, n, 1);
+    if (tiny_is_encoder(model)) {
+        snprintf(full, sizeof(full), "%s.bias", name);
+        tiny_add_layer(model, i, full, n, 1);
+    }
+}
+
+static inline void tiny_attention(tiny_model *model, uint32_t i) {
+    uint64_t q = TINY_HEADS * TINY_HEAD, kv = TINY_KV_HEADS * TINY_HEAD;
+    if (model->fused) {
+        tiny_add_layer(model, i, "attn_qkv.weight", TINY_EMBD, q + 2 * kv);
+    } else {
+        tiny_add_layer(model, i, "attn_q.weight", TINY_EMBD, q);
+        tiny_add_layer(model, i, "attn_k.weight", TINY_EMBD, kv);
+        tiny_add_layer(model, i, "attn_v.weight", TINY_EMBD, kv);
+    }
+    if (tiny_is(model, "qwen2")) {
+        tiny_add_layer(model, i, "attn_q.bias", q, 1);
+        tiny_add_layer(model, i, "attn_k.bias", kv, 1);
+        tiny_add_layer(model, i, "attn_v.bias", kv, 1);
+    }
+    tiny_add_layer(model, i, "attn_output.weight", q, TINY_EMBD);
+    if (tiny_is(model, "bert")) {
+        tiny_add_layer(model, i, "attn_output.bias", TINY_EMBD, 1);
+    }
+}
+
+static inline void tiny_layer(tiny_model *model, uint32_t i) {
+    bool encoder = tiny_is_encoder(model);
+    bool both = tiny_is(model, "gemma2") || tiny_is(model, "gemma3");
+    tiny_attention(model, i);
+    tiny_add_norm(model, i, encoder ? "attn_output_norm" : "attn_norm", TINY_EMBD);
+    tiny_add_norm(model, i, encoder ? "layer_output_norm" : "ffn_norm", TINY_EMBD);
+    if (both) {
+        tiny_add_norm(model, i, "post_attention_norm", TINY_EMBD);
+        tiny_add_norm(model, i, "post_ffw_norm", TINY_EMBD);
+    }
+    if (tiny_is(model, "gemma3") || tiny_is(model, "qwen3")) {
+        tiny_add_norm(model, i, "attn_q_norm", TINY_HEAD);
+        tiny_add_norm(model, i, "attn_k_norm", TINY_HEAD);
+    }
+    if (!model->fused && !tiny_is(model, "bert")) {
+        tiny_add_layer(model, i, "ffn_gate.weight", TINY_EMBD, TINY_FF);
+    }
+    tiny_add_layer(model, i, "ffn_up.weight", TINY_EMBD, model->fused ? 2 * TINY_FF : TINY_FF);
+    tiny_add_layer(model, i, "ffn_down.weight", TINY_FF, TINY_EMBD);
+}
+
+static inline void tiny_tensors(tiny_model *model) {
+    uint32_t n_layers = model->n_layers == 0 ? TINY_LAYERS : model->n_layers;
+    model->n_tensors = 0;
+    tiny_add(model, "token_embd.weight", TINY_EMBD, TINY_VOCAB);
+    if (tiny_is_encoder(model)) {
+        tiny_add(model, "token_embd_norm.weight", TINY_EMBD, 1);
+        tiny_add(model, "token_embd_norm.bias", TINY_EMBD, 1);
+        tiny_add(model, "token_types.weight", TINY_EMBD, 2);
+    } else {
+        tiny_add(model, "output_norm.weight", TINY_EMBD, 1);
+    }
+    if (tiny_is(model, "bert")) {
+        tiny_add(model, "position_embd.weight", TINY_EMBD, TINY_CONTEXT);
+    }
+    if (!model->tied && !tiny_is_encoder(model)) {
+        tiny_add(model, "output.weight", TINY_EMBD, TINY_VOCAB);
+    }
+    if (model->rope_factors) {
+        tiny_add(model, "rope_freqs.weight", TINY_HEAD / 2, 1);
+    }
+    if (model->longrope) {
+        tiny_add(model, "rope_factors_long.weight", TINY_HEAD / 2, 1);
+        tiny_add(model, "rope_factors_short.weight", TINY_HEAD / 2, 1);
+    }
+    for (uint32_t i = 0; i < n_layers; i++) {
+        tiny_layer(model, i);
+    }
+    if (model->extra_tensor != NULL) {
+        tiny_add(model, model->extra_tensor, TINY_EMBD, TINY_EMBD);
+    }
+}
+
+/* A key "FAMILY.suffix", unless it is left out. */
+static inline bool tiny_key(tiny_model *model, const char *suffix, char *out_key) {
+    if (model->leave_out != NULL && strcmp(model->leave_out, suffix) == 0) {
+        return false;
+    }
+    snprintf(out_key, 128, "%s.%s", model->family, suffix);
+    model->n_keys++;
+    return true;
+}
+
+static inline void tiny_key_u32(tiny_model *model, gguf_writer *writer, const char *suffix,
+                                uint32_t number) {
+    char key[128];
+    if (tiny_key(model, suffix, key)) {
+        writer_key_u32(writer, key, number);
+    }
+}
+
+static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
+    char key[128];
+    model->n_keys = 1;
+    writer_key_string(writer, "general.architecture", model->family);
+    tiny_key_u32(model, writer, "block_count",
+                 model->n_layers == 0 ? TINY_LAYERS : model->n_layers);
+    tiny_key_u32(model, writer, "embedding_length", TINY_EMBD);
+    tiny_key_u32(model, writer, "context_length", TINY_CONTEXT);
+    tiny_key_u32(model, writer, "feed_forward_length", TINY_FF);
+    tiny_key_u32(model, writer, "attention.head_count", TINY_HEADS);
+    tiny_key_u32(model, writer, "attention.head_count_kv", TINY_KV_HEADS);
+    const char *epsilon = tiny_is_encoder(model) ? "attention.layer_norm_epsilon"
+                                                 : "attention.layer_norm_rms_epsilon";
+    if (tiny_key(model, epsilon, key)) {
+        writer_key_f32(writer, key, 1e-6f);
+    }
+    if (model->more_keys != NULL) {
+        model->more_keys(writer);
+        model->n_keys += model->n_more_keys;
+    }
+}
+
+/* The whole file. */
+static inline void tiny_write(tiny_model *model, gguf_writer *writer) {
+    uint64_t offset = 0, n_bytes = 0;
+    tiny_tensors(model);
+    writer_header(writer, model->n_tensors, 0);
+    tiny_keys(model, writer);
+    uint64_t n_keys = model->n_keys;
+    memcpy(writer->bytes + writer_find(writer, "header.n_keys")->offset, &n_keys, 8);
+    for (uint32_t i = 0; i < model->n_tensors; i++) {
+        const tiny_tensor *tensor = &model->tensors[i];
+        writer_tensor(writer, tensor->name, 2, tensor->dims, tensor->type, offset);
+        CHECK(sy_type_row_bytes(tensor->type, tensor->dims[0], &n_bytes) == SY_OK);
+        offset += (n_bytes * tensor->dims[1] + 31) / 32 * 32;
+    }
+    writer_align(writer, 32);
+    for (uint64_t i = 0; i < offset; i += 4) {
+        writer_put(writer, &(float){1.0f}, 4);
+    }
+}
+
+#endif
