@@ -8,22 +8,38 @@
 
 static sy__block_decode block_decoder(sy_element_type type) {
     switch (type) {
-    case SY_TYPE_Q4_0: return sy__decode_q4_0;
-    case SY_TYPE_Q4_1: return sy__decode_q4_1;
-    case SY_TYPE_Q5_0: return sy__decode_q5_0;
-    case SY_TYPE_Q5_1: return sy__decode_q5_1;
-    case SY_TYPE_Q8_0: return sy__decode_q8_0;
-    case SY_TYPE_Q8_1: return sy__decode_q8_1;
-    case SY_TYPE_Q2_K: return sy__decode_q2_k;
-    case SY_TYPE_Q3_K: return sy__decode_q3_k;
-    case SY_TYPE_Q4_K: return sy__decode_q4_k;
-    case SY_TYPE_Q5_K: return sy__decode_q5_k;
-    case SY_TYPE_Q6_K: return sy__decode_q6_k;
-    case SY_TYPE_Q8_K: return sy__decode_q8_k;
-    case SY_TYPE_IQ4_NL: return sy__decode_iq4_nl;
-    case SY_TYPE_IQ4_XS: return sy__decode_iq4_xs;
-    case SY_TYPE_MXFP4: return sy__decode_mxfp4;
-    default: return NULL;
+    case SY_TYPE_Q4_0:
+        return sy__decode_q4_0;
+    case SY_TYPE_Q4_1:
+        return sy__decode_q4_1;
+    case SY_TYPE_Q5_0:
+        return sy__decode_q5_0;
+    case SY_TYPE_Q5_1:
+        return sy__decode_q5_1;
+    case SY_TYPE_Q8_0:
+        return sy__decode_q8_0;
+    case SY_TYPE_Q8_1:
+        return sy__decode_q8_1;
+    case SY_TYPE_Q2_K:
+        return sy__decode_q2_k;
+    case SY_TYPE_Q3_K:
+        return sy__decode_q3_k;
+    case SY_TYPE_Q4_K:
+        return sy__decode_q4_k;
+    case SY_TYPE_Q5_K:
+        return sy__decode_q5_k;
+    case SY_TYPE_Q6_K:
+        return sy__decode_q6_k;
+    case SY_TYPE_Q8_K:
+        return sy__decode_q8_k;
+    case SY_TYPE_IQ4_NL:
+        return sy__decode_iq4_nl;
+    case SY_TYPE_IQ4_XS:
+        return sy__decode_iq4_xs;
+    case SY_TYPE_MXFP4:
+        return sy__decode_mxfp4;
+    default:
+        return NULL;
     }
 }
 
@@ -63,24 +79,36 @@ static sy_status decode_nibbles(sy_element_type type, const uint8_t *row, size_t
 static sy_status decode_plain(sy_element_type type, const uint8_t *row, size_t n_elements,
                               float *out_values) {
     switch (type) {
-    case SY_TYPE_F32: memcpy(out_values, row, n_elements * sizeof(float)); return SY_OK;
+    case SY_TYPE_F32:
+        memcpy(out_values, row, n_elements * sizeof(float));
+        return SY_OK;
     case SY_TYPE_F16:
-    case SY_TYPE_BF16: return decode_half(type, row, n_elements, out_values);
+    case SY_TYPE_BF16:
+        return decode_half(type, row, n_elements, out_values);
     case SY_TYPE_I4:
-    case SY_TYPE_U4: return decode_nibbles(type, row, n_elements, out_values);
-    case SY_TYPE_F64: DECODE_PLAIN(double);
-    case SY_TYPE_I8: DECODE_PLAIN(int8_t);
-    case SY_TYPE_I16: DECODE_PLAIN(int16_t);
-    case SY_TYPE_I32: DECODE_PLAIN(int32_t);
-    case SY_TYPE_I64: DECODE_PLAIN(int64_t);
-    case SY_TYPE_U8: DECODE_PLAIN(uint8_t);
-    case SY_TYPE_U16: DECODE_PLAIN(uint16_t);
+    case SY_TYPE_U4:
+        return decode_nibbles(type, row, n_elements, out_values);
+    case SY_TYPE_F64:
+        DECODE_PLAIN(double);
+    case SY_TYPE_I8:
+        DECODE_PLAIN(int8_t);
+    case SY_TYPE_I16:
+        DECODE_PLAIN(int16_t);
+    case SY_TYPE_I32:
+        DECODE_PLAIN(int32_t);
+    case SY_TYPE_I64:
+        DECODE_PLAIN(int64_t);
+    case SY_TYPE_U8:
+        DECODE_PLAIN(uint8_t);
+    case SY_TYPE_U16:
+        DECODE_PLAIN(uint16_t);
     case SY_TYPE_BOOL:
         for (size_t i = 0; i < n_elements; i++) {
             out_values[i] = row[i] != 0 ? 1.0f : 0.0f;
         }
         return SY_OK;
-    default: return SY_INVALID_ARGUMENT;
+    default:
+        return SY_INVALID_ARGUMENT;
     }
 }
 
@@ -168,8 +196,12 @@ sy_status sy__row_encode(sy_element_type type, const float *values, size_t n_ele
     for (size_t i = 0; i < n_elements; i += facts->n_block_elements) {
         uint16_t bits = 0;
         switch (type) {
-        case SY_TYPE_Q8_0: encode_q8_0(values + i, row); break;
-        case SY_TYPE_Q4_0: encode_q4_0(values + i, row); break;
+        case SY_TYPE_Q8_0:
+            encode_q8_0(values + i, row);
+            break;
+        case SY_TYPE_Q4_0:
+            encode_q4_0(values + i, row);
+            break;
         default:
             bits = type == SY_TYPE_F16 ? sy__f16_from_f64((double)values[i])
                                        : sy__bf16_from_f64((double)values[i]);

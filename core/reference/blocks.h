@@ -30,8 +30,8 @@ bool sy__row_can_encode(sy_element_type type);
  * elements, d = largest magnitude / 127 (Q8_0) or signed value of largest magnitude / -8 (Q4_0), and
  * q = value / d in f32 rounded half away from zero (Q8_0) or floor(q + 8.5) cut to 0..15 (Q4_0), as
  * the GGUF reference does. NaN becomes 0 within a block. UNIMPLEMENTED for other types. */
-SY_MUST_CHECK sy_status sy__row_encode(sy_element_type type, const float *values,
-                                       size_t n_elements, void *out_row);
+SY_MUST_CHECK sy_status sy__row_encode(sy_element_type type, const float *values, size_t n_elements,
+                                       void *out_row);
 
 /* One block of each type; used by sy__row_decode. */
 typedef void (*sy__block_decode)(const uint8_t *block, float *out_values);

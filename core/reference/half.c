@@ -42,8 +42,7 @@ static uint32_t narrow(uint64_t bits, int n_fraction, int min_exponent, int max_
     return (biased << n_fraction) + (uint32_t)kept;
 }
 
-static uint16_t narrow_with_sign(double value, int n_fraction, int min_exponent,
-                                 int max_exponent) {
+static uint16_t narrow_with_sign(double value, int n_fraction, int min_exponent, int max_exponent) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof(bits));
     uint16_t sign = (uint16_t)(bits >> 48 & 0x8000u);

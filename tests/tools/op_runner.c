@@ -91,8 +91,8 @@ static sy_status make_buffers(sy_op_unit *unit) {
     const sy_segment *segment = &unit->graph->segment;
     uint32_t n = 0;
     for (uint32_t i = 0; i < segment->n_inputs + segment->n_outputs; i++) {
-        uint32_t i_value = i < segment->n_inputs ? segment->inputs[i]
-                                                 : segment->outputs[i - segment->n_inputs];
+        uint32_t i_value =
+            i < segment->n_inputs ? segment->inputs[i] : segment->outputs[i - segment->n_inputs];
         uint64_t n_bytes = 0;
         if (!sy_test_value_bytes(&unit->graph->values[i_value], NULL, 0, &n_bytes)) {
             return SY_INVALID_ARGUMENT;
@@ -207,8 +207,8 @@ static sy_status move_bytes(const sy_op_unit *unit, uint32_t i_buffer, const voi
 static sy_status bind(sy_op_unit *unit, const sy_op_step *step) {
     const sy_segment *segment = &unit->graph->segment;
     for (uint32_t i = 0; i + 1 < unit->n_buffers; i++) {
-        uint32_t i_value = i < segment->n_inputs ? segment->inputs[i]
-                                                 : segment->outputs[i - segment->n_inputs];
+        uint32_t i_value =
+            i < segment->n_inputs ? segment->inputs[i] : segment->outputs[i - segment->n_inputs];
         uint64_t n_bytes = 0;
         if (!sy_test_value_bytes(&unit->graph->values[i_value], step->symbols, step->n_symbols,
                                  &n_bytes)) {
@@ -220,8 +220,7 @@ static sy_status bind(sy_op_unit *unit, const sy_op_step *step) {
         unit->bindings[i] = (sy_binding){unit->buffers[i], 0, n_bytes};
     }
     uint32_t i_scratch = unit->n_buffers - 1;
-    unit->bindings[i_scratch] =
-        (sy_binding){unit->buffers[i_scratch], 0, unit->info.scratch_bytes};
+    unit->bindings[i_scratch] = (sy_binding){unit->buffers[i_scratch], 0, unit->info.scratch_bytes};
     return SY_OK;
 }
 

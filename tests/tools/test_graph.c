@@ -78,8 +78,8 @@ bool sy_test_value_bytes(const sy_value_view *value, const int64_t *symbols, uin
 
 static uint32_t add_value(sy_test_graph *graph, const sy_value_view *value) {
     if (graph->status != SY_OK ||
-        !sy__grow_array(NULL, (void **)&graph->values, &graph->values_capacity,
-                        graph->n_values + 1, sizeof(graph->values[0]))) {
+        !sy__grow_array(NULL, (void **)&graph->values, &graph->values_capacity, graph->n_values + 1,
+                        sizeof(graph->values[0]))) {
         graph->status = graph->status != SY_OK ? graph->status : SY_RESOURCE_EXHAUSTED;
         return SY_NO_VALUE;
     }
@@ -200,8 +200,8 @@ static uint32_t collect(const sy_test_graph *graph, sy_value_kind kind, uint32_t
 }
 
 sy_status sy_test_graph_finish(sy_test_graph *graph, sy_error *error) {
-    uint32_t *list = sy__arena_alloc(&graph->arena, graph->n_nodes + 3 * graph->n_values + 1,
-                                     sizeof(list[0]));
+    uint32_t *list =
+        sy__arena_alloc(&graph->arena, graph->n_nodes + 3 * graph->n_values + 1, sizeof(list[0]));
     if (graph->status != SY_OK || list == NULL) {
         sy_status status = graph->status != SY_OK ? graph->status : SY_RESOURCE_EXHAUSTED;
         return sy_error_set(error, status, "The test graph could not be built.");

@@ -11,8 +11,8 @@
 
 typedef struct sy_test_graph {
     sy_graph_view view;
-    sy_segment segment;  /* all nodes; inputs, outputs and states in the order of their values */
-    sy__arena arena;     /* names, index lists, attributes */
+    sy_segment segment; /* all nodes; inputs, outputs and states in the order of their values */
+    sy__arena arena;    /* names, index lists, attributes */
     sy_value_view *values;
     sy_node_view *nodes;
     size_t n_values, values_capacity, n_nodes, nodes_capacity;

@@ -31,8 +31,8 @@ typedef struct sy_test_host {
     pthread_mutex_t lock;
     pthread_cond_t changed;
 
-    uint64_t n_allocs;  /* calls of alloc so far */
-    uint64_t fail_from; /* refuse alloc number fail_from (counted from 0); UINT64_MAX: never */
+    uint64_t n_allocs;   /* calls of alloc so far */
+    uint64_t fail_from;  /* refuse alloc number fail_from (counted from 0); UINT64_MAX: never */
     uint64_t fail_count; /* how many in a row are refused */
     uint64_t live_bytes, peak_bytes;
     sy_test_allocation *live;
@@ -45,9 +45,9 @@ typedef struct sy_test_host {
     char report[SY_TEST_REPORT_BYTES]; /* newest text */
 
     sy_test_fence fences[SY_TEST_FENCES];
-    uint64_t n_parallel;   /* calls of parallel */
-    int cancelled;         /* what host->cancelled answers */
-    uint8_t *blob;         /* what host->blob_write received */
+    uint64_t n_parallel; /* calls of parallel */
+    int cancelled;       /* what host->cancelled answers */
+    uint8_t *blob;       /* what host->blob_write received */
     size_t blob_bytes, blob_capacity;
 
     uint32_t n_misuses; /* rules broken by the plugin, newest in words */

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions behind the operator table (operators.c), by file. */
+#ifndef SY_REFERENCE_OPERATORS_H
+#define SY_REFERENCE_OPERATORS_H
+
+#include "reference/internal.h"
+
+#define SY__INFER(name)                                                                  \
+    bool sy__ref_infer_##name(const sy__params *params, const sy__tensor *const *inputs, \
+                              uint32_t n_inputs, sy__shape *out_shapes, uint32_t n_outputs)
+#define SY__PREPARE(name) bool sy__ref_prepare_##name(sy__facts *facts)
+#define SY__RUN(name) sy_status sy__ref_run_##name(const sy__call *call)
+#define SY__WORK(name) uint64_t sy__ref_work_##name(const sy__facts *facts, uint32_t n_workers)
+#define SY__MACS(name) double sy__ref_macs_##name(const sy__facts *facts)
+
+/* linear.c */
+SY__PREPARE(linear);
+SY__INFER(linear);
+SY__RUN(linear);
+SY__WORK(linear);
+SY__MACS(linear);
+SY__PREPARE(embedding);
+SY__INFER(embedding);
+SY__RUN(embedding);
+SY__WORK(embedding);
+/* Sum of x[i] * w[i] in f64; the order depends on n only. */
+double sy__ref_dot(const float *x, const float *w, int64_t n);
+
+/* matmul.c */
+SY__PREPARE(matmul);
+SY__INFER(matmul);
+SY__RUN(matmul);
+SY__MACS(matmul);
+SY__PREPARE(gemm);
+SY__INFER(gemm);
+SY__RUN(gemm);
+SY__MACS(gemm);
+
+/* attention.c */
+SY__PREPARE(attention);
+SY__INFER(attention);
+SY__RUN(attention);
+SY__WORK(attention);
+SY__MACS(attention);
+
+/* rotary.c */
+SY__PREPARE(rotary);
+SY__INFER(rotary);
+SY__RUN(rotary);
+SY__WORK(rotary);
+
+/* norm.c */
+SY__PREPARE(rms_norm);
+SY__PREPARE(layer_norm);
+SY__PREPARE(add_rms_norm);
+SY__INFER(norm);
+SY__INFER(add_rms_norm);
+SY__RUN(norm);
+SY__RUN(add_rms_norm);
+SY__PREPARE(softmax);
+SY__RUN(softmax);
+
+/* elementwise.c; variants */
+enum {
+    SY__UNARY_NEG,
+    SY__UNARY_ABS,
+    SY__UNARY_SQRT,
+    SY__UNARY_EXP,
+    SY__UNARY_LOG,
+    SY__UNARY_ERF,
+    SY__UNARY_TANH,
+    SY__UNARY_SIGMOID,
+    SY__UNARY_RECIPROCAL,
+    SY__UNARY_RELU,
+    SY__UNARY_GELU,
+    SY__UNARY_GELU_TANH,
+    SY__UNARY_SWISH,
+    SY__UNARY_SOFTCAP
+};
+enum { SY__BINARY_ADD, SY__BINARY_SUB, SY__BINARY_MUL, SY__BINARY_DIV, SY__BINARY_POW };
+SY__PREPARE(unary);
+SY__RUN(unary);
+SY__PREPARE(gated);
+SY__INFER(gated);
+SY__RUN(gated);
+SY__PREPARE(binary);
+SY__INFER(broadcast);
+SY__RUN(binary);
+SY__PREPARE(cast);
+SY__RUN(cast);
+
+/* reduce.c */
+enum { SY__REDUCE_MEAN, SY__REDUCE_SUM, SY__REDUCE_MAX };
+SY__PREPARE(reduce);
+SY__INFER(reduce);
+SY__RUN(reduce);
+SY__MACS(reduce);
+
+/* view_ops.c: the same bytes under another shape */
+SY__PREPARE(identity);
+SY__PREPARE(reshape);
+SY__INFER(reshape);
+SY__PREPARE(squeeze);
+SY__INFER(squeeze);
+SY__PREPARE(unsqueeze);
+SY__INFER(unsqueeze);
+SY__RUN(view);
+
+/* move_ops.c: elements in another order */
+SY__PREPARE(transpose);
+SY__INFER(transpose);
+SY__RUN(transpose);
+SY__PREPARE(concat);
+SY__INFER(concat);
+SY__RUN(concat);
+SY__PREPARE(split);
+SY__INFER(split);
+SY__RUN(split);
+SY__PREPARE(expand);
+SY__INFER(expand);
+SY__RUN(expand);
+SY__PREPARE(where);
+SY__INFER(where);
+SY__RUN(where);
+SY__PREPARE(gather);
+SY__INFER(gather);
+SY__RUN(gather);
+
+/* slice.c */
+SY__PREPARE(slice);
+SY__INFER(slice);
+SY__RUN(slice);
+
+#endif
