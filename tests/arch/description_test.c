@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the description of an architecture says about files of every family, and what it refuses. */
+#include "switchyard/model.h"
 #include "tiny_model.h"
 
 static gguf_writer writer;
@@ -393,6 +394,31 @@ static void describes_shared_models(void) {
     gguf = NULL;
 }
 
+static void tells_facts_without_loading(void) {
+    sy_model_facts facts = {.struct_bytes = 0};
+    tiny_model model = {.family = "gemma3",
+                        .tied = true,
+                        .n_layers = 12,
+                        .more_keys = gemma3_keys,
+                        .n_more_keys = 4};
+    expect(&model);
+    CHECK(sy_model_describe(NULL, gguf, &facts, &error) == SY_INVALID_ARGUMENT);
+    facts.struct_bytes = (uint32_t)sizeof(facts);
+    CHECK_OK_ERROR(sy_model_describe(NULL, gguf, &facts, &error), error);
+    CHECK(strcmp(facts.architecture, "gemma3") == 0 && strcmp(facts.rope, "linear") == 0);
+    CHECK(facts.window == 16 && facts.n_windowed_layers == 10 && facts.n_layers == 12);
+    CHECK(facts.kv_elements_per_token == 12 * TINY_KV_HEADS * 2 * TINY_HEAD);
+    CHECK(facts.has_tied_output == 1 && facts.is_encoder == 0);
+    model = (tiny_model){.family = "llama", .extra_tensor = "blk.0.odd.weight"};
+    CHECK(read_model(&model) != SY_OK);
+    CHECK(sy_model_describe(NULL, gguf, &facts, &error) == SY_UNIMPLEMENTED);
+    CHECK(facts.n_layers == 12); /* untouched */
+    sy_budget budget;
+    sy_budget_init(&budget, NULL, 1000);
+    CHECK(SY_STATUS_CLASS(sy_model_describe(&budget.allocator, gguf, &facts, &error)) ==
+          SY_RESOURCE_EXHAUSTED);
+}
+
 /* Every byte of the metadata replaced by each of a few values: a status and a sentence, never a
  * crash or a value out of its range. */
 static void survives_any_byte(void) {
@@ -436,6 +462,7 @@ static const sy_test_case cases[] = {
     {"reads_per_layer_arrays", reads_per_layer_arrays},
     {"refuses_split_files_and_short_vocabularies", refuses_split_files_and_short_vocabularies},
     {"describes_shared_models", describes_shared_models},
+    {"tells_facts_without_loading", tells_facts_without_loading},
     {"survives_any_byte", survives_any_byte},
 };
 SY_TEST_MAIN(cases)
