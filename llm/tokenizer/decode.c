@@ -117,6 +117,9 @@ static void put_piece(const sy_tokenizer *t, int32_t id, uint32_t flags, sink *t
         if (named) {
             put(to, text.bytes, text.n_bytes);
         } else {
+            if (to->stream != NULL) {
+                to->stream->at_start = 0; /* this space is the sign's own */
+            }
             put(to, UNKNOWN, sizeof UNKNOWN - 1);
         }
         return;

@@ -64,8 +64,11 @@ static bool emit_run(sy__encoder *encoder, const char *text, uint32_t start, uin
     if (id == SY_NO_TOKEN) {
         return sy__emit_unknown(encoder, text + start, n_bytes);
     }
-    if (t->types[id] != SY_TOKEN_UNUSED || encoder->split.data == NULL) {
+    if (t->types[id] != SY_TOKEN_UNUSED) {
         return sy__emit(encoder, id);
+    }
+    if (encoder->split.data == NULL) {
+        return sy__emit_unknown(encoder, text + start, n_bytes);
     }
     encoder->stack.n = 0;
     for (;;) {
@@ -81,8 +84,9 @@ static bool emit_run(sy__encoder *encoder, const char *text, uint32_t start, uin
             encoder->stack.data[encoder->stack.n++] = n_bytes - n_left;
             n_bytes = n_left;
         } else {
-            bool good = id == SY_NO_TOKEN ? sy__emit_unknown(encoder, text + start, n_bytes)
-                                          : sy__emit(encoder, id);
+            bool unknown = id == SY_NO_TOKEN || t->types[id] == SY_TOKEN_UNUSED;
+            bool good = unknown ? sy__emit_unknown(encoder, text + start, n_bytes)
+                                : sy__emit(encoder, id);
             if (!good || encoder->stack.n == 0) {
                 return good;
             }

@@ -70,7 +70,7 @@ struct sy_tokenizer {
     sy__trie user_raw;     /* the same as they stand in a raw text */
     sy__trie pieces;       /* unigram */
     sy__charsmap charsmap;
-    float unknown_score, max_score;
+    float unknown_score;
     uint32_t n_max_token_bytes;
     int32_t special_ids[SY_SPECIAL_MASK + 1];
     bool add_bos, add_eos, add_sep;

@@ -21,8 +21,23 @@ static void relax(sy__encoder *encoder, size_t from, size_t to, float score, int
     }
 }
 
+/* Starts the sums anew before floats get too coarse, at the same place as SentencePiece does: ties
+ * between ways depend on it. No way beyond `frontier` is known yet. */
+static void rebase(sy__encoder *encoder, size_t at, size_t frontier) {
+    float offset = encoder->path_scores.data[at];
+    if (offset >= -100000.0f && offset <= 100000.0f) {
+        return;
+    }
+    for (size_t i = at; i <= frontier || i == at; i++) {
+        if (i == at || (uint32_t)(encoder->path.data[i] >> 32) != NOWHERE) {
+            encoder->path_scores.data[i] -= offset;
+        }
+    }
+    encoder->path_scores.data[at] = 0.0f;
+}
+
 /* All pieces that begin at `from`; answers whether one of them is the single character. */
-static bool relax_pieces(sy__encoder *encoder, size_t from, size_t n_char) {
+static bool relax_pieces(sy__encoder *encoder, size_t from, size_t n_char, size_t *frontier) {
     const sy_tokenizer *t = encoder->tokenizer;
     bool single = false;
     uint32_t node = 0;
@@ -36,10 +51,10 @@ static bool relax_pieces(sy__encoder *encoder, size_t from, size_t n_char) {
             continue;
         }
         size_t length = at + 1 - from;
-        float score = t->types[id] == SY_TOKEN_USER_DEFINED
-                          ? (float)((double)((float)length * t->max_score) - 0.1)
-                          : t->scores[id];
+        float score = t->types[id] == SY_TOKEN_USER_DEFINED ? (float)(0.1 * (double)(length - 1))
+                                                            : t->scores[id];
         relax(encoder, from, at + 1, score, id);
+        *frontier = at + 1 > *frontier ? at + 1 : *frontier;
         single = single || length == n_char;
     }
     return single;
@@ -52,7 +67,7 @@ static bool prepare(sy__encoder *encoder) {
     }
     for (size_t i = 0; i < n; i++) {
         encoder->path.data[i] = pack(NOWHERE, SY_NO_TOKEN);
-        encoder->path_scores.data[i] = 0.0f;
+        encoder->path_scores.data[i] = 0.0;
     }
     return true;
 }
@@ -75,12 +90,15 @@ bool sy__encode_unigram(sy__encoder *encoder, const char *text, size_t n_bytes, 
     if (!sy__normalize(encoder, text, n_bytes, prefix) || !prepare(encoder)) {
         return false;
     }
+    size_t frontier = 0;
     for (size_t at = 0; at < encoder->text.n;) {
         uint32_t rune = 0;
         size_t length = sy__utf8_decode(encoder->text.data + at, encoder->text.n - at, &rune);
         length = length > 0 ? length : 1;
-        if (!relax_pieces(encoder, at, length)) {
+        rebase(encoder, at, frontier);
+        if (!relax_pieces(encoder, at, length, &frontier)) {
             relax(encoder, at, at + length, t->unknown_score, SY_NO_TOKEN);
+            frontier = at + length > frontier ? at + length : frontier;
         }
         at += length;
     }

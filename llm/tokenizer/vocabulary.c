@@ -230,20 +230,17 @@ static void read_specials(sy_tokenizer *t, const sy_vocabulary *v) {
     }
 }
 
-/* Scores of unigram pieces: what an unknown character costs, what a user-defined symbol earns. */
+/* What an unknown character costs in unigram: more than the worst piece. */
 static void read_scores(sy_tokenizer *t) {
-    float low = 0.0f, high = 0.0f;
+    float low = 0.0f;
     bool any = false;
     for (uint32_t i = 0; i < t->n_tokens; i++) {
-        if (t->types[i] != SY_TOKEN_NORMAL) {
-            continue;
+        if (t->types[i] == SY_TOKEN_NORMAL) {
+            low = !any || t->scores[i] < low ? t->scores[i] : low;
+            any = true;
         }
-        low = !any || t->scores[i] < low ? t->scores[i] : low;
-        high = !any || t->scores[i] > high ? t->scores[i] : high;
-        any = true;
     }
     t->unknown_score = low - 10.0f;
-    t->max_score = high;
 }
 
 /* Which tokens a trie holds. */

@@ -43,6 +43,11 @@ static bool clean(sy__encoder *encoder, const char *text, size_t n_bytes) {
     return true;
 }
 
+static bool starts_with_mark(const char *text, size_t n_bytes) {
+    return n_bytes >= SY__SPACE_MARK_BYTES &&
+           memcmp(text, SY__SPACE_MARK, SY__SPACE_MARK_BYTES) == 0;
+}
+
 /* Longest pieces from the left, or one unknown token when some part has none. */
 static bool encode_word(sy__encoder *encoder, const char *word, size_t n_bytes, size_t n_runes) {
     const sy_tokenizer *t = encoder->tokenizer;
@@ -52,6 +57,9 @@ static bool encode_word(sy__encoder *encoder, const char *word, size_t n_bytes, 
         size_t length = n_bytes - at;
         length = length < t->n_max_token_bytes ? length : t->n_max_token_bytes;
         int32_t id = SY_NO_TOKEN;
+        if (at > 0 && starts_with_mark(word + at, length)) {
+            break; /* would be taken for the beginning of a word */
+        }
         for (; length > 0 && id == SY_NO_TOKEN; length--) {
             bool whole = at + length == n_bytes || ((uint8_t)word[at + length] & 0xc0) != 0x80;
             id = whole ? sy__token_find(t, word + at, length, SY__TYPES_PIECE) : SY_NO_TOKEN;
