@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MULTIPLIER_ROUNDS 12u
+#define MULTIPLIER_ROUNDS 30u
+#define PATIENCE_ROUNDS 3u /* without a better bound before the steps get shorter */
 
 /* One way to free bytes: all users of a weight leave a device for another. */
 typedef struct move {
@@ -147,7 +148,10 @@ typedef struct multipliers {
     const sy__time_ps *time;
     sy__time_ps *priced; /* [node][device] */
     uint8_t *device;
-    uint64_t low[SY__BUDGETS_MAX], high[SY__BUDGETS_MAX], now[SY__BUDGETS_MAX];
+    uint64_t now[SY__BUDGETS_MAX];
+    sy__time_ps bound, best_bound; /* of this round, of all rounds */
+    double stride;
+    uint32_t n_stuck;
 } multipliers;
 
 /* Bytes a node answers for: each user of a weight carries an equal share, rounded down, so that the
@@ -184,28 +188,32 @@ static void price_times(multipliers *run) {
     }
 }
 
-/* Upper end of the multipliers: all time of the graph over one KiB in 64 of what is there. */
-static void begin_multipliers(multipliers *run, sy__time_ps bound) {
+/* A step along the crossed budgets (Polyak's length: as far as the bound is from the best plan). */
+static void next_multipliers(multipliers *run, sy__time_ps best_total) {
     const sy__placement_problem *problem = run->placement->problem;
+    uint64_t bytes[SY__BUDGETS_MAX];
+    double slope[SY__BUDGETS_MAX], length = 0.0;
+    sy__placement_budget_bytes(run->placement, run->device, bytes);
     for (uint32_t b = 0; b < problem->n_budgets; b++) {
-        uint64_t kib = (problem->budgets[b].limit_bytes >> 10) + 1u;
-        run->low[b] = 0;
-        run->high[b] = bound / kib * 16u + 1024u;
-        run->now[b] = 0;
+        slope[b] = ((double)bytes[b] - (double)problem->budgets[b].limit_bytes) / 1024.0;
+        length += run->now[b] > 0 || slope[b] > 0.0 ? slope[b] * slope[b] : 0.0;
+    }
+    sy__time_ps goal = best_total < SY__FOREVER ? best_total : run->best_bound * 2u;
+    double gap = (double)goal - (double)run->bound;
+    for (uint32_t b = 0; length > 0.0 && b < problem->n_budgets; b++) {
+        double next = (double)run->now[b] + run->stride * gap * slope[b] / length;
+        run->now[b] = next <= 0.0 ? 0u : next < 1e15 ? (uint64_t)next : 1000000000000000u;
     }
 }
 
-static void next_multipliers(multipliers *run) {
-    const sy__placement_problem *problem = run->placement->problem;
-    uint64_t bytes[SY__BUDGETS_MAX];
-    sy__placement_budget_bytes(run->placement, run->device, bytes);
-    for (uint32_t b = 0; b < problem->n_budgets; b++) {
-        if (bytes[b] > problem->budgets[b].limit_bytes) {
-            run->low[b] = run->now[b];
-        } else {
-            run->high[b] = run->now[b];
-        }
-        run->now[b] = run->low[b] + (run->high[b] - run->low[b]) / 2u;
+/* Shorter steps after some rounds in vain. */
+static void judge_round(multipliers *run) {
+    if (run->bound > run->best_bound) {
+        run->best_bound = run->bound;
+        run->n_stuck = 0;
+    } else if (++run->n_stuck == PATIENCE_ROUNDS) {
+        run->stride *= 0.5;
+        run->n_stuck = 0;
     }
 }
 
@@ -225,11 +233,14 @@ static bool multiplier_round(multipliers *run, uint64_t max_states, sy__candidat
             priced_bytes(run->now[b], placement->problem->budgets[b].limit_bytes), 1);
         bound = bound > back ? bound - back : 0;
     }
+    run->bound = bound;
+    judge_round(run);
     *inout_bound = bound > *inout_bound ? bound : *inout_bound;
     if (!found) {
+        run->stride = 0.0;
         return true;
     }
-    next_multipliers(run);
+    next_multipliers(run, best->cost.total);
     uint64_t excess = 0;
     if (!sy__budget_repair(placement, run->time, run->device, &excess)) {
         return false;
@@ -246,10 +257,8 @@ bool sy__budget_multipliers(const sy__placement *placement, const sy__time_ps *t
     run.priced = sy__alloc_array(placement->allocator, n_times, sizeof(*run.priced));
     run.device = sy__alloc_array(placement->allocator, placement->n, 1);
     bool done = run.priced != NULL && run.device != NULL;
-    if (done) {
-        begin_multipliers(&run, *inout_bound);
-    }
-    for (uint32_t round = 0; done && round < MULTIPLIER_ROUNDS; round++) {
+    run.stride = 1.0;
+    for (uint32_t round = 0; done && run.stride > 0.0 && round < MULTIPLIER_ROUNDS; round++) {
         done = multiplier_round(&run, max_states, best, inout_bound, inout_missing, inout_states);
     }
     sy__free_array(placement->allocator, run.priced, n_times, sizeof(*run.priced));

@@ -10,6 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Wide graphs have long states: the limit is on their words as well, this many a state. */
+#define STATE_WORDS 12u
+
 typedef struct trace_step {
     uint32_t parent, node;
     uint8_t device;
@@ -30,7 +33,7 @@ typedef struct search_run {
     size_t n_trace, trace_capacity;
     scored *scores;
     size_t score_capacity;
-    uint64_t n_states;
+    uint64_t n_states, n_words;
     bool cut, overflow;
 } search_run;
 
@@ -173,9 +176,11 @@ static bool step(search_run *run, uint32_t lane, const sy__layer *from, sy__laye
             return false;
         }
         run->overflow = run->request->beam_width == 0 &&
-                        run->n_states + to->n_states > run->request->max_states;
+                        (run->n_states + to->n_states > run->request->max_states ||
+                         run->n_words + to->n_words > run->request->max_states * STATE_WORDS);
     }
     run->n_states += to->n_states;
+    run->n_words += to->n_words;
     if (run->overflow) {
         return true;
     }
