@@ -206,7 +206,8 @@ static bool ends_by_name(sy_token_text text) {
         "<|eot_id|>", "<|im_end|>", "<|end|>",  "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
         "<EOT>",      "<turn|>",    "</s>",     "<eos>",         "<|return|>",    "<|call|>",
         "<|end_of_text|>", "<end_of_utterance>",
-        "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+        ("<\xef\xbd\x9c"
+         "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>")};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strlen(names[i]) == text.n_bytes && memcmp(names[i], text.bytes, text.n_bytes) == 0) {
             return true;
