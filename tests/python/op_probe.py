@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One operator in, tensors in, tensors out: the op runner of tests/tools behind ctypes.
+
+    probe = Probe()
+    (y,) = probe.run("switchyard", "Linear", 1, [Tensor("f32", x), Weight("Q4_0", w)],
+                     [Output("f32", (3, 64))])
+"""
+import ctypes
+import os
+import pathlib
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", ROOT / "build" / "release"))
+SHARED = pathlib.Path(os.environ.get("SY_SHARED_DIR", ROOT.parent / "shared")) / "data"
+
+TYPES = {"f32": 0, "f16": 1, "Q4_0": 2, "Q4_1": 3, "Q5_0": 6, "Q5_1": 7, "Q8_0": 8, "Q8_1": 9,
+         "Q2_K": 10, "Q3_K": 11, "Q4_K": 12, "Q5_K": 13, "Q6_K": 14, "Q8_K": 15, "IQ4_NL": 20,
+         "IQ4_XS": 23, "i8": 24, "i16": 25, "i32": 26, "i64": 27, "f64": 28, "bf16": 30,
+         "MXFP4": 39, "u8": 64, "u16": 65, "bool": 66, "i4": 67, "u4": 68}
+# Elements and bytes of a block.
+BLOCKS = {"Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24),
+          "Q8_0": (32, 34), "Q8_1": (32, 36), "Q2_K": (256, 84), "Q3_K": (256, 110),
+          "Q4_K": (256, 144), "Q5_K": (256, 176), "Q6_K": (256, 210), "Q8_K": (256, 292),
+          "IQ4_NL": (32, 18), "IQ4_XS": (256, 136), "MXFP4": (32, 17), "i4": (2, 1), "u4": (2, 1)}
+DTYPES = {"f32": np.float32, "f16": np.float16, "i8": np.int8, "i16": np.int16, "i32": np.int32,
+          "i64": np.int64, "f64": np.float64, "u8": np.uint8, "u16": np.uint16, "bool": np.bool_,
+          "bf16": np.uint16}  # bf16: its bits
+INPUT, WEIGHT, STATE, OUTPUT = 1, 2, 3, 4
+NO_VALUE = 0xffffffff
+TOKENS = 1
+
+
+def bf16_bits(values):
+    """Round to nearest even."""
+    bits = np.asarray(values, np.float32).view(np.uint32).astype(np.uint64)
+    rounded = ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype(np.uint16)
+    return np.where(np.isnan(values), np.uint16(0x7fc0), rounded)
+
+
+def from_bf16(bits):
+    return (np.asarray(bits, np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def to_bytes(type_name, values):
+    if type_name == "bf16":
+        return np.ascontiguousarray(bf16_bits(values)).tobytes()
+    return np.ascontiguousarray(np.asarray(values).astype(DTYPES[type_name])).tobytes()
+
+
+def rounded(type_name, values):
+    """What `values` are once stored as a float type, as f64."""
+    if type_name == "bf16":
+        return from_bf16(bf16_bits(values)).astype(np.float64)
+    return np.asarray(values).astype(DTYPES[type_name]).astype(np.float64)
+
+
+class Tensor:
+    """An input: a type, a shape, bytes. symbols: {dimension: symbol}, bounds: {dimension: n}."""
+    kind = INPUT
+
+    def __init__(self, type_name, values=None, shape=None, data=None, symbols=None):
+        self.type_name = type_name
+        self.shape = tuple(np.shape(values) if shape is None else shape)
+        self.data = to_bytes(type_name, values) if data is None else data
+        self.symbols = symbols or {}
+        self.bounds = {}
+
+
+class Weight(Tensor):
+    kind = WEIGHT
+
+
+class State(Tensor):
+    """A STATE input; `handles` are one state for each sequence."""
+    kind = STATE
+
+    def __init__(self, type_name, n_rows, width, handles):
+        super().__init__(type_name, shape=(n_rows, width), data=b"")
+        self.handles = handles
+
+
+class Output:
+    def __init__(self, type_name, shape, symbols=None):
+        self.type_name, self.shape, self.symbols = type_name, tuple(shape), symbols or {}
+
+    def n_bytes(self):
+        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(DTYPES[self.type_name]).itemsize
+
+    def read(self, data):
+        array = np.frombuffer(data, DTYPES[self.type_name]).reshape(self.shape)
+        return from_bf16(array).reshape(self.shape) if self.type_name == "bf16" else array
+
+
+class Failure(Exception):
+    """A status that is not OK."""
+
+    def __init__(self, status, message):
+        super().__init__(f"status {status & 0xff}: {message}")
+        self.status = status & 0xff
+
+
+class Step(ctypes.Structure):
+    """sy_op_step"""
+    _fields_ = [("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p),
+                ("symbols", ctypes.c_void_p), ("n_symbols", ctypes.c_uint32),
+                ("n_sequences", ctypes.c_uint32), ("sequences", ctypes.c_void_p),
+                ("states", ctypes.c_void_p), ("run", ctypes.c_uint64),
+                ("deadline_ns", ctypes.c_uint64)]
+
+
+def pointers(buffers):
+    return (ctypes.c_void_p * max(1, len(buffers)))(
+        *[ctypes.cast(b, ctypes.c_void_p) for b in buffers])
+
+
+def load_library():
+    library = ctypes.CDLL(str(BUILD / "bin" / "op_probe.so"))
+    pointer, number = ctypes.c_void_p, ctypes.c_uint32
+    text, count = ctypes.c_char_p, ctypes.c_uint64
+    for name, result, arguments in [
+            ("open", pointer, [text, number, text, count]), ("close", number, [pointer]),
+            ("graph_create", pointer, []), ("graph_destroy", None, [pointer]),
+            ("value", number, [pointer, text, number, number, number, pointer, pointer]),
+            ("weight", number, [pointer, text, number, number, pointer, pointer, count]),
+            ("node", number, [pointer, text, text, number, number, pointer, number, pointer]),
+            ("int", None, [pointer, number, text, ctypes.c_int64]),
+            ("float", None, [pointer, number, text, ctypes.c_double]),
+            ("string", None, [pointer, number, text, text]),
+            ("ints", None, [pointer, number, text, pointer, number]),
+            ("run", number, [pointer, pointer, pointer, text, count]),
+            ("state_create", number, [pointer, number, number, number, count, pointer]),
+            ("state_save", number, [pointer, pointer, count, count, pointer, count]),
+            ("state_load", number, [pointer, pointer, count, count, text, count]),
+            ("state_destroy", number, [pointer, pointer]),
+            ("decode", number, [number, text, count, pointer]),
+            ("encode", number, [number, pointer, count, pointer])]:
+        call = getattr(library, "probe_" + name)
+        call.restype, call.argtypes = result, arguments
+    return library
+
+
+class Probe:
+    """A delegate: the reference, or the plugin file at `path`."""
+    library = None
+
+    def __init__(self, path=None, n_workers=1):
+        if Probe.library is None:
+            Probe.library = load_library()
+        message = ctypes.create_string_buffer(1024)
+        self.handle = self.library.probe_open(path and str(path).encode(), n_workers, message, 1024)
+        if not self.handle:
+            raise RuntimeError(message.value.decode())
+
+    def close(self):
+        assert self.library.probe_close(self.handle) == 0, "the delegate broke a rule, see stderr"
+
+    def run(self, domain, op, version, inputs, outputs, sequences=(), symbols=None, **attributes):
+        """inputs: Tensor, Weight, State or None; answers one array for each output. sequences:
+        (first_row, n_tokens, n_past, adapter)."""
+        graph = self.library.probe_graph_create()
+        try:
+            return self.run_in(graph, domain, op, version, inputs, outputs, sequences,
+                               symbols or {}, attributes)
+        finally:
+            self.library.probe_graph_destroy(graph)
+
+    def add_input(self, graph, i, tensor, keep):
+        dims = (ctypes.c_int64 * 8)(*[tensor.bounds.get(d, n) for d, n in enumerate(tensor.shape)])
+        name, type_number, rank = f"in{i}".encode(), TYPES[tensor.type_name], len(tensor.shape)
+        if tensor.kind == WEIGHT:
+            data = ctypes.create_string_buffer(tensor.data, max(1, len(tensor.data)))
+            keep.append(data)
+            return self.library.probe_weight(graph, name, type_number, rank, dims, data,
+                                             len(tensor.data))
+        symbols = (ctypes.c_uint32 * 8)(*[tensor.symbols.get(d, 0) for d in range(8)])
+        return self.library.probe_value(graph, name, tensor.kind, type_number, rank, dims, symbols)
+
+    def add_attribute(self, graph, node, name, value):
+        name = name.encode()
+        if isinstance(value, str):
+            self.library.probe_string(graph, node, name, value.encode())
+        elif isinstance(value, float):
+            self.library.probe_float(graph, node, name, value)
+        elif isinstance(value, (list, tuple)):
+            self.library.probe_ints(graph, node, name, (ctypes.c_int64 * len(value))(*value),
+                                    len(value))
+        else:
+            self.library.probe_int(graph, node, name, int(value))
+
+    def run_in(self, graph, domain, op, version, inputs, outputs, sequences, symbols, attributes):
+        keep = []
+        ins = [NO_VALUE if t is None else self.add_input(graph, i, t, keep)
+               for i, t in enumerate(inputs)]
+        outs = []
+        for i, output in enumerate(outputs):
+            dims = (ctypes.c_int64 * 8)(*output.shape)
+            numbers = (ctypes.c_uint32 * 8)(*[output.symbols.get(d, 0) for d in range(8)])
+            outs.append(self.library.probe_value(graph, f"out{i}".encode(), OUTPUT,
+                                                 TYPES[output.type_name], len(output.shape), dims,
+                                                 numbers))
+        node = self.library.probe_node(graph, domain.encode(), op.encode(), version, len(ins),
+                                       (ctypes.c_uint32 * max(1, len(ins)))(*ins), len(outs),
+                                       (ctypes.c_uint32 * max(1, len(outs)))(*outs))
+        for name, value in attributes.items():
+            self.add_attribute(graph, node, name, value)
+        given = [ctypes.create_string_buffer(t.data, max(1, len(t.data)))
+                 for t in inputs if t is not None and t.kind == INPUT]
+        got = [ctypes.create_string_buffer(max(1, o.n_bytes())) for o in outputs]
+        self.submit(graph, given, got, sequences, symbols,
+                    [t for t in inputs if t is not None and t.kind == STATE])
+        return [o.read(b.raw[:o.n_bytes()]) for o, b in zip(outputs, got)]
+
+    def submit(self, graph, given, got, sequences, symbols, states):
+        in_list, out_list = pointers(given), pointers(got)
+        rows = (ctypes.c_uint32 * (4 * max(1, len(sequences))))(*[n for s in sequences for n in s])
+        handles = [state.handles[i] for i in range(len(sequences)) for state in states]
+        state_list = (ctypes.c_void_p * max(1, len(handles)))(*handles)
+        values = (ctypes.c_int64 * 32)(*[symbols.get(i, 0) for i in range(32)])
+        step = Step(inputs=ctypes.addressof(in_list), outputs=ctypes.addressof(out_list),
+                    symbols=ctypes.addressof(values) if symbols else None, n_symbols=32,
+                    n_sequences=len(sequences), sequences=ctypes.addressof(rows),
+                    states=ctypes.addressof(state_list))
+        message = ctypes.create_string_buffer(1024)
+        status = self.library.probe_run(self.handle, graph, ctypes.byref(step), message, 1024)
+        if status != 0:
+            raise Failure(status, message.value.decode())
+
+    def new_state(self, type_name, width, n_rows, role=0):
+        state = ctypes.c_void_p()
+        status = self.library.probe_state_create(self.handle, TYPES[type_name], role, width, n_rows,
+                                                 ctypes.byref(state))
+        if status != 0:
+            raise Failure(status, "state_create")
+        return state.value
+
+    def load_state(self, state, first, count, data):
+        status = self.library.probe_state_load(self.handle, state, first, count, data, len(data))
+        if status != 0:
+            raise Failure(status, "state_load")
+
+    def save_state(self, state, first, count, n_bytes):
+        data = ctypes.create_string_buffer(n_bytes)
+        status = self.library.probe_state_save(self.handle, state, first, count, data, n_bytes)
+        if status != 0:
+            raise Failure(status, "state_save")
+        return data.raw
+
+    def free_state(self, state):
+        assert self.library.probe_state_destroy(self.handle, state) == 0
+
+
+def decode(type_name, data, n_elements):
+    """A row through the decoder of the reference."""
+    out = np.zeros(n_elements, np.float32)
+    library = Probe.library or load_library()
+    status = library.probe_decode(TYPES[type_name], data, n_elements, out.ctypes.data)
+    assert status == 0, f"status {status}"
+    return out
+
+
+def encode(type_name, values):
+    values = np.ascontiguousarray(values, np.float32)
+    out = ctypes.create_string_buffer(4 * values.size)
+    library = Probe.library or load_library()
+    status = library.probe_encode(TYPES[type_name], values.ctypes.data, values.size, out)
+    assert status == 0, f"status {status}"
+    elements, n_bytes = BLOCKS.get(type_name, (1, {"f32": 4}.get(type_name, 2)))
+    return out.raw[:values.size // elements * n_bytes]
