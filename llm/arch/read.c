@@ -407,6 +407,11 @@ sy_status sy__architecture_read(const sy_gguf *gguf, sy__architecture *out_archi
     if (status != SY_OK) {
         return status;
     }
+    if (sy_gguf_get_facts(gguf)->n_tensors == 0) {
+        return sy__architecture_fail(gguf, error, SY_NOT_FOUND,
+                                     "Give the file of the model itself.",
+                                     "The file has no weights; it is a vocabulary alone.");
+    }
     memset(out_architecture, 0, sizeof(*out_architecture));
     out_architecture->family = family;
     out_architecture->gguf = gguf;

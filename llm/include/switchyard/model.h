@@ -34,6 +34,22 @@ typedef struct sy_model_facts {
 SY_MUST_CHECK sy_status sy_model_describe(const sy_allocator *allocator, const sy_gguf *gguf,
                                           sy_model_facts *out_facts, sy_error *error);
 
+/* What a report contains; TEXT alone is the short one for people. */
+enum {
+    SY_MODEL_TEXT = 0,
+    SY_MODEL_JSON = 1,
+    SY_MODEL_TENSORS = 2, /* every tensor */
+    SY_MODEL_METADATA = 4 /* every key; arrays by their count and first elements */
+};
+
+/* Writes about any GGUF file, also one that cannot run here (then it says why): architecture,
+ * parameters, mix of element types, context, vocabulary, sizes, chat template. Control characters
+ * and malformed UTF-8 of the file do not reach the text.
+ * shape: -  unit: -  owner: text: caller, sy_string_destroy with the same allocator
+ * errors: RESOURCE_EXHAUSTED  thread: any  cost: O(tensors + keys)  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_model_report(const sy_allocator *allocator, const sy_gguf *gguf,
+                                        uint32_t flags, char **out_text, sy_error *error);
+
 #ifdef __cplusplus
 }
 #endif
