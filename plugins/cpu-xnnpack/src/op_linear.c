@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Linear and Embedding, and the derived rows that Linear reads: quantised or widened activations. */
+#include "operators.h"
+#include "xnnpack_adapter.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define TASK_ROWS 64u
+/* Up to this many elements a weight matrix gets 16-bit activations: small models lose most by
+ * rounding and little time by a second integer product. */
+#define SMALL_WEIGHT (4u << 20)
+
+static cpu_planes planes_for(const sy_device *device, uint64_t n_weights) {
+    if (device->planes != 0) {
+        return device->planes;
+    }
+    return n_weights <= SMALL_WEIGHT ? CPU_PLANES_16 : CPU_PLANES_8;
+}
+
+static bool is_block(sy_element_type type) {
+    return cpu_type_block(type) > 1;
+}
+
+static bool weight_check(const sy_device *device, const sy_value_view *w, const char *what,
+                         cpu_answer *answer) {
+    if (w->rank != 2) {
+        return cpu_no(answer, SY_REASON_SHAPE, "%s has rank %u, not 2", what, w->rank);
+    }
+    if (cpu_kernels_of(device->kernels, w->type) == NULL) {
+        return cpu_no(answer, SY_REASON_TYPE, "there is no kernel for %s of type %s", what,
+                      cpu_type_name(w->type));
+    }
+    return cpu_require_weight(w, what, answer);
+}
+
+static bool use_xnnpack(const sy_device *device, const cpu_node *node) {
+    return device->use_xnnpack && node->in[1].type == SY_TYPE_F32 &&
+           node->in[0].type == SY_TYPE_F32 && node->out[0].type == SY_TYPE_F32 &&
+           cpu_bound_count(&node->in[1]) <= CPU_XNNPACK_WEIGHT_MOST;
+}
+
+static bool linear_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
+                         cpu_params *out_params, cpu_answer *answer) {
+    const sy_value_view *x = &node->in[0], *w = &node->in[1], *bias = &node->in[2];
+    const sy_value_view *y = &node->out[0];
+    (void)op;
+    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_float(x, "x", answer) ||
+        !cpu_require_float(y, "y", answer) || !weight_check(device, w, "w", answer)) {
+        return false;
+    }
+    out_params->k = (uint64_t)w->dims[1].bound;
+    out_params->n = (uint64_t)w->dims[0].bound;
+    if (cpu_width(x) != w->dims[1].bound || cpu_width(y) != w->dims[0].bound || !cpu_rows_same(x, y) ||
+        out_params->k == 0) {
+        return cpu_no(answer, SY_REASON_SHAPE, "the last dimensions of x, w and y do not fit");
+    }
+    if (node->n_in > 2 && node->has_in[2]) {
+        if (!cpu_require_float(bias, "bias", answer) || !cpu_require_weight(bias, "bias", answer)) {
+            return false;
+        }
+        if (bias->rank != 1 || bias->dims[0].bound != w->dims[0].bound) {
+            return cpu_no(answer, SY_REASON_SHAPE, "bias does not have one element per row of w");
+        }
+    }
+    uint64_t weight_row = 0;
+    cpu_type_row_bytes(w->type, out_params->k, &weight_row);
+    double n_rows = cpu_typical_count(node->graph, x) / (double)out_params->k;
+    double n_macs = n_rows * (double)out_params->k * (double)out_params->n;
+    answer->weight_bytes = (double)weight_row * (double)out_params->n;
+    answer->activation_bytes = 4.0 * n_rows * (double)(out_params->k + out_params->n);
+    if (is_block(w->type)) {
+        out_params->planes = planes_for(device, out_params->k * out_params->n);
+        answer->int8_ops = 2.0 * n_macs * (double)out_params->planes;
+        answer->score = 85;
+    } else {
+        answer->f32_ops = 2.0 * n_macs;
+        answer->score = 75;
+    }
+    return true;
+}
+
+/* f32 bias from any float type, owned by the step. */
+static sy_status bias_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+    const sy_value_view *bias = &node->in[2];
+    if (node->n_in < 3 || !node->has_in[2] || cpu_builder_is_dry(builder)) {
+        return SY_OK;
+    }
+    uint64_t n_bytes = step->params.n * sizeof(float);
+    step->params.bias = cpu_alloc(n_bytes);
+    if (step->params.bias == NULL) {
+        return cpu_report(SY_RESOURCE_EXHAUSTED, step->i_node, "no memory for a bias");
+    }
+    const cpu_kernels *kernels = cpu_builder_device(builder)->kernels;
+    const uint8_t *bytes = cpu_weight_bytes(bias);
+    cpu_kernels_of(kernels, bias->type)->decode(bytes, step->params.n, step->params.bias);
+    cpu_builder_owns(builder, n_bytes);
+    return SY_OK;
+}
+
+static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+    const sy_device *device = cpu_builder_device(builder);
+    cpu_params *p = &step->params;
+    sy_status status = bias_prepare(builder, node, step);
+    if (status != SY_OK) {
+        return status;
+    }
+    if (use_xnnpack(device, node)) {
+        cpu_builder_owns(builder, cpu_bound_count(&node->in[1]) > 0 ? p->k * p->n * 4 : 0);
+        return cpu_builder_is_dry(builder)
+                   ? SY_OK
+                   : cpu_xnnpack_linear_create((const float *)(const void *)cpu_weight_bytes(&node->in[1]),
+                                               p->bias, p->k, p->n, &p->object);
+    }
+    cpu_params derived;
+    memset(&derived, 0, sizeof(derived));
+    if (is_block(node->in[1].type)) {
+        derived.k = p->k;
+        derived.planes = p->planes;
+        status = cpu_builder_derive(builder, CPU_DERIVE_QUANTISED, step, &derived, &p->derived);
+    } else if (node->in[0].type != SY_TYPE_F32) {
+        derived.k = p->k;
+        status = cpu_builder_derive(builder, CPU_DERIVE_F32, step, &derived, &p->derived);
+    }
+    return status;
+}
+
+/* One tile of f32 results where y is not f32. */
+static uint64_t linear_worker_bytes(const cpu_node *node, const cpu_params *params) {
+    (void)params;
+    return node->out[0].type != SY_TYPE_F32 ? TASK_ROWS * CPU_LINEAR_COLUMNS * sizeof(float) : 0;
+}
+
+typedef struct linear_work {
+    cpu_run *run;
+    const cpu_tensor *y;
+    const cpu_type_kernels *kernels;
+    cpu_linear whole;
+    uint64_t n_column_tasks;
+} linear_work;
+
+static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    linear_work *work = argument;
+    cpu_linear l = work->whole;
+    uint64_t column = i_task % work->n_column_tasks * CPU_LINEAR_COLUMNS;
+    uint64_t row = i_task / work->n_column_tasks * TASK_ROWS;
+    l.n_columns = l.n_columns - column < CPU_LINEAR_COLUMNS ? l.n_columns - column : CPU_LINEAR_COLUMNS;
+    l.n_rows = l.n_rows - row < TASK_ROWS ? l.n_rows - row : TASK_ROWS;
+    l.weights += column * l.weight_row_bytes;
+    l.rows += row * l.row_bytes;
+    l.bias = l.bias != NULL ? l.bias + column : NULL;
+    if (work->y->type == SY_TYPE_F32) {
+        l.out += row * l.out_stride + column;
+        work->kernels->linear(&l);
+        return;
+    }
+    uint64_t n_columns = work->whole.n_columns;
+    l.out = (float *)(void *)cpu_run_worker(work->run, i_worker);
+    l.out_stride = l.n_columns;
+    work->kernels->linear(&l);
+    for (uint64_t r = 0; r < l.n_rows; r++) {
+        cpu_floats_write(work->run, work->y, (row + r) * n_columns + column, l.n_columns,
+                         l.out + r * l.out_stride);
+    }
+}
+
+static sy_status linear_run(cpu_run *run, const cpu_step *step) {
+    const cpu_params *p = &step->params;
+    const cpu_tensor *x = cpu_run_in(run, step, 0), *w = cpu_run_in(run, step, 1);
+    const cpu_tensor *y = cpu_run_out(run, step, 0);
+    uint64_t n_rows = cpu_tensor_rows(x), weight_row = 0;
+    if (n_rows == 0 || p->n == 0) {
+        return SY_OK;
+    }
+    if (p->object != NULL) {
+        return cpu_xnnpack_linear_run(run, p->object, (const float *)(const void *)x->data, n_rows,
+                                      (float *)(void *)y->data);
+    }
+    cpu_type_row_bytes(w->type, p->k, &weight_row);
+    const cpu_tensor *rows = p->derived != SY_NO_VALUE ? &run->tensors[p->derived] : x;
+    uint64_t row_bytes = is_block(w->type) ? cpu_activation_row_bytes(p->k, p->planes) : p->k * 4;
+    linear_work work = {.run = run, .y = y, .kernels = cpu_kernels_of(run->kernels, w->type)};
+    work.whole = (cpu_linear){w->data, weight_row, rows->data, row_bytes, p->bias,
+                              (float *)(void *)y->data, p->n, p->k, p->n, n_rows, p->planes};
+    work.n_column_tasks = (p->n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
+    uint64_t n_row_tasks = (n_rows + TASK_ROWS - 1) / TASK_ROWS;
+    return cpu_run_tasks(run, linear_task, &work, work.n_column_tasks * n_row_tasks,
+                         n_rows * p->n * p->k / 8);
+}
+
+/* ---- derived rows ---- */
+typedef struct rows_work {
+    cpu_run *run;
+    const cpu_tensor *x, *y;
+    const cpu_step *step;
+} rows_work;
+
+#define ROWS_PER_TASK 8u
+
+static void quantise_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const rows_work *work = argument;
+    uint64_t k = work->step->params.k, n_rows = cpu_tensor_rows(work->x);
+    size_t row_bytes = cpu_activation_row_bytes(k, work->step->params.planes);
+    uint64_t first = (uint64_t)i_task * ROWS_PER_TASK;
+    (void)i_worker;
+    for (uint64_t r = first; r < first + ROWS_PER_TASK && r < n_rows; r++) {
+        uint8_t *out = work->y->data + r * row_bytes;
+        const float *x = (const float *)(const void *)work->x->data + r * k;
+        work->run->kernels->rows->quantise(x, k, work->step->params.planes, out);
+    }
+}
+
+/* f16 and bf16 rows go through pieces of 256 elements, so that no worker memory is needed. */
+static void quantise_narrow_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const rows_work *work = argument;
+    uint64_t k = work->step->params.k, n_rows = cpu_tensor_rows(work->x), n_chunks = k / 32;
+    cpu_planes planes = work->step->params.planes;
+    size_t row_bytes = cpu_activation_row_bytes(k, planes);
+    _Alignas(64) uint8_t piece[64 + 16];
+    float x[32];
+    (void)i_worker;
+    uint64_t first = (uint64_t)i_task * ROWS_PER_TASK;
+    for (uint64_t r = first; r < first + ROWS_PER_TASK && r < n_rows; r++) {
+        uint8_t *high = work->y->data + r * row_bytes, *scale = high + k * (uint64_t)planes;
+        for (uint64_t c = 0; c < n_chunks; c++) {
+            const float *values = cpu_floats_read(work->run, work->x, r * k + 32 * c, 32, x);
+            work->run->kernels->rows->quantise(values, 32, planes, piece);
+            size_t tail = 32 * (size_t)planes;
+            memcpy(high + 32 * c, piece, 32);
+            if (planes == CPU_PLANES_16) {
+                memcpy(high + k + 32 * c, piece + 32, 32);
+            }
+            memcpy(scale + 4 * c, piece + tail, 4);
+            memcpy(scale + 4 * n_chunks + 8 * c, piece + tail + 4, 8);
+        }
+    }
+}
+
+static sy_status quantise_run(cpu_run *run, const cpu_step *step) {
+    rows_work work = {run, cpu_run_in(run, step, 0), cpu_run_out(run, step, 0), step};
+    uint64_t n_rows = cpu_tensor_rows(work.x);
+    sy_task task = work.x->type == SY_TYPE_F32 ? quantise_task : quantise_narrow_task;
+    return cpu_run_tasks(run, task, &work, (n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
+                         work.x->n_elements);
+}
+
+static void widen_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const rows_work *work = argument;
+    uint64_t k = work->step->params.k, n_rows = cpu_tensor_rows(work->x);
+    uint64_t first = (uint64_t)i_task * ROWS_PER_TASK;
+    (void)i_worker;
+    for (uint64_t r = first; r < first + ROWS_PER_TASK && r < n_rows; r++) {
+        cpu_floats_read(work->run, work->x, r * k, k, (float *)(void *)work->y->data + r * k);
+    }
+}
+
+static sy_status widen_run(cpu_run *run, const cpu_step *step) {
+    rows_work work = {run, cpu_run_in(run, step, 0), cpu_run_out(run, step, 0), step};
+    uint64_t n_rows = cpu_tensor_rows(work.x);
+    return cpu_run_tasks(run, widen_task, &work, (n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
+                         work.x->n_elements);
+}
+
+const cpu_operator cpu_operator_quantise = {.name = "quantise", .run = quantise_run};
+const cpu_operator cpu_operator_widen = {.name = "widen", .run = widen_run};
+
+/* ---- Embedding ---- */
+static bool embedding_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
+                            cpu_params *out_params, cpu_answer *answer) {
+    static const char *const names[] = {"scale", NULL};
+    const sy_value_view *ids = &node->in[0], *table = &node->in[1], *y = &node->out[0];
+    (void)op;
+    if (!cpu_attributes_known(node, names, answer) ||
+        !cpu_attribute_float(node, "scale", 1.0, &out_params->scale, answer) ||
+        !cpu_require_type(ids, SY_TYPE_I32, "ids", answer) ||
+        !cpu_require_type(y, SY_TYPE_F32, "y", answer) || !weight_check(device, table, "table", answer)) {
+        return false;
+    }
+    if (ids->rank != 1 || y->rank != 2 || !cpu_dimension_same(&ids->dims[0], &y->dims[0]) ||
+        cpu_width(y) != table->dims[1].bound) {
+        return cpu_no(answer, SY_REASON_SHAPE, "ids, table and y do not fit together");
+    }
+    out_params->k = (uint64_t)table->dims[1].bound;
+    out_params->n = (uint64_t)table->dims[0].bound;
+    answer->activation_bytes = 8.0 * cpu_typical_count(node->graph, y);
+    answer->score = 85;
+    return true;
+}
+
+static void embedding_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const rows_work *work = argument;
+    (void)i_worker;
+    const cpu_tensor *table = cpu_run_in(work->run, work->step, 1);
+    const cpu_params *p = &work->step->params;
+    const cpu_kernels *kernels = work->run->kernels;
+    uint64_t row_bytes = 0, first = (uint64_t)i_task * ROWS_PER_TASK;
+    cpu_type_row_bytes(table->type, p->k, &row_bytes);
+    for (uint64_t r = first; r < first + ROWS_PER_TASK && r < work->x->n_elements; r++) {
+        int32_t id = 0;
+        memcpy(&id, work->x->data + 4 * r, 4);
+        if (id < 0 || (uint64_t)id >= p->n) {
+            atomic_store(&work->run->failure, SY_OUT_OF_RANGE);
+            return;
+        }
+        float *out = (float *)(void *)work->y->data + r * p->k;
+        cpu_kernels_of(kernels, table->type)->decode(table->data + (uint64_t)id * row_bytes, p->k, out);
+        if (p->scale != 1.0) {
+            kernels->rows->scale(out, (float)p->scale, p->k, out);
+        }
+    }
+}
+
+static sy_status embedding_run(cpu_run *run, const cpu_step *step) {
+    rows_work work = {run, cpu_run_in(run, step, 0), cpu_run_out(run, step, 0), step};
+    uint64_t n_rows = work.x->n_elements;
+    sy_status status = cpu_run_tasks(run, embedding_task, &work,
+                                     (n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
+                                     work.y->n_elements);
+    if (status == SY_OUT_OF_RANGE) {
+        return cpu_report(status, step->i_node, "an id is not in 0..%llu",
+                          (unsigned long long)step->params.n - 1);
+    }
+    return status;
+}
+
+const cpu_operator cpu_operators_linear[] = {
+    {.domain = "switchyard", .name = "Linear", .version = 1, .n_in_least = 2, .n_in_most = 3,
+     .n_out = 1, .check = linear_check, .prepare = linear_prepare,
+     .worker_bytes = linear_worker_bytes, .run = linear_run},
+    {.domain = "switchyard", .name = "Embedding", .version = 1, .n_in_least = 2, .n_in_most = 2,
+     .n_out = 1, .check = embedding_check, .run = embedding_run},
+    {.name = NULL},
+};

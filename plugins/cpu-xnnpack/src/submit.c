@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One job: check what was bound, resolve shapes, run the steps on the caller and the host's team. */
+#include "unit.h"
+
+#include <string.h>
+#include <time.h>
+
+#define SMALL_COST 16384u /* elements below which waking the team costs more than it saves */
+
+const cpu_tensor *cpu_run_in(const cpu_run *run, const cpu_step *step, uint32_t i) {
+    return step->in[i] != SY_NO_VALUE ? &run->tensors[step->in[i]] : NULL;
+}
+const cpu_tensor *cpu_run_out(const cpu_run *run, const cpu_step *step, uint32_t i) {
+    return &run->tensors[step->out[i]];
+}
+sy_state *cpu_run_state(const cpu_run *run, const cpu_step *step, uint32_t i_in,
+                        uint32_t i_sequence) {
+    const cpu_value *value = &run->unit->values[step->in[i_in]];
+    return run->job->states[(size_t)i_sequence * run->job->n_states + value->index];
+}
+uint8_t *cpu_run_worker(const cpu_run *run, uint32_t i_worker) {
+    return run->worker_memory + i_worker * run->worker_bytes;
+}
+
+sy_status cpu_run_tasks(cpu_run *run, sy_task task, void *argument, uint64_t n_tasks,
+                        uint64_t cost) {
+    if (n_tasks <= 1 || cost < SMALL_COST || run->unit->n_workers == 1 || n_tasks > UINT32_MAX) {
+        for (uint64_t i = 0; i < n_tasks; i++) {
+            task(argument, (uint32_t)i, 0);
+        }
+    } else {
+        sy_status status = cpu_parallel(task, argument, (uint32_t)n_tasks);
+        if (status != SY_OK) {
+            return status;
+        }
+    }
+    return atomic_load(&run->failure);
+}
+
+static sy_status bind(const sy_binding *binding, uint64_t n_bytes, const char *what, uint32_t i,
+                      uint8_t **out_data) {
+    if (n_bytes == 0) {
+        *out_data = NULL;
+        return SY_OK;
+    }
+    const sy_buffer *buffer = binding->buffer;
+    if (buffer == NULL || binding->offset_bytes > buffer->n_bytes ||
+        buffer->n_bytes - binding->offset_bytes < n_bytes) {
+        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "%s %u needs %llu bytes in its buffer",
+                          what, i, (unsigned long long)n_bytes);
+    }
+    *out_data = buffer->bytes + binding->offset_bytes;
+    return SY_OK;
+}
+
+/* Shape and place of one value for this job. */
+static sy_status tensor_resolve(const sy_unit *unit, const sy_job *job, uint32_t i, uint8_t *scratch) {
+    const cpu_value *value = &unit->values[i];
+    cpu_tensor *tensor = &unit->tensors[i];
+    uint64_t n_elements = 1, row_bytes = 0;
+    tensor->type = value->type;
+    tensor->rank = value->rank;
+    for (uint32_t d = 0; d < value->rank; d++) {
+        tensor->dims[d] = cpu_dimension_at(&value->dims[d], job->symbols, job->n_symbols);
+        if (tensor->dims[d] < 0) {
+            return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE,
+                              "dimension %u of value %u is past its bound %lld", d, value->i_view,
+                              (long long)value->dims[d].bound);
+        }
+        n_elements *= (uint64_t)tensor->dims[d];
+    }
+    tensor->n_elements = n_elements;
+    if (value->place == CPU_PLACE_STATE) {
+        return SY_OK;
+    }
+    uint64_t width = cpu_tensor_width(tensor);
+    if (!cpu_type_row_bytes(value->type, width, &row_bytes)) {
+        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has no row layout", value->i_view);
+    }
+    uint64_t n_bytes = width > 0 ? n_elements / width * row_bytes : 0;
+    switch (value->place) {
+    case CPU_PLACE_WEIGHT:
+        memcpy(&tensor->data, &value->weight, sizeof(tensor->data));
+        return SY_OK;
+    case CPU_PLACE_INPUT:
+        return bind(&job->inputs[value->index], n_bytes, "input", value->index, &tensor->data);
+    case CPU_PLACE_OUTPUT:
+        return bind(&job->outputs[value->index], n_bytes, "output", value->index, &tensor->data);
+    case CPU_PLACE_SCRATCH:
+        tensor->data = scratch + value->offset;
+        return SY_OK;
+    case CPU_PLACE_ALIAS:
+        tensor->data = unit->tensors[value->index].data;
+        return SY_OK;
+    case CPU_PLACE_STATE:
+        break;
+    }
+    return SY_OK;
+}
+
+static sy_status sequences_check(const sy_unit *unit, const sy_job *job) {
+    for (uint32_t s = 0; s < job->n_sequences; s++) {
+        const sy_sequence *q = &job->sequences[s];
+        if (q->adapter != 0) {
+            return cpu_report(SY_UNIMPLEMENTED, SY_NO_VALUE,
+                              "sequence %u asks for adapter %u: adapters are not offered here", s,
+                              q->adapter);
+        }
+        for (uint32_t i = 0; i < unit->n_states; i++) {
+            const sy_state *state = job->states[(size_t)s * job->n_states + i];
+            if (state == NULL || state->device != unit->device) {
+                return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+                                  "state %u of sequence %u is missing or of another device", i, s);
+            }
+            if ((uint64_t)q->n_past + q->n_tokens > state->description.max_tokens) {
+                return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE,
+                                  "sequence %u would have %u + %u tokens, its state holds %llu", s,
+                                  q->n_past, q->n_tokens,
+                                  (unsigned long long)state->description.max_tokens);
+            }
+        }
+    }
+    return SY_OK;
+}
+
+static sy_status job_check(const sy_unit *unit, const sy_job *job) {
+    sy_status status = cpu_extensions_check(&job->header);
+    if (status != SY_OK) {
+        return status;
+    }
+    if (job->n_inputs != unit->n_inputs || job->n_outputs != unit->n_outputs ||
+        (job->n_sequences > 0 && job->n_states != unit->n_states)) {
+        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+                          "the job binds %u inputs, %u outputs and %u states, the unit has %u, %u "
+                          "and %u",
+                          job->n_inputs, job->n_outputs, job->n_states, unit->n_inputs,
+                          unit->n_outputs, unit->n_states);
+    }
+    if (cpu_worker_count() > unit->n_workers) {
+        return cpu_report(SY_FAILED_PRECONDITION, SY_NO_VALUE,
+                          "the host's team grew from %u to %u workers after the device was opened",
+                          unit->n_workers, cpu_worker_count());
+    }
+    return sequences_check(unit, job);
+}
+
+static sy_status job_resolve(const sy_unit *unit, const sy_job *job, uint8_t **out_scratch) {
+    sy_status status = bind(&job->scratch, unit->scratch_bytes, "scratch", 0, out_scratch);
+    for (uint32_t i = 0; status == SY_OK && i < unit->n_values; i++) {
+        status = tensor_resolve(unit, job, i, *out_scratch);
+    }
+    return status;
+}
+
+static bool too_late(const sy_job *job) {
+    struct timespec now;
+    if (job->deadline_ns == 0 || clock_gettime(CLOCK_MONOTONIC, &now) != 0) {
+        return false;
+    }
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec > job->deadline_ns;
+}
+
+static sy_status steps_run(cpu_run *run) {
+    const sy_unit *unit = run->unit;
+    for (size_t i = 0; i < unit->n_steps; i++) {
+        const cpu_step *step = &unit->steps[i];
+        if (atomic_load(&unit->cancelled_run) == run->job->run + 1) {
+            return SY_CANCELLED;
+        }
+        if (too_late(run->job)) {
+            return SY_DEADLINE_EXCEEDED;
+        }
+        sy_status status = step->operator->run(run, step);
+        if (status != SY_OK) {
+            return status;
+        }
+    }
+    return SY_OK;
+}
+
+sy_status cpu_submit(sy_unit *unit, const sy_job *job) {
+    uint8_t *scratch = NULL;
+    sy_status status = job_check(unit, job);
+    if (status == SY_OK) {
+        status = job_resolve(unit, job, &scratch);
+    }
+    for (uint32_t i = 0; status == SY_OK && i < job->n_waits; i++) {
+        status = cpu_fence_wait(job->waits[i], job->deadline_ns);
+    }
+    if (status != SY_OK) {
+        return status;
+    }
+    cpu_run run = {.unit = unit,
+                   .device = unit->device,
+                   .kernels = unit->device->kernels,
+                   .job = job,
+                   .tensors = unit->tensors,
+                   .worker_memory = scratch != NULL ? scratch + unit->worker_offset : NULL,
+                   .worker_bytes = unit->worker_bytes};
+    atomic_fetch_add(&unit->device->live_jobs, 1);
+    status = steps_run(&run);
+    atomic_fetch_sub(&unit->device->live_jobs, 1);
+    for (uint32_t i = 0; status == SY_OK && i < job->n_signals; i++) {
+        cpu_fence_signal(job->signals[i], SY_OK);
+    }
+    return status; /* after an error no signal comes: the outputs were never complete */
+}
+
+sy_status cpu_cancel(sy_unit *unit, uint64_t run) {
+    atomic_store(&unit->cancelled_run, run + 1);
+    return SY_OK;
+}

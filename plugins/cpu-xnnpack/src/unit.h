@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A loaded segment: values, where they lie, and the steps that make them. */
+#ifndef CPU_UNIT_H
+#define CPU_UNIT_H
+
+#include "operators.h"
+
+typedef enum cpu_place {
+    CPU_PLACE_WEIGHT,
+    CPU_PLACE_INPUT,   /* index: of sy_job.inputs */
+    CPU_PLACE_OUTPUT,  /* index: of sy_job.outputs */
+    CPU_PLACE_STATE,   /* index: of sy_segment.states */
+    CPU_PLACE_SCRATCH, /* offset into the job's scratch */
+    CPU_PLACE_ALIAS    /* index: the value whose bytes it shares */
+} cpu_place;
+
+typedef struct cpu_value {
+    sy_element_type type;
+    uint32_t rank;
+    sy_dimension dims[SY_MAX_RANK];
+    cpu_place place;
+    uint32_t index;
+    uint32_t i_view; /* value of the view; SY_NO_VALUE for a derived one */
+    const uint8_t *weight;
+    uint64_t n_bytes;             /* at the bounds */
+    uint64_t offset;              /* CPU_PLACE_SCRATCH */
+    uint32_t first_step, last_step; /* made by, last read by */
+} cpu_value;
+
+struct sy_unit {
+    sy_device *device;
+    cpu_value *values;
+    cpu_step *steps;
+    cpu_tensor *tensors; /* of the running job, one per value */
+    size_t n_values, values_capacity, n_steps, steps_capacity;
+    uint32_t n_inputs, n_outputs, n_states;
+    bool has_states; /* some step reads a STATE */
+    uint64_t worker_offset, worker_bytes; /* in the scratch */
+    uint32_t n_workers;
+    uint64_t scratch_bytes, weight_bytes;
+    atomic_ullong cancelled_run; /* run + 1, 0 none */
+};
+
+/* Builds the steps of a segment. dry: for prices, makes no objects. Frees itself on failure. */
+sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_segment *segment,
+                         bool dry, sy_unit **out_unit);
+void cpu_unit_free(sy_unit *unit);
+/* Gives every scratch value an offset so that values alive together do not overlap. */
+sy_status cpu_unit_place(sy_unit *unit);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Runs one small graph on the reference and on the CPU delegate - at every ISA level, with one and
+ * with three workers - and compares what comes out. */
+#ifndef SY_TESTS_OP_COMPARE_H
+#define SY_TESTS_OP_COMPARE_H
+
+#include "guarded.h"
+#include "tools/op_runner.h"
+
+#define COMPARE_VALUES 16u
+#define COMPARE_STATES 2u
+
+/* Zeroed fields mean none. */
+typedef struct compare {
+    sy_test_graph graph;
+    const void *inputs[COMPARE_VALUES]; /* owned; in the order of the segment's inputs */
+    uint32_t n_inputs;
+    void *weights[COMPARE_VALUES];
+    uint32_t n_weights;
+    int64_t symbols[4]; /* of the step; index = symbol */
+    sy_sequence sequences[4];
+    uint32_t n_sequences;
+    sy_state_description states[COMPARE_STATES]; /* one pair per sequence */
+    uint32_t n_states, n_past_rows;              /* rows that every state starts with */
+    double tolerance;                            /* of the largest magnitude in an output */
+    const char *options;                         /* beside isa= */
+    bool may_refuse;                             /* a "no" with words is fine */
+    sy_status expect;                            /* status of the step on both sides */
+} compare;
+
+void compare_init(compare *c, double tolerance);
+void compare_deinit(compare *c);
+
+/* Values with random content. Types: floats, i32, i64, or block types for weights. */
+uint32_t compare_input(compare *c, sy_element_type type, uint32_t rank, const sy_dimension *dims);
+/* An i32 input with these elements. */
+uint32_t compare_input_i32(compare *c, sy_dimension dim, const int32_t *elements, uint32_t n);
+uint32_t compare_weight(compare *c, sy_element_type type, uint32_t rank, const int64_t *dims);
+uint32_t compare_weight_i64(compare *c, const int64_t *elements, int64_t n);
+uint32_t compare_state(compare *c, sy_element_type type, uint32_t role, uint32_t width,
+                       uint32_t max_tokens);
+uint32_t compare_output(compare *c, sy_element_type type, uint32_t rank, const sy_dimension *dims);
+/* A value between two nodes. */
+uint32_t compare_inner(compare *c, sy_element_type type, uint32_t rank, const sy_dimension *dims);
+
+/* Finishes the graph, runs it everywhere, checks. Answers false when the delegate said no. */
+bool compare_run(compare *c, const char *what);
+
+#endif
