@@ -86,11 +86,10 @@ static sy_status build_rules(sy_conf *conf, sy_error *error) {
         if (!is_pin && !is_in(setting, "forbid")) {
             continue;
         }
-        sy_policy_rule rule = {
-            .kind = is_pin ? SY_RULE_PIN : SY_RULE_FORBID,
-            .target = setting->key[0] == 'o' ? SY_RULE_OPERATOR : SY_RULE_NODE,
-            .pattern = strchr(setting->key, '.') + 1,
-            .source = setting->source};
+        sy_policy_rule rule = {.kind = is_pin ? SY_RULE_PIN : SY_RULE_FORBID,
+                               .target = setting->key[0] == 'o' ? SY_RULE_OPERATOR : SY_RULE_NODE,
+                               .pattern = strchr(setting->key, '.') + 1,
+                               .source = setting->source};
         const char *cursor = setting->value;
         sy_status status = SY_OK;
         for (rule.delegate = next_string(conf, &cursor, &status, error); rule.delegate != NULL;
@@ -120,8 +119,7 @@ static sy_status build_limits(sy_conf *conf, sy_error *error) {
                 setting->key, sy_ini_u64(setting->rule, setting->value), setting->source};
         } else if (is_in(setting, "require")) {
             requires_[conf->policy.n_requires++] = (sy_policy_require){
-                setting->key, (float)sy_ini_number(setting->rule, setting->value),
-                setting->source};
+                setting->key, (float)sy_ini_number(setting->rule, setting->value), setting->source};
         }
     }
     conf->policy.budgets = budgets;

@@ -20,12 +20,13 @@ void sy_conf_options_default(sy_conf_options *out_options) {
 }
 
 uint32_t sy_conf_layers_default(sy_conf_layer out_layers[SY_CONF_LAYERS_MAX]) {
-    static const char *const paths[] = {SY_CONF_DIRECTORY "/vendor.ini", SY_CONF_DIRECTORY "/oem.ini",
+    static const char *const paths[] = {SY_CONF_DIRECTORY "/vendor.ini",
+                                        SY_CONF_DIRECTORY "/oem.ini",
                                         SY_CONF_DIRECTORY "/admin.ini"};
     uint32_t n = 0;
     for (; n < 3; n++) {
-        out_layers[n] = (sy_conf_layer){.level = (sy_conf_level)n, .path = paths[n],
-                                        .is_optional = 1, .is_guarded = 1};
+        out_layers[n] = (sy_conf_layer){
+            .level = (sy_conf_level)n, .path = paths[n], .is_optional = 1, .is_guarded = 1};
     }
     const char *from_environment = secure_getenv("SWITCHYARD_CONFIG");
     if (from_environment != NULL && from_environment[0] != '\0') {
@@ -72,9 +73,12 @@ static sy_status check_levels(const sy_conf_options *options, sy_error *error) {
                   (i == 0 || options->layers[i].level >= options->layers[i - 1].level);
     }
     if (!is_good) {
-        sy_error_set(error, SY_INVALID_ARGUMENT, "The layers of the configuration are not in order.");
-        sy_error_hint(error, "At most %u layers, each with a path, vendor before OEM before admin "
-                             "before app.", SY_CONF_LAYERS_MAX);
+        sy_error_set(error, SY_INVALID_ARGUMENT,
+                     "The layers of the configuration are not in order.");
+        sy_error_hint(error,
+                      "At most %u layers, each with a path, vendor before OEM before admin "
+                      "before app.",
+                      SY_CONF_LAYERS_MAX);
         return SY_INVALID_ARGUMENT;
     }
     return SY_OK;
@@ -159,9 +163,8 @@ const char *sy_conf_delegate_options(const sy_conf *conf, const char *name) {
 const char *sy_conf_value(const sy_conf *conf, const char *section, const char *key,
                           sy_source *out_source) {
     const sy__setting *setting = sy__conf_find(conf, section, key);
-    const sy_ini_rule *rule = setting != NULL
-                                  ? NULL
-                                  : sy_ini_rule_find(sy_conf_schema(), section, key);
+    const sy_ini_rule *rule =
+        setting != NULL ? NULL : sy_ini_rule_find(sy_conf_schema(), section, key);
     sy_source none = {NULL, 0};
     if (out_source != NULL) {
         *out_source = setting != NULL ? setting->source : none;

@@ -52,7 +52,7 @@ sy_status sy__conf_build_policy(sy_conf *conf, sy_error *error);
 const sy__setting *sy__conf_find(const sy_conf *conf, const char *section, const char *key);
 
 /* Hands a problem to the caller's callback and keeps the first one. */
-void sy__conf_problem(const sy_conf_options *options, const sy_error *found,
-                      sy_status *inout_first, sy_error *error);
+void sy__conf_problem(const sy_conf_options *options, const sy_error *found, sy_status *inout_first,
+                      sy_error *error);
 
 #endif

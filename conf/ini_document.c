@@ -52,9 +52,9 @@ static sy_status twice(reading *reader, const char *what, const char *name, uint
 static sy_status add_section(reading *reader) {
     sy_ini *ini = reader->ini;
     const char *name = sy__arena_string(&ini->arena, reader->now.name, reader->now.n_name);
-    if (name == NULL || !sy__grow_array(ini->allocator, (void **)&ini->sections,
-                                        &ini->sections_capacity, ini->n_sections + 1,
-                                        sizeof(*ini->sections))) {
+    if (name == NULL ||
+        !sy__grow_array(ini->allocator, (void **)&ini->sections, &ini->sections_capacity,
+                        ini->n_sections + 1, sizeof(*ini->sections))) {
         return out_of_memory(reader);
     }
     for (size_t i = 0; i < ini->n_sections; i++) {
@@ -73,8 +73,8 @@ static sy_status add_section(reading *reader) {
 static sy_status check_key(reading *reader, const char *key) {
     sy_ini *ini = reader->ini;
     if (ini->n_sections == 0) {
-        sy_error_set(reader->error, SY_INVALID_ARGUMENT, "The key \"%s\" stands before any section.",
-                     key);
+        sy_error_set(reader->error, SY_INVALID_ARGUMENT,
+                     "The key \"%s\" stands before any section.", key);
         sy_error_hint(reader->error, "Put a [section] line above it.");
         return fail_at(reader, SY_INVALID_ARGUMENT);
     }
@@ -110,8 +110,9 @@ static sy_status add_entry(reading *reader, const char *key, const char *value) 
 }
 
 static sy_status readers_disagree(reading *reader) {
-    sy_error_set(reader->error, SY_INVALID_ARGUMENT, "Two INI readers understand this line "
-                                                     "differently.");
+    sy_error_set(reader->error, SY_INVALID_ARGUMENT,
+                 "Two INI readers understand this line "
+                 "differently.");
     sy_error_hint(reader->error, "Write it as plainly as docs/configuration.md shows.");
     return fail_at(reader, SY_INVALID_ARGUMENT);
 }
@@ -127,8 +128,8 @@ static int on_entry(void *user, const char *section, const char *key, const char
     }
     const sy_ini *ini = reader->ini;
     const char *expected = ini->n_sections > 0 ? ini->sections[ini->n_sections - 1].name : "";
-    if (reader->now.kind != SY__INI_KEY || reader->is_delivered ||
-        strcmp(section, expected) != 0 || !is_same(key, reader->now.name, reader->now.n_name) ||
+    if (reader->now.kind != SY__INI_KEY || reader->is_delivered || strcmp(section, expected) != 0 ||
+        !is_same(key, reader->now.name, reader->now.n_name) ||
         !is_same(value, reader->now.value, reader->now.n_value)) {
         readers_disagree(reader);
         return 0;

@@ -35,9 +35,6 @@ sy_status sy__ini_scan_line(const char *line, size_t n_bytes, sy__ini_line *out_
 sy_status sy__ini_scan_characters(const char *bytes, size_t n_bytes, uint32_t *out_line,
                                   sy_error *error);
 
-/* Number of single-character edits between two words, capped at 99. */
-uint32_t sy__ini_distance(const char *a, const char *b);
-
 /* Better of two candidates for "did you mean"; *inout_best starts as NULL. */
 void sy__ini_suggest(const char *given, const char *candidate, const char **inout_best,
                      uint32_t *inout_distance);

@@ -7,7 +7,7 @@
 #define WORD_BYTES 64u
 
 /* Damerau-Levenshtein over two rows: insert, delete, replace, swap of neighbours cost one. */
-uint32_t sy__ini_distance(const char *a, const char *b) {
+uint32_t sy_ini_distance(const char *a, const char *b) {
     uint32_t rows[3][WORD_BYTES + 1];
     size_t n_a = strlen(a), n_b = strlen(b);
     if (n_a > WORD_BYTES || n_b > WORD_BYTES) {
@@ -33,7 +33,7 @@ uint32_t sy__ini_distance(const char *a, const char *b) {
 
 void sy__ini_suggest(const char *given, const char *candidate, const char **inout_best,
                      uint32_t *inout_distance) {
-    uint32_t distance = sy__ini_distance(given, candidate);
+    uint32_t distance = sy_ini_distance(given, candidate);
     size_t n_given = strlen(given);
     uint32_t most = n_given <= 3 ? 1 : n_given <= 6 ? 2 : 3;
     if (distance <= most && (*inout_best == NULL || distance < *inout_distance)) {
@@ -141,8 +141,8 @@ static sy_status check_entry(const sy_ini_schema *schema, const sy_ini_entry *en
     return SY_INVALID_ARGUMENT;
 }
 
-static void deliver(sy_ini_problem problem, void *user, const sy_error *found, sy_status *inout_first,
-                    sy_error *error) {
+static void deliver(sy_ini_problem problem, void *user, const sy_error *found,
+                    sy_status *inout_first, sy_error *error) {
     if (problem != NULL) {
         problem(user, found);
     }

@@ -202,8 +202,8 @@ double sy_ini_number(const sy_ini_rule *rule, const char *value) {
 uint64_t sy_ini_u64(const sy_ini_rule *rule, const char *value) {
     uint64_t whole = 0;
     const char *end = NULL;
-    bool is_good = rule->type == SY_INI_BYTES ? parse_bytes(value, &whole)
-                                              : parse_digits(value, &whole, &end);
+    bool is_good =
+        rule->type == SY_INI_BYTES ? parse_bytes(value, &whole) : parse_digits(value, &whole, &end);
     return is_good ? whole : 0;
 }
 
@@ -242,9 +242,10 @@ static sy_status check_number(const sy_ini_rule *rule, const char *value, sy_err
                      rule->type == SY_INI_BYTES   ? "size in bytes"
                      : rule->type == SY_INI_COUNT ? "whole number"
                                                   : "decimal number");
-        sy_error_hint(error, rule->type == SY_INI_BYTES ? "Write a whole number and a unit, as in "
-                                                          "512 MiB; units are B, KiB, MiB, GiB."
-                                                        : "Write it with digits, as in %g.",
+        sy_error_hint(error,
+                      rule->type == SY_INI_BYTES ? "Write a whole number and a unit, as in "
+                                                   "512 MiB; units are B, KiB, MiB, GiB."
+                                                 : "Write it with digits, as in %g.",
                       rule->least + (rule->type == SY_INI_COUNT ? 1 : 0.5));
         return SY_INVALID_ARGUMENT;
     }

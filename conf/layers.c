@@ -19,8 +19,8 @@ const sy__setting *sy__conf_find(const sy_conf *conf, const char *section, const
     return NULL;
 }
 
-void sy__conf_problem(const sy_conf_options *options, const sy_error *found,
-                      sy_status *inout_first, sy_error *error) {
+void sy__conf_problem(const sy_conf_options *options, const sy_error *found, sy_status *inout_first,
+                      sy_error *error) {
     if (options->problem != NULL) {
         options->problem(options->user, found);
     }
@@ -82,14 +82,17 @@ static sy_status check_fewer(const sy__setting *older, const sy__setting *newer,
         char item[ITEM_BYTES];
         copy_item(next, n, item);
         if (find_cover(older->value, item, is_path, 0) < 0) {
-            return widens(older, newer, error, "A later layer may drop items and name more special "
+            return widens(older, newer, error,
+                          "A later layer may drop items and name more special "
                           "ones (gpu-vulkan where gpu stands), but add none.",
                           "adds \"%.100s\"", item);
         }
         int32_t i = find_cover(older->value, item, is_path, has_order ? i_last : 0);
         if (i < 0) {
-            return widens(older, newer, error, "A later layer may drop items but not change their "
-                          "order; pin nodes instead.", "moves \"%.100s\" back", item);
+            return widens(older, newer, error,
+                          "A later layer may drop items but not change their "
+                          "order; pin nodes instead.",
+                          "moves \"%.100s\" back", item);
         }
         i_last = has_order ? i : 0;
     }
@@ -157,8 +160,10 @@ static sy_status check_paths(const sy_conf *conf, const sy__setting *newer, sy_e
             }
         }
         if (limit != NULL && !is_known) {
-            return widens(limit, newer, error, "Give it with --plugins, or name it in the layer "
-                          "that sets the directories.", "adds the directory \"%.80s\"", item);
+            return widens(limit, newer, error,
+                          "Give it with --plugins, or name it in the layer "
+                          "that sets the directories.",
+                          "adds the directory \"%.80s\"", item);
         }
     }
     return SY_OK;

@@ -6,10 +6,6 @@
 
 #include <string.h>
 
-void sy_conf_release(const sy_allocator *allocator, char *text) {
-    sy__text_release(allocator, text);
-}
-
 static void show_line(sy__text *text, const char *key, const char *value, const sy_source *source) {
     if (source->file != NULL) {
         sy__text_printf(text, "# %s:%u\n", source->file, source->line);
@@ -108,13 +104,13 @@ static const char grammar[] =
 
 static const char *type_words(const sy_ini_rule *rule) {
     static const char *const words[] = {
-        [SY_INI_COUNT] = "whole number",   [SY_INI_NUMBER] = "number",
-        [SY_INI_PERCENT] = "percent",      [SY_INI_BYTES] = "size",
-        [SY_INI_CHOICE] = "choice",        [SY_INI_TEXT] = "text",
-        [SY_INI_NAME] = "name",            [SY_INI_SELECTOR] = "delegate",
-        [SY_INI_SELECTORS] = "delegates",  [SY_INI_PATHS] = "absolute paths",
-        [SY_INI_WORDS] = "words",          [SY_INI_SHA256] = "SHA-256",
-        [SY_INI_ABI] = "ABI version",      [SY_INI_FILE] = "file name"};
+        [SY_INI_COUNT] = "whole number",  [SY_INI_NUMBER] = "number",
+        [SY_INI_PERCENT] = "percent",     [SY_INI_BYTES] = "size",
+        [SY_INI_CHOICE] = "choice",       [SY_INI_TEXT] = "text",
+        [SY_INI_NAME] = "name",           [SY_INI_SELECTOR] = "delegate",
+        [SY_INI_SELECTORS] = "delegates", [SY_INI_PATHS] = "absolute paths",
+        [SY_INI_WORDS] = "words",         [SY_INI_SHA256] = "SHA-256",
+        [SY_INI_ABI] = "ABI version",     [SY_INI_FILE] = "file name"};
     return words[rule->type];
 }
 
@@ -156,8 +152,9 @@ sy_status sy_conf_manual(const sy_allocator *allocator, char **out_text, sy_erro
     for (uint32_t i = 0; i < schema->n_rules; i++) {
         const sy_ini_rule *rule = &schema->rules[i];
         if (i == 0 || strcmp(schema->rules[i - 1].section, rule->section) != 0) {
-            sy__text_printf(&text, "\n## [%s]\n\n| key | value | default | later | meaning |\n"
-                                   "|---|---|---|---|---|\n",
+            sy__text_printf(&text,
+                            "\n## [%s]\n\n| key | value | default | later | meaning |\n"
+                            "|---|---|---|---|---|\n",
                             strchr(rule->section, '*') != NULL ? "delegate NAME" : rule->section);
         }
         manual_row(&text, rule);

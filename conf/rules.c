@@ -36,8 +36,8 @@ static bool list_covers(const char *list, const char *selector) {
 
 static sy_status contradiction(const sy__setting *a, const sy__setting *b, const char *what,
                                const char *hint, sy_error *error) {
-    bool a_is_later = a->i_layer > b->i_layer || (a->i_layer == b->i_layer &&
-                                                  a->source.line > b->source.line);
+    bool a_is_later =
+        a->i_layer > b->i_layer || (a->i_layer == b->i_layer && a->source.line > b->source.line);
     const sy__setting *later = a_is_later ? a : b, *earlier = a_is_later ? b : a;
     sy_status status = a->i_layer == b->i_layer ? SY_INVALID_ARGUMENT : SY_PERMISSION_DENIED;
     sy_error_set(error, status, "[%s] %s = %s %s [%s] %s = %s at %s:%u.", later->section,
@@ -77,8 +77,8 @@ sy_status sy__conf_check_rules(const sy_conf *conf, const sy_conf_options *optio
         for (size_t j = i + 1; j < conf->n_settings; j++) {
             const sy__setting *b = &conf->settings[j];
             bool has_pin = is_in(a, "pin") || is_in(b, "pin");
-            bool are_rules = (is_in(a, "pin") || is_in(a, "forbid")) &&
-                             (is_in(b, "pin") || is_in(b, "forbid"));
+            bool are_rules =
+                (is_in(a, "pin") || is_in(a, "forbid")) && (is_in(b, "pin") || is_in(b, "forbid"));
             sy_error found;
             if (has_pin && are_rules && check_pair(a, b, &found) != SY_OK) {
                 sy__conf_problem(options, &found, &first, error);

@@ -25,8 +25,8 @@ typedef enum sy_conf_level {
 /* One layer: a file, or text of the caller when text is not NULL. */
 typedef struct sy_conf_layer {
     sy_conf_level level;
-    const char *path;     /* of the file, or the name to show for a text */
-    const char *text;     /* NULL: read the file */
+    const char *path; /* of the file, or the name to show for a text */
+    const char *text; /* NULL: read the file */
     size_t n_text_bytes;
     uint32_t is_optional; /* 1: a file that does not exist is skipped */
     uint32_t is_guarded;  /* 1: owner and mode of the file are checked, see sy_ini_open */
@@ -123,20 +123,15 @@ const char *sy_conf_value(const sy_conf *conf, const char *section, const char *
                           sy_source *out_source);
 
 /* Everything in force as INI text, each line with its origin as a comment line above.
- * shape: -  unit: -  owner: caller, sy_conf_release  errors: RESOURCE_EXHAUSTED  thread: any
- * cost: O(settings)  since: 0.1  source: - */
+ * shape: -  unit: -  owner: caller, sy_string_destroy with the allocator of the options
+ * errors: RESOURCE_EXHAUSTED  thread: any  cost: O(settings)  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_conf_show(const sy_conf *conf, char **out_text, sy_error *error);
 
 /* The manual of all sections and keys (docs/configuration.md) as Markdown.
- * shape: -  unit: -  owner: caller, sy_conf_release with the same allocator
+ * shape: -  unit: -  owner: caller, sy_string_destroy with the same allocator
  * errors: RESOURCE_EXHAUSTED  thread: any  cost: O(schema)  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_conf_manual(const sy_allocator *allocator, char **out_text,
                                        sy_error *error);
-
-/* Frees a text of sy_conf_show or sy_conf_manual. NULL text is fine.
- * shape: -  unit: -  owner: takes it  errors: none  thread: any  cost: O(text)  since: 0.1
- * source: - */
-void sy_conf_release(const sy_allocator *allocator, char *text);
 
 /* The schema of the configuration.
  * shape: -  unit: -  owner: static  errors: none  thread: any  cost: O(1)  since: 0.1  source: - */

@@ -170,6 +170,12 @@ const char *sy_ini_item(const char **inout_cursor, size_t *out_n_bytes);
  * source: docs/configuration.md */
 int sy_ini_covers(const char *wide, const char *narrow);
 
+/* Number of edits (insert, delete, replace, swap neighbours) between two words, for "did you mean";
+ * 99 for words over 64 bytes.
+ * shape: -  unit: edits  owner: -  errors: 99  thread: any  cost: O(a x b)  since: 0.1
+ * source: - */
+uint32_t sy_ini_distance(const char *a, const char *b);
+
 #ifdef __cplusplus
 }
 #endif
