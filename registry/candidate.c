@@ -2,7 +2,6 @@
 /* Takes one plugin from its files to its devices, or to the reason why not. */
 #include "registry_internal.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,6 +38,7 @@ static sy_status add(sy_registry *registry, const char *directory, const char *b
                                        .description = "",
                                        .abi = "",
                                        .sha256 = ""};
+    candidate->fd = -1;
     registry->candidates[registry->n_candidates++] = &candidate->public;
     *out_candidate = candidate;
     return SY_OK;
@@ -133,7 +133,6 @@ static sy_status load_file(sy_registry *registry, sy__candidate *candidate, int 
         sy__trust_open_inside(folder_fd, file, registry->trust->root_only, false, &fd, error);
     if (status == SY_OK) {
         status = sy__plugin_load(registry, candidate, fd, error);
-        close(fd);
     }
     return status;
 }
@@ -246,10 +245,6 @@ bool sy__candidate_close(sy_registry *registry, sy__candidate *candidate) {
         sy_runtime_detach(registry->runtime, candidate->host);
         candidate->host = NULL;
     }
-    if (candidate->handle != NULL) {
-        dlclose(candidate->handle);
-        candidate->handle = NULL;
-    }
-    candidate->public.is_loaded = 0;
+    sy__plugin_unload(candidate);
     return true;
 }

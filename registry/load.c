@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Brings the code in: hash, static check and dlopen all use the descriptor that trust.c opened, so
- * that no other file can slip in between, and the file must not change meanwhile.
+ * that no other file can slip in between, and the file must not change meanwhile. The descriptor
+ * stays open while the code is mapped: the loader knows the object by the name /proc/self/fd/N and
+ * would answer the old object for a new file that got the same number.
  */
 #include "registry_internal.h"
 
@@ -81,8 +83,8 @@ static const char *loader_text(const char *path) {
     return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
 }
 
-sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd,
-                          sy_error *error) {
+static sy_status check_file(sy_registry *registry, sy__candidate *candidate, int fd,
+                            sy_error *error) {
     struct stat facts;
     if (fstat(fd, &facts) != 0) {
         return sy_error_set(error, SY_UNAVAILABLE, "The file cannot be examined: %s.",
@@ -94,27 +96,47 @@ sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int f
                             (long long)facts.st_size, SY_LIMIT_PLUGIN_BYTES);
     }
     sy_status status = check_hash(registry, &candidate->manifest, fd, error);
-    if (status != SY_OK) {
-        return status;
+    if (status == SY_OK) {
+        sy__elf_source source = {fd, NULL, (uint64_t)facts.st_size};
+        status = sy__elf_check(registry->allocator, &source, sy__manifest_allows,
+                               &candidate->manifest, error);
     }
-    sy__elf_source source = {fd, NULL, (uint64_t)facts.st_size};
-    status = sy__elf_check(registry->allocator, &source, sy__manifest_allows, &candidate->manifest,
-                           error);
-    if (status != SY_OK) {
-        return status;
+    if (status == SY_OK && !is_unchanged(&facts, fd)) {
+        status =
+            sy_error_set(error, SY_PERMISSION_DENIED, "The file changed while it was checked.");
     }
-    if (!is_unchanged(&facts, fd)) {
-        return sy_error_set(error, SY_PERMISSION_DENIED, "The file changed while it was checked.");
-    }
+    return status;
+}
+
+sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd,
+                          sy_error *error) {
     char path[40];
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    dlerror();
-    candidate->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (candidate->handle == NULL) {
-        sy_error_set(error, SY_INVALID_ARGUMENT, "The loader refused it: %s.", loader_text(path));
-        sy_error_hint(error, "A library it needs may be missing: see ldd on the file.");
-        return SY_INVALID_ARGUMENT;
+    sy_status status = check_file(registry, candidate, fd, error);
+    if (status == SY_OK) {
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        dlerror();
+        candidate->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (candidate->handle == NULL) {
+            status = sy_error_set(error, SY_INVALID_ARGUMENT, "The loader refused it: %s.",
+                                  loader_text(path));
+            sy_error_hint(error, "A library it needs may be missing: see ldd on the file.");
+        }
     }
+    if (status != SY_OK) {
+        close(fd);
+        return status;
+    }
+    candidate->fd = fd;
     candidate->public.is_loaded = 1;
     return SY_OK;
+}
+
+void sy__plugin_unload(sy__candidate *candidate) {
+    if (candidate->handle != NULL) {
+        dlclose(candidate->handle);
+        close(candidate->fd);
+        candidate->handle = NULL;
+        candidate->fd = -1;
+    }
+    candidate->public.is_loaded = 0;
 }

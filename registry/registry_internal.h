@@ -25,6 +25,7 @@ typedef struct sy__candidate {
     sy_candidate public;
     sy__manifest manifest;
     void *handle;        /* of dlopen */
+    int fd;              /* of the shared object while it is mapped, else -1, see load.c */
     const sy_host *host; /* services, NULL before load */
     sy_plugin table;     /* our copy: shorter tables read as zero at the end */
 } sy__candidate;
@@ -72,8 +73,9 @@ typedef bool (*sy__elf_allows)(void *user, const char *library);
 sy_status sy__elf_check(const sy_allocator *allocator, const sy__elf_source *source,
                         sy__elf_allows allows, void *user, sy_error *error);
 
-/* load.c: hash, static check and dlopen through one descriptor. */
+/* load.c: hash, static check and dlopen through one descriptor, which it takes over. */
 sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd, sy_error *error);
+void sy__plugin_unload(sy__candidate *candidate);
 
 /* negotiate.c: entry, table, devices. Sets state and reason of the candidate. */
 void sy__plugin_negotiate(sy_registry *registry, sy__candidate *candidate);
