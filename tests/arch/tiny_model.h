@@ -18,7 +18,7 @@
 #define TINY_TENSORS_MAX 256u
 
 typedef struct tiny_tensor {
-    char name[64];
+    char name[192];
     uint64_t dims[2];
     sy_element_type type;
 } tiny_tensor;
@@ -59,7 +59,7 @@ static inline void tiny_add(tiny_model *model, const char *name, uint64_t inputs
 
 static inline void tiny_add_layer(tiny_model *model, uint32_t i, const char *name, uint64_t inputs,
                                   uint64_t outputs) {
-    char full[64];
+    char full[160];
     snprintf(full, sizeof(full), "blk.%u.%s", i, name);
     tiny_add(model, full, inputs, outputs);
 }

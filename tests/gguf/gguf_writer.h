@@ -13,7 +13,7 @@
 #define WRITER_MARKS 256u
 
 typedef struct gguf_mark {
-    char label[32];
+    char label[192];
     size_t offset;
     uint32_t n_bytes;
 } gguf_mark;
