@@ -217,20 +217,16 @@ static void take_layer(tensor_check *check, uint32_t i_layer) {
         !sy__architecture_tensor(architecture, SY__ROLE_GATE, i_layer, SY__PART_WEIGHT, &tensor);
     uint32_t split =
         SY__ROLE_BIT(SY__ROLE_QUERY) | SY__ROLE_BIT(SY__ROLE_KEY) | SY__ROLE_BIT(SY__ROLE_VALUE);
-    uint32_t wanted = required | split | SY__ROLE_BIT(SY__ROLE_QKV);
-    uint32_t needed = (required | split) & ~(layer->fused_qkv ? split : 0u);
+    /* What a fused matrix replaces has no place beside it, its biases neither. */
+    uint32_t needed =
+        layer->fused_qkv ? (required & ~split) | SY__ROLE_BIT(SY__ROLE_QKV) : required | split;
     needed &= ~(layer->fused_gate_up ? SY__ROLE_BIT(SY__ROLE_GATE) : 0u);
-    wanted |= architecture->family->optional;
+    uint32_t wanted = needed | architecture->family->optional;
     for (uint32_t role = SY__ROLE_FIRST_OF_LAYER; role < SY__ROLE_COUNT; role++) {
         if ((wanted & SY__ROLE_BIT(role)) != 0) {
             take_role(check, role, i_layer, (needed & SY__ROLE_BIT(role)) != 0, &layer->weights,
                       &layer->biases);
         }
-    }
-    if (layer->fused_qkv && (layer->weights & split) != 0 && check->status == SY_OK) {
-        check->status = sy__architecture_fail(
-            architecture->gguf, check->error, SY_DATA_LOSS, hint_file,
-            "Layer %u has 'attn_qkv' and also separate query, key or value weights.", i_layer);
     }
 }
 

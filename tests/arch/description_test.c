@@ -142,6 +142,16 @@ static void reads_gemma_27b_scale(void) {
     CHECK(sy__family_find((sy_gguf_string){"gemma3", 6})->n_width_layers == 62);
 }
 
+/* A bias of one of three matrices that are stored as one would be left out of the sum. */
+static void refuses_parts_beside_fused_matrices(void) {
+    static const char *const parts[] = {"blk.1.attn_q.weight", "blk.1.attn_v.bias",
+                                        "blk.1.ffn_gate.bias"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        tiny_model model = {.family = "phi3", .fused = true, .extra_tensor = parts[i]};
+        refuse(&model, SY_UNIMPLEMENTED, parts[i]);
+    }
+}
+
 static void phi3_keys(gguf_writer *out) {
     writer_key_u32(out, "phi3.attention.sliding_window", 100);
     writer_key_u32(out, "phi3.rope.scaling.original_context_length", 64);
@@ -454,6 +464,7 @@ static const sy_test_case cases[] = {
     {"reads_window_pattern_per_layer", reads_window_pattern_per_layer},
     {"reads_gemma_27b_scale", reads_gemma_27b_scale},
     {"reads_phi3", reads_phi3},
+    {"refuses_parts_beside_fused_matrices", refuses_parts_beside_fused_matrices},
     {"reads_longrope_by_its_tensors", reads_longrope_by_its_tensors},
     {"reads_bert", reads_bert},
     {"names_what_is_missing", names_what_is_missing},
