@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine_flags.h"
+
+#include "switchyard/types.h"
+
+#include <string.h>
+
+uint32_t sy_cli_engine_flags(sy_cli_engine *flags, sy_cli_option *out_options) {
+    memset(flags, 0, sizeof(*flags));
+    const sy_cli_option options[] = {
+        {"model", 'm', NULL, SY_CLI_TEXT, &flags->model, "FILE", 0, 0,
+         "model, when it is not the first argument", NULL},
+        {"ctx-size", 'c', "max-num-tokens", SY_CLI_COUNT, &flags->n_context, "N", 0, 1u << 24,
+         "tokens a session can hold; 0: the model's, at most 4096", NULL},
+        {"batch-size", 'b', NULL, SY_CLI_COUNT, &flags->n_batch, "N", 0, 65536,
+         "tokens of one prefill step; 0: 256", NULL},
+        {"cache-type-k", 0, "ctk", SY_CLI_TEXT, &flags->key_type, "TYPE", 0, 0,
+         "element type of cached keys: f32, f16, bf16, Q8_0, Q4_0", NULL},
+        {"cache-type-v", 0, "ctv", SY_CLI_TEXT, &flags->value_type, "TYPE", 0, 0,
+         "the same for values", NULL},
+        {"without", 0, NULL, SY_CLI_LIST, &flags->without, "DELEGATE", 0, 0, "leave a delegate out",
+         NULL},
+        {"pin", 0, NULL, SY_CLI_LIST, &flags->pins, "PATTERN=DELEGATE", 0, 0,
+         "run nodes whose name or operator matches on a delegate", NULL},
+        {"forbid", 0, NULL, SY_CLI_LIST, &flags->forbids, "PATTERN=DELEGATE", 0, 0,
+         "keep such nodes off a delegate", NULL},
+        {"memory-budget", 0, NULL, SY_CLI_COUNT, &flags->memory_mib, "MIB", 0, 1u << 22,
+         "wall for everything beside the mapped weights; 0: none", NULL}};
+    memcpy(out_options, options, sizeof(options));
+    return SY_CLI_COUNT_OF(options);
+}
+
+static int read_type(const char *text, sy_element_type otherwise, sy_element_type *out_type) {
+    *out_type = text != NULL ? sy_type_find(text) : otherwise;
+    return *out_type != SY_TYPE_INVALID;
+}
+
+/* "blk.3.*=cpu" as a rule. A pattern that names an operator (no dot at its start, an upper-case
+ * letter or a domain) is told apart by its first letter: node names begin in lower case. */
+static int add_rule(sy_cli_engine *flags, uint32_t i_rule, const char *text, sy_rule_kind kind) {
+    const char *equals = strrchr(text, '=');
+    size_t n = equals != NULL ? (size_t)(equals - text) : 0;
+    if (n == 0 || n >= sizeof(flags->patterns[0]) || equals[1] == '\0') {
+        return 0;
+    }
+    memcpy(flags->patterns[i_rule], text, n);
+    flags->patterns[i_rule][n] = '\0';
+    int is_operator = (text[0] >= 'A' && text[0] <= 'Z') || strncmp(text, "switchyard.", 11) == 0;
+    flags->rules[i_rule] = (sy_policy_rule){.kind = kind,
+                                            .target = is_operator ? SY_RULE_OPERATOR : SY_RULE_NODE,
+                                            .pattern = flags->patterns[i_rule],
+                                            .delegate = equals + 1,
+                                            .source = {.file = "command line", .line = i_rule + 1}};
+    return 1;
+}
+
+static int read_rules(sy_cli_engine *flags, sy_engine_options *options) {
+    uint32_t n = 0;
+    for (int forbid = 0; forbid < 2; forbid++) {
+        const sy_cli_list *list = forbid ? &flags->forbids : &flags->pins;
+        for (uint32_t i = 0; i < list->n; i++, n++) {
+            if (n >= SY_CLI_RULES_MAX ||
+                !add_rule(flags, n, list->items[i], forbid ? SY_RULE_FORBID : SY_RULE_PIN)) {
+                return sy_cli_usage("", "Write for example --pin 'blk.0.*=cpu-xnnpack'.",
+                                    "\"%s\" is no PATTERN=DELEGATE.", list->items[i]);
+            }
+        }
+    }
+    options->n_rules = n;
+    options->rules = flags->rules;
+    return SY_CLI_GO_ON;
+}
+
+int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) {
+    sy_engine_options_default(out_options);
+    const sy_conf_runtime *runtime = sy_conf_runtime_settings(flags->setup.conf);
+    if (!read_type(flags->key_type, runtime->kv_type, &out_options->key_type) ||
+        !read_type(flags->value_type, runtime->kv_type, &out_options->value_type)) {
+        return sy_cli_usage("", "Use f32, f16, bf16, Q8_0 or Q4_0.", "unknown cache type.");
+    }
+    out_options->n_context_tokens = flags->n_context;
+    if (flags->n_batch > 0) {
+        out_options->n_batch_tokens = flags->n_batch;
+    }
+    if (flags->n_outputs > 0) {
+        out_options->n_output_rows = flags->n_outputs;
+    }
+    if (out_options->n_output_rows > out_options->n_batch_tokens) {
+        out_options->n_output_rows = out_options->n_batch_tokens;
+    }
+    out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
+    out_options->policy = sy_conf_policy(flags->setup.conf);
+    out_options->n_without = flags->without.n;
+    out_options->without = flags->without.items;
+    return read_rules(flags, out_options);
+}
+
+int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const char *model) {
+    sy_error error;
+    sy_engine_options options;
+    sy_error_clear(&error);
+    model = model != NULL ? model : flags->model;
+    if (model == NULL) {
+        return sy_cli_usage("", "Name a GGUF file as the first argument or with --model.",
+                            "no model was given.");
+    }
+    int exit_status = sy_cli_open(shared, &flags->setup);
+    if (exit_status != SY_CLI_GO_ON) {
+        return exit_status;
+    }
+    exit_status = sy_cli_engine_options(flags, &options);
+    if (exit_status == SY_CLI_GO_ON &&
+        sy_engine_create(flags->setup.runtime, model, &options, &flags->engine, &error) != SY_OK) {
+        exit_status = sy_cli_fail(&error);
+    }
+    if (exit_status != SY_CLI_GO_ON) {
+        sy_cli_engine_close(flags);
+    }
+    return exit_status;
+}
+
+void sy_cli_engine_close(sy_cli_engine *flags) {
+    sy_engine_destroy(flags->engine);
+    flags->engine = NULL;
+    sy_cli_close(&flags->setup);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Flags of every verb that loads a model, and the engine they describe. */
+#ifndef SY_CLI_ENGINE_FLAGS_H
+#define SY_CLI_ENGINE_FLAGS_H
+
+#include "setup.h"
+#include "switchyard/engine.h"
+
+#define SY_CLI_ENGINE_FLAGS_MAX 12u
+#define SY_CLI_RULES_MAX 64u
+
+typedef struct sy_cli_engine {
+    const char *model, *key_type, *value_type;
+    uint32_t n_context, n_batch, n_outputs, memory_mib;
+    sy_cli_list without, pins, forbids;
+    sy_policy_rule rules[SY_CLI_RULES_MAX];
+    char patterns[SY_CLI_RULES_MAX][128]; /* left halves of PATTERN=DELEGATE */
+    sy_cli_setup setup;
+    sy_engine *engine;
+} sy_cli_engine;
+
+/* Fills defaults and appends the flags to a verb's table; answers how many it wrote (at most
+ * SY_CLI_ENGINE_FLAGS_MAX). */
+uint32_t sy_cli_engine_flags(sy_cli_engine *flags, sy_cli_option *out_options);
+
+/* Fills engine options from flags and configuration. Answers SY_CLI_GO_ON or an exit status. */
+int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options);
+
+/* Opens configuration, runtime, registry and the engine. model is the plain argument or NULL (then
+ * --model counts). Prints what is wrong. Answers SY_CLI_GO_ON or an exit status. flags must stay
+ * where it is until sy_cli_engine_close. */
+int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const char *model);
+
+/* Closes what was opened; a zeroed struct is fine. */
+void sy_cli_engine_close(sy_cli_engine *flags);
+
+#endif
