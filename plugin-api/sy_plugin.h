@@ -52,18 +52,19 @@ enum {
 /* Details, valid under the class named in the comment. */
 enum {
     SY_DETAIL_NONE = 0,
-    SY_DETAIL_DEVICE_LOST = 1,     /* UNAVAILABLE: every handle of the device is dead */
-    SY_DETAIL_DEVICE_BUSY = 2,     /* UNAVAILABLE: try again later */
-    SY_DETAIL_BLOB_STALE = 3,      /* FAILED_PRECONDITION: blob is for other driver or device */
-    SY_DETAIL_BLOB_CORRUPT = 4,    /* DATA_LOSS */
-    SY_DETAIL_BUDGET = 5,          /* RESOURCE_EXHAUSTED: refused by a configured budget */
-    SY_DETAIL_POISONED = 6,        /* ABORTED: an earlier job this one waited for failed */
-    SY_DETAIL_VERSION = 7,         /* UNIMPLEMENTED: ABI or format version */
+    SY_DETAIL_DEVICE_LOST = 1,       /* UNAVAILABLE: every handle of the device is dead */
+    SY_DETAIL_DEVICE_BUSY = 2,       /* UNAVAILABLE: try again later */
+    SY_DETAIL_BLOB_STALE = 3,        /* FAILED_PRECONDITION: blob is for other driver or device */
+    SY_DETAIL_BLOB_CORRUPT = 4,      /* DATA_LOSS */
+    SY_DETAIL_BUDGET = 5,            /* RESOURCE_EXHAUSTED: refused by a configured budget */
+    SY_DETAIL_POISONED = 6,          /* ABORTED: an earlier job this one waited for failed */
+    SY_DETAIL_VERSION = 7,           /* UNIMPLEMENTED: ABI or format version */
     SY_DETAIL_REQUIRED_EXTENSION = 8 /* UNIMPLEMENTED: an extension marked `must` is unknown */
 };
 
-#define SY_STATUS(status_class, detail) ((sy_status)((uint32_t)(status_class) | (uint32_t)(detail) << 8))
-#define SY_STATUS_CLASS(status) ((status) & 0xffu)
+#define SY_STATUS(status_class, detail) \
+    ((sy_status)((uint32_t)(status_class) | (uint32_t)(detail) << 8))
+#define SY_STATUS_CLASS(status) ((status)&0xffu)
 #define SY_STATUS_DETAIL(status) ((status) >> 8)
 
 /* ---------------------------------------------------------------------------------------------
@@ -95,7 +96,8 @@ typedef struct sy_header {
     const sy_extension *extensions;
 } sy_header;
 
-#define SY_HEADER_INIT(type) { (uint32_t)sizeof(type), SY_ABI_VERSION, NULL }
+#define SY_HEADER_INIT(type) \
+    { (uint32_t)sizeof(type), SY_ABI_VERSION, NULL }
 /* True when the struct that `pointer` leads to is large enough to hold `field`. */
 #define SY_HAS_FIELD(pointer, type, field) \
     ((pointer)->header.size >= offsetof(type, field) + sizeof((pointer)->field))
@@ -153,10 +155,10 @@ enum {
 /* Kinds of memory; a set is an OR of 1 << kind. */
 typedef uint32_t sy_memory_kind;
 enum {
-    SY_MEMORY_HOST = 0,    /* plain process memory: `pointer` */
-    SY_MEMORY_MEMFD = 1,   /* sealed or shared memfd: `fd`, `offset` */
-    SY_MEMORY_DMABUF = 2,  /* Linux dma-buf: `fd`, `offset` */
-    SY_MEMORY_OPAQUE = 3,  /* of the device; only this device's own calls reach it */
+    SY_MEMORY_HOST = 0,   /* plain process memory: `pointer` */
+    SY_MEMORY_MEMFD = 1,  /* sealed or shared memfd: `fd`, `offset` */
+    SY_MEMORY_DMABUF = 2, /* Linux dma-buf: `fd`, `offset` */
+    SY_MEMORY_OPAQUE = 3, /* of the device; only this device's own calls reach it */
     SY_MEMORY_KIND_COUNT = 4
 };
 #define SY_MEMORY_BIT(kind) (1u << (kind))
@@ -219,8 +221,8 @@ typedef struct sy_value_view {
     uint32_t rank;
     uint32_t reserved;
     sy_dimension dims[SY_MAX_RANK];
-    sy_memory data;      /* WEIGHT: the bytes; else length_bytes = bytes at the bounds */
-    uint8_t digest[32];  /* WEIGHT: identity of the content; all zero: ask host->weight_digest */
+    sy_memory data;     /* WEIGHT: the bytes; else length_bytes = bytes at the bounds */
+    uint8_t digest[32]; /* WEIGHT: identity of the content; all zero: ask host->weight_digest */
 } sy_value_view;
 
 typedef uint32_t sy_attribute_type;
@@ -266,8 +268,8 @@ enum { SY_PHASE_ANY = 0, SY_PHASE_PREFILL = 1, SY_PHASE_DECODE = 2 };
 typedef struct sy_graph_view {
     sy_header header;
     uint32_t n_nodes, n_values;
-    sy_phase phase;     /* what the plan is for */
-    uint32_t n_symbols; /* length of typical */
+    sy_phase phase;         /* what the plan is for */
+    uint32_t n_symbols;     /* length of typical */
     const int64_t *typical; /* the symbol values to estimate time for, index = symbol */
     sy_graph_handle *graph;
     sy_status (*node)(sy_graph_handle *graph, uint32_t i_node, sy_node_view *out_node);
@@ -293,22 +295,28 @@ enum { SY_NUMERICS_DEFAULT = 0, SY_NUMERICS_STRICT = 1, SY_NUMERICS_FAST = 2 };
  * 6 Answers of a delegate
  */
 typedef uint32_t sy_device_class;
-enum { SY_DEVICE_CPU = 0, SY_DEVICE_GPU = 1, SY_DEVICE_NPU = 2, SY_DEVICE_DSP = 3, SY_DEVICE_OTHER = 4 };
+enum {
+    SY_DEVICE_CPU = 0,
+    SY_DEVICE_GPU = 1,
+    SY_DEVICE_NPU = 2,
+    SY_DEVICE_DSP = 3,
+    SY_DEVICE_OTHER = 4
+};
 
 /* enumerate: one device. Open. Unknown figures are 0. */
 typedef struct sy_device_info {
     sy_header header;
-    char id[64];   /* stable within the plugin, e.g. "cpu0", "Mali-G78" */
+    char id[64]; /* stable within the plugin, e.g. "cpu0", "Mali-G78" */
     char soc[64];
-    char driver[64];   /* read now, not at build time */
+    char driver[64]; /* read now, not at build time */
     char firmware[64];
     sy_device_class device_class;
     uint32_t memory_in;  /* set of memory kinds accepted as inputs and outputs */
     uint32_t memory_own; /* set of memory kinds buffer_create can make */
     uint32_t n_queues;
     uint64_t memory_total_bytes, memory_free_bytes;
-    float read_gb_per_s;  /* memory bandwidth */
-    float tops_int8;      /* 10^12 multiply-adds per second */
+    float read_gb_per_s; /* memory bandwidth */
+    float tops_int8;     /* 10^12 multiply-adds per second */
     float tflops_f16, tflops_f32;
     uint32_t alignment_bytes; /* of imported memory and bound offsets; 0 means 64 */
     uint32_t reserved;
@@ -320,14 +328,14 @@ enum { SY_SUPPORT_NO = 0, SY_SUPPORT_EMULATED = 1, SY_SUPPORT_NATIVE = 2, SY_SUP
 typedef uint32_t sy_reason;
 enum {
     SY_REASON_NONE = 0,
-    SY_REASON_OPERATOR = 1,      /* operator or version unknown */
-    SY_REASON_TYPE = 2,          /* element type */
-    SY_REASON_SHAPE = 3,         /* rank, size or dynamic dimension */
-    SY_REASON_ATTRIBUTE = 4,     /* attribute value */
+    SY_REASON_OPERATOR = 1,  /* operator or version unknown */
+    SY_REASON_TYPE = 2,      /* element type */
+    SY_REASON_SHAPE = 3,     /* rank, size or dynamic dimension */
+    SY_REASON_ATTRIBUTE = 4, /* attribute value */
     SY_REASON_LAYOUT = 5,
-    SY_REASON_MEMORY = 6,        /* would not fit */
-    SY_REASON_DRIVER = 7,        /* known defect of this driver or firmware */
-    SY_REASON_STATIC_SHAPE = 8,  /* only with the sizes in only_tokens */
+    SY_REASON_MEMORY = 6,       /* would not fit */
+    SY_REASON_DRIVER = 7,       /* known defect of this driver or firmware */
+    SY_REASON_STATIC_SHAPE = 8, /* only with the sizes in only_tokens */
     SY_REASON_OTHER = 9
 };
 
@@ -339,12 +347,12 @@ typedef struct sy_verdict {
     sy_header header;
     sy_support support;
     sy_reason reason;
-    uint32_t score;   /* capability 0-100: how well this device suits the node */
-    uint32_t group;   /* != 0: nodes with equal group would like to be one segment */
-    float time_us;    /* estimate at the view's typical sizes, without launch */
-    float first_us;   /* extra time of the first run */
+    uint32_t score; /* capability 0-100: how well this device suits the node */
+    uint32_t group; /* != 0: nodes with equal group would like to be one segment */
+    float time_us;  /* estimate at the view's typical sizes, without launch */
+    float first_us; /* extra time of the first run */
     float energy_uj;
-    float confidence; /* 0: not known, measure me; 1: measured on this device */
+    float confidence;       /* 0: not known, measure me; 1: measured on this device */
     uint32_t n_only_tokens; /* > 0: supported only with these n_tokens; the plan keeps buckets */
     uint32_t only_tokens[SY_STATIC_SIZES_MAX];
     char why[SY_REASON_TEXT_BYTES];
@@ -353,7 +361,7 @@ typedef struct sy_verdict {
 /* price and link: what a segment or a transfer costs. Open. */
 typedef struct sy_cost {
     sy_header header;
-    float time_us;   /* per run at the view's typical sizes, with launch */
+    float time_us; /* per run at the view's typical sizes, with launch */
     float first_us;
     float launch_us;
     float energy_uj;
@@ -443,7 +451,7 @@ typedef struct sy_job {
     uint32_t n_sequences;
     uint32_t n_states; /* states per sequence */
     uint32_t n_waits, n_signals;
-    uint32_t priority; /* 0 normal */
+    uint32_t priority;         /* 0 normal */
     const sy_binding *inputs;  /* as sy_segment.inputs */
     const sy_binding *outputs; /* as sy_segment.outputs */
     const sy_sequence *sequences;
@@ -478,7 +486,12 @@ enum { SY_STATE_KEY = 0, SY_STATE_VALUE = 1, SY_STATE_RECURRENT = 2 };
  * All a plugin may call. Valid from sy_plugin_entry until the plugin is unloaded. Any thread.
  */
 typedef uint32_t sy_severity;
-enum { SY_SEVERITY_DEBUG = 0, SY_SEVERITY_INFO = 1, SY_SEVERITY_WARNING = 2, SY_SEVERITY_ERROR = 3 };
+enum {
+    SY_SEVERITY_DEBUG = 0,
+    SY_SEVERITY_INFO = 1,
+    SY_SEVERITY_WARNING = 2,
+    SY_SEVERITY_ERROR = 3
+};
 
 typedef void (*sy_task)(void *argument, uint32_t i_task, uint32_t i_worker);
 
@@ -522,7 +535,7 @@ typedef struct sy_host {
 /* Open. */
 typedef struct sy_plugin {
     sy_header header;
-    const char *name;    /* [a-z0-9-], as in the manifest */
+    const char *name; /* [a-z0-9-], as in the manifest */
     const char *vendor;
     const char *version; /* free text for people */
     uint8_t build_id[32];

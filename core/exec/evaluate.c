@@ -18,11 +18,12 @@ static sy_status import_outputs(const sy_delegate *delegate, const sy_graph *gra
         sy_value_view view;
         status = sy_graph_value(graph, node->outputs[k], &view);
         if (status == SY_OK) {
-            sy_memory memory = {.kind = SY_MEMORY_HOST, .fd = -1, .pointer = out_data[k],
+            sy_memory memory = {.kind = SY_MEMORY_HOST,
+                                .fd = -1,
+                                .pointer = out_data[k],
                                 .length_bytes = view.data.length_bytes};
             outputs[k].length_bytes = view.data.length_bytes;
-            status = delegate->plugin->buffer_import(delegate->device, &memory,
-                                                     &outputs[k].buffer);
+            status = delegate->plugin->buffer_import(delegate->device, &memory, &outputs[k].buffer);
         }
     }
     return status;
@@ -33,9 +34,14 @@ static sy_status run(sy_runtime *runtime, const sy_delegate *delegate, sy_unit *
                      sy_error *error) {
     static const int64_t symbols[SY_SYMBOL_COUNT_MAX] = {0};
     sy_point done = {.value = 1};
-    sy_job job = {.header = SY_HEADER_INIT(sy_job), .symbols = symbols,
-                  .n_symbols = SY_SYMBOL_COUNT_MAX, .n_outputs = n_outputs, .outputs = outputs,
-                  .n_signals = 1, .signals = &done, .run = 1};
+    sy_job job = {.header = SY_HEADER_INIT(sy_job),
+                  .symbols = symbols,
+                  .n_symbols = SY_SYMBOL_COUNT_MAX,
+                  .n_outputs = n_outputs,
+                  .outputs = outputs,
+                  .n_signals = 1,
+                  .signals = &done,
+                  .run = 1};
     sy_status status = sy__fence_create(runtime, &done.fence, error);
     if (status != SY_OK) {
         return status;
@@ -61,8 +67,7 @@ static sy_status run(sy_runtime *runtime, const sy_delegate *delegate, sy_unit *
 sy_status sy_evaluate_reference(void *user, const sy_graph *graph, uint32_t i_node,
                                 void *const *out_data, sy_error *error) {
     sy_runtime *runtime = user;
-    const sy_delegate *delegate =
-        sy_runtime_delegate(runtime, sy_runtime_n_delegates(runtime) - 1);
+    const sy_delegate *delegate = sy_runtime_delegate(runtime, sy_runtime_n_delegates(runtime) - 1);
     sy_node_view node;
     sy_status status = sy_graph_node(graph, i_node, &node);
     if (status != SY_OK) {
@@ -70,10 +75,13 @@ sy_status sy_evaluate_reference(void *user, const sy_graph *graph, uint32_t i_no
     }
     sy_graph_view view;
     sy_graph_view_init(graph, SY_PHASE_ANY, NULL, &view);
-    sy_segment segment = {.header = SY_HEADER_INIT(sy_segment), .n_nodes = 1, .nodes = &i_node,
-                          .n_outputs = node.n_outputs, .outputs = node.outputs};
-    sy_load_request request = {.header = SY_HEADER_INIT(sy_load_request), .view = &view,
-                               .segment = &segment};
+    sy_segment segment = {.header = SY_HEADER_INIT(sy_segment),
+                          .n_nodes = 1,
+                          .nodes = &i_node,
+                          .n_outputs = node.n_outputs,
+                          .outputs = node.outputs};
+    sy_load_request request = {
+        .header = SY_HEADER_INIT(sy_load_request), .view = &view, .segment = &segment};
     sy_unit_info info = {.header = SY_HEADER_INIT(sy_unit_info)};
     sy_binding outputs[SY_LIMIT_NODE_OUTPUTS] = {{0}};
     sy_unit *unit = NULL;
@@ -87,6 +95,7 @@ sy_status sy_evaluate_reference(void *user, const sy_graph *graph, uint32_t i_no
         free_buffers(delegate, outputs, node.n_outputs);
         delegate->plugin->unload(unit);
     }
-    return status == SY_OK ? SY_OK
-                           : sy__delegate_error(runtime, delegate, status, "fold a constant", error);
+    return status == SY_OK
+               ? SY_OK
+               : sy__delegate_error(runtime, delegate, status, "fold a constant", error);
 }

@@ -37,7 +37,8 @@ static sy_status use_side(sy_executor *executor, uint32_t i_delegate, sy_error *
         (delegate->plugin->buffer_map == NULL || delegate->plugin->buffer_unmap == NULL)) {
         return sy_error_set(error, SY_FAILED_PRECONDITION,
                             "Delegate '%s' takes no host memory and offers no buffer_map, so no "
-                            "data can reach it.", delegate->name);
+                            "data can reach it.",
+                            delegate->name);
     }
     return SY_OK;
 }
@@ -61,19 +62,19 @@ static sy_status make_phase(sy_executor *executor, uint32_t i_phase, sy_error *e
 }
 
 static sy_status build(sy_executor *executor, sy_error *error) {
-    sy_status status = list_values(executor, SY_VALUE_INPUT, &executor->inputs,
-                                   &executor->n_inputs, error);
+    sy_status status =
+        list_values(executor, SY_VALUE_INPUT, &executor->inputs, &executor->n_inputs, error);
     if (status == SY_OK) {
-        status = list_values(executor, SY_VALUE_STATE, &executor->state_values,
-                             &executor->n_states, error);
+        status = list_values(executor, SY_VALUE_STATE, &executor->state_values, &executor->n_states,
+                             error);
     }
     if (status != SY_OK) {
         return status;
     }
     uint32_t n_phases = sy_plan_n_phases(executor->plan);
     executor->phases = sy__arena_alloc(&executor->arena, n_phases, sizeof(sy__loaded_phase));
-    executor->sequences = sy__arena_alloc(&executor->arena, executor->options.n_sequences_max,
-                                          sizeof(sy_sequence));
+    executor->sequences =
+        sy__arena_alloc(&executor->arena, executor->options.n_sequences_max, sizeof(sy_sequence));
     if (executor->phases == NULL || executor->sequences == NULL) {
         return sy__no_memory(error, 0, "the executor");
     }

@@ -29,8 +29,8 @@ static const sy_delegate *delegate_of(const sy_executor *executor, uint32_t i_de
 static sy_status import_host(sy_executor *executor, uint32_t i_delegate, void *pointer,
                              uint64_t n_bytes, sy_buffer **out_buffer, sy_error *error) {
     const sy_delegate *delegate = delegate_of(executor, i_delegate);
-    sy_memory memory = {.kind = SY_MEMORY_HOST, .fd = -1, .pointer = pointer,
-                        .length_bytes = n_bytes};
+    sy_memory memory = {
+        .kind = SY_MEMORY_HOST, .fd = -1, .pointer = pointer, .length_bytes = n_bytes};
     sy__delegate_listen(executor->runtime, delegate);
     sy_status status = delegate->plugin->buffer_import(delegate->device, &memory, out_buffer);
     return status == SY_OK ? SY_OK
@@ -51,11 +51,11 @@ static sy_status make_own(sy_executor *executor, uint32_t i_delegate, uint64_t n
                           sy_buffer **out_buffer, sy_error *error) {
     const sy_delegate *delegate = delegate_of(executor, i_delegate);
     sy__delegate_listen(executor->runtime, delegate);
-    sy_status status = delegate->plugin->buffer_create(delegate->device, own_kind(delegate),
-                                                       n_bytes, out_buffer);
-    return status == SY_OK ? SY_OK
-                           : sy__delegate_error(executor->runtime, delegate, status,
-                                                "create a buffer", error);
+    sy_status status =
+        delegate->plugin->buffer_create(delegate->device, own_kind(delegate), n_bytes, out_buffer);
+    return status == SY_OK
+               ? SY_OK
+               : sy__delegate_error(executor->runtime, delegate, status, "create a buffer", error);
 }
 
 /* Compiles a segment when the plugin offers it; the bytes live until load has returned. */
@@ -66,8 +66,8 @@ static sy_status compile_segment(const sy_executor *executor, const sy_delegate 
     sy__delegate_listen(executor->runtime, delegate);
     sy_status status = delegate->plugin->compile(delegate->device, view, segment, blob);
     delegate->context->sink = NULL;
-    blob->bytes = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .pointer = sink->bytes,
-                              .length_bytes = sink->n_bytes};
+    blob->bytes = (sy_memory){
+        .kind = SY_MEMORY_HOST, .fd = -1, .pointer = sink->bytes, .length_bytes = sink->n_bytes};
     return status == SY_OK ? SY_OK
                            : sy__delegate_error(executor->runtime, delegate, status,
                                                 "compile a segment", error);
@@ -80,7 +80,8 @@ static sy_status load_segment(sy_executor *executor, const sy_plan_phase *phase,
     sy_graph_view_init(executor->graph, phase->phase, phase->typical, &view);
     sy__blob_sink sink = {0};
     sy_blob blob = {.header = SY_HEADER_INIT(sy_blob)};
-    sy_load_request request = {.header = SY_HEADER_INIT(sy_load_request), .view = &view,
+    sy_load_request request = {.header = SY_HEADER_INIT(sy_load_request),
+                               .view = &view,
                                .segment = &loaded->planned->segment};
     sy_status status = SY_OK;
     if (delegate->plugin->compile != NULL) {
@@ -93,8 +94,8 @@ static sy_status load_segment(sy_executor *executor, const sy_plan_phase *phase,
         status = delegate->plugin->load(delegate->device, &request, &loaded->info, &loaded->unit);
         if (status != SY_OK) {
             loaded->unit = NULL;
-            status = sy__delegate_error(executor->runtime, delegate, status, "load a segment",
-                                        error);
+            status =
+                sy__delegate_error(executor->runtime, delegate, status, "load a segment", error);
         }
     }
     sy__free_array(executor->allocator, sink.bytes, sink.capacity_bytes, 1);
@@ -122,15 +123,16 @@ static sy_status load_units(sy_executor *executor, sy_error *error) {
 static sy_status check_budget(const sy_executor *executor, sy_error *error) {
     sy_memory_report report;
     sy_executor_memory(executor, &report);
-    uint64_t total = report.arena_bytes + report.device_bytes + report.scratch_bytes +
-                     report.unit_bytes;
+    uint64_t total =
+        report.arena_bytes + report.device_bytes + report.scratch_bytes + report.unit_bytes;
     uint64_t budget = executor->options.budget_bytes;
     if (budget == 0 || total <= budget) {
         return SY_OK;
     }
     sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
                  "The plan needs %" PRIu64 " bytes beside the weights, %" PRIu64
-                 " more than the budget.", total, total - budget);
+                 " more than the budget.",
+                 total, total - budget);
     sy_error_hint(error, "Lower the prefill chunk (--batch-size) or raise the budget.");
     return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
 }
@@ -139,8 +141,8 @@ static sy_status make_memory(sy_executor *executor, uint32_t i_delegate, sy_erro
     sy__side *side = &executor->sides[i_delegate];
     sy_status status = SY_OK;
     if (side->host) {
-        status = import_host(executor, i_delegate, executor->host_arena,
-                             executor->host_arena_bytes, &side->arena, error);
+        status = import_host(executor, i_delegate, executor->host_arena, executor->host_arena_bytes,
+                             &side->arena, error);
     } else {
         side->arena_bytes = executor->host_arena_bytes;
         status = make_own(executor, i_delegate, side->arena_bytes, &side->arena, error);
@@ -235,8 +237,8 @@ sy_status sy__load_all(sy_executor *executor, sy_error *error) {
     if (status != SY_OK) {
         return status;
     }
-    executor->host_arena = executor->allocator->reallocate(
-        executor->allocator->self, NULL, 0, executor->host_arena_bytes, 4096);
+    executor->host_arena = executor->allocator->reallocate(executor->allocator->self, NULL, 0,
+                                                           executor->host_arena_bytes, 4096);
     if (executor->host_arena == NULL) {
         return sy__no_memory(error, executor->host_arena_bytes, "the activation arena");
     }

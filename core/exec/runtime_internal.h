@@ -24,8 +24,8 @@ struct sy_context {
     sy_host host;
     char *name;
     struct sy_context *next;
-    sy__blob_sink *sink; /* while compile runs */
-    uint64_t used_bytes; /* atomic: live memory through host->alloc */
+    sy__blob_sink *sink;  /* while compile runs */
+    uint64_t used_bytes;  /* atomic: live memory through host->alloc */
     pthread_mutex_t lock; /* guards report */
     char report[SY__REPORT_BYTES];
     char report_copy[SY__REPORT_BYTES];

@@ -165,7 +165,8 @@ static sy_status check_bytes(const sy_state_set *set, uint64_t n_rows, uint64_t 
     if (status == SY_OK && n_bytes != wanted) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "%" PRIu64 " rows of these states take %" PRIu64 " bytes, not %" PRIu64
-                            ".", n_rows, wanted, n_bytes);
+                            ".",
+                            n_rows, wanted, n_bytes);
     }
     return status;
 }
@@ -188,8 +189,8 @@ sy_status sy_state_set_save(sy_state_set *set, uint64_t n_rows, void *out_bytes,
     return status;
 }
 
-sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *bytes,
-                            uint64_t n_bytes, sy_error *error) {
+sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *bytes, uint64_t n_bytes,
+                            sy_error *error) {
     const sy_executor *executor = set->executor;
     sy_status status = check_bytes(set, n_rows, n_bytes, error);
     const uint8_t *from = bytes;

@@ -24,7 +24,8 @@ static sy_status check_sequence(const sy_executor *executor, const sy_step *step
     if (end > sequence->states->max_tokens) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
                             "Sequence %" PRIu32 " would reach %" PRIu64 " tokens; its states were "
-                            "reserved for %" PRIu64 ".", i, end, sequence->states->max_tokens);
+                            "reserved for %" PRIu64 ".",
+                            i, end, sequence->states->max_tokens);
     }
     return SY_OK;
 }
@@ -57,7 +58,8 @@ static sy_status bind_symbols(sy_executor *executor, const sy_step *step, sy_err
         if (executor->symbols[s] < 0 || (bound > 0 && executor->symbols[s] > bound)) {
             return sy_error_set(error, SY_OUT_OF_RANGE,
                                 "Symbol %" PRIu32 " is %" PRId64 " in this step; the plan was made "
-                                "for at most %" PRId64 ".", s, executor->symbols[s], bound);
+                                "for at most %" PRId64 ".",
+                                s, executor->symbols[s], bound);
         }
     }
     return SY_OK;
@@ -78,8 +80,9 @@ static sy_status copy_input(sy_executor *executor, const sy__loaded_phase *phase
         }
         if (input->n_bytes != n_bytes || input->data == NULL) {
             return sy_error_set(error, SY_INVALID_ARGUMENT,
-                                "Input '%s' brings %" PRIu64 " bytes where this step needs %"
-                                PRIu64 ".", view.name, input->n_bytes, n_bytes);
+                                "Input '%s' brings %" PRIu64 " bytes where this step needs %" PRIu64
+                                ".",
+                                view.name, input->n_bytes, n_bytes);
         }
         memcpy(executor->host_arena + phase->offsets[i_value], input->data, n_bytes);
         return SY_OK;
@@ -93,7 +96,8 @@ static sy_status prepare(sy_executor *executor, const sy_step *step, sy_error *e
         step->n_sequences > executor->options.n_sequences_max || step->sequences == NULL) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "A step needs a phase below %" PRIu32 " and 1 to %" PRIu32
-                            " sequences.", executor->n_phases, executor->options.n_sequences_max);
+                            " sequences.",
+                            executor->n_phases, executor->options.n_sequences_max);
     }
     sy_status status = bind_symbols(executor, step, error);
     for (uint32_t k = 0; status == SY_OK && k < executor->n_inputs; k++) {
@@ -171,8 +175,8 @@ static void set_states(const sy_executor *executor, const sy_step *step,
     (void)executor;
 }
 
-static sy_status run_segment(sy_executor *executor, const sy_step *step,
-                             sy__loaded_segment *loaded, sy_error *error) {
+static sy_status run_segment(sy_executor *executor, const sy_step *step, sy__loaded_segment *loaded,
+                             sy_error *error) {
     const sy_segment *segment = &loaded->planned->segment;
     const sy__side *side = &executor->sides[loaded->planned->i_delegate];
     const sy_delegate *delegate =
@@ -219,8 +223,8 @@ sy_status sy_executor_step(sy_executor *executor, const sy_step *step, sy_error 
     sy__loaded_phase *phase = &executor->phases[step->i_phase];
     for (uint32_t s = 0; status == SY_OK && s < phase->n_segments; s++) {
         sy__loaded_segment *loaded = &phase->segments[s];
-        status = transfer_list(executor, phase, loaded->before, loaded->n_before, &loaded->stats,
-                               error);
+        status =
+            transfer_list(executor, phase, loaded->before, loaded->n_before, &loaded->stats, error);
         if (status == SY_OK) {
             status = run_segment(executor, step, loaded, error);
         }
@@ -234,11 +238,10 @@ sy_status sy_executor_step(sy_executor *executor, const sy_step *step, sy_error 
     return status;
 }
 
-sy_status sy_executor_output(const sy_executor *executor, uint32_t i_value,
-                             const void **out_data, uint64_t *out_bytes, sy_error *error) {
+sy_status sy_executor_output(const sy_executor *executor, uint32_t i_value, const void **out_data,
+                             uint64_t *out_bytes, sy_error *error) {
     sy_value_view view;
-    if (sy_graph_value(executor->graph, i_value, &view) != SY_OK ||
-        view.kind != SY_VALUE_OUTPUT) {
+    if (sy_graph_value(executor->graph, i_value, &view) != SY_OK || view.kind != SY_VALUE_OUTPUT) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "Value %" PRIu32 " is no output of the graph.", i_value);
     }

@@ -154,8 +154,8 @@ void sy__shape_text(const sy_value_view *value, char *out_text, size_t n_bytes) 
             if (d->offset != 0) {
                 snprintf(offset, sizeof(offset), "%+" PRId64, d->offset);
             }
-            snprintf(one, sizeof(one), "%s%s%s", scale,
-                     symbol_name(d->symbol, name, sizeof(name)), offset);
+            snprintf(one, sizeof(one), "%s%s%s", scale, symbol_name(d->symbol, name, sizeof(name)),
+                     offset);
         }
         used += (size_t)snprintf(out_text + used, n_bytes - used, "%s%s", i > 0 ? ", " : "", one);
     }

@@ -55,7 +55,8 @@ sy_status sy_graph_set_bound(sy_graph *graph, uint32_t symbol, int64_t bound, sy
     }
     if (graph->used[symbol]) {
         return sy_error_set(error, SY_FAILED_PRECONDITION,
-                            "The bound of symbol %" PRIu32 " is already in use by a value.", symbol);
+                            "The bound of symbol %" PRIu32 " is already in use by a value.",
+                            symbol);
     }
     graph->bounds[symbol] = bound;
     return SY_OK;
@@ -110,8 +111,8 @@ static sy_status append_value(sy_graph *graph, const sy_value_view *view, uint32
     return SY_OK;
 }
 
-sy_status sy_graph_add_value(sy_graph *graph, const sy_value_view *description,
-                             uint32_t *out_value, sy_error *error) {
+sy_status sy_graph_add_value(sy_graph *graph, const sy_value_view *description, uint32_t *out_value,
+                             sy_error *error) {
     sy_value_view view = *description;
     if (view.name == NULL || view.rank > SY_MAX_RANK || sy_type_get(view.type) == NULL) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
@@ -123,7 +124,8 @@ sy_status sy_graph_add_value(sy_graph *graph, const sy_value_view *description,
         view.kind != SY_VALUE_STATE) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "Value '%s' must be an input, a weight or a state; activations come "
-                            "from nodes.", view.name);
+                            "from nodes.",
+                            view.name);
     }
     sy_status status = resolve_dims(graph, &view, error);
     if (status != SY_OK) {
@@ -133,13 +135,14 @@ sy_status sy_graph_add_value(sy_graph *graph, const sy_value_view *description,
     if (!sy__shape_bytes(view.type, view.rank, view.dims, &n_bytes)) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
                             "Value '%s' is too large, or its rows are no whole number of %s "
-                            "blocks.", view.name, sy_type_get(view.type)->name);
+                            "blocks.",
+                            view.name, sy_type_get(view.type)->name);
     }
     if (view.kind == SY_VALUE_WEIGHT &&
         (view.data.pointer == NULL || view.data.length_bytes != n_bytes)) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
-                            "Weight '%s' brings %" PRIu64 " bytes where its shape has %" PRIu64
-                            ".", view.name, view.data.length_bytes, n_bytes);
+                            "Weight '%s' brings %" PRIu64 " bytes where its shape has %" PRIu64 ".",
+                            view.name, view.data.length_bytes, n_bytes);
     }
     view.data.length_bytes = n_bytes;
     return append_value(graph, &view, SY_NO_VALUE, out_value, error);
@@ -229,8 +232,8 @@ static sy_status check_description(const sy_graph *graph, const sy_node_view *no
     return SY_OK;
 }
 
-static sy_status add_outputs(sy_graph *graph, const sy_node_view *node,
-                             const sy__inferred *results, uint32_t *out_values, sy_error *error) {
+static sy_status add_outputs(sy_graph *graph, const sy_node_view *node, const sy__inferred *results,
+                             uint32_t *out_values, sy_error *error) {
     for (uint32_t i = 0; i < node->n_outputs; i++) {
         char name[160];
         const char *base = node->name != NULL ? node->name : node->op;
@@ -239,8 +242,11 @@ static sy_status add_outputs(sy_graph *graph, const sy_node_view *node,
         } else {
             snprintf(name, sizeof(name), "%s:%" PRIu32, base, i);
         }
-        sy_value_view view = {.name = name, .kind = SY_VALUE_ACTIVATION, .type = results[i].type,
-                              .rank = results[i].rank, .data = {.fd = -1}};
+        sy_value_view view = {.name = name,
+                              .kind = SY_VALUE_ACTIVATION,
+                              .type = results[i].type,
+                              .rank = results[i].rank,
+                              .data = {.fd = -1}};
         memcpy(view.dims, results[i].dims, sizeof(view.dims));
         if (!sy__shape_bytes(view.type, view.rank, view.dims, &view.data.length_bytes)) {
             return sy_error_set(error, SY_OUT_OF_RANGE,
@@ -255,8 +261,8 @@ static sy_status add_outputs(sy_graph *graph, const sy_node_view *node,
     return SY_OK;
 }
 
-sy_status sy_graph_add_node(sy_graph *graph, const sy_node_view *description,
-                            uint32_t *out_values, sy_error *error) {
+sy_status sy_graph_add_node(sy_graph *graph, const sy_node_view *description, uint32_t *out_values,
+                            sy_error *error) {
     sy__inferred results[SY_LIMIT_NODE_OUTPUTS] = {0};
     uint32_t outputs[SY_LIMIT_NODE_OUTPUTS] = {0};
     sy_status status = check_description(graph, description, error);

@@ -56,8 +56,7 @@ const sy_attribute *sy__attribute(const sy_node_view *node, const char *name,
                                   sy_attribute_type type);
 int64_t sy__attribute_int(const sy_node_view *node, const char *name, int64_t otherwise);
 double sy__attribute_float(const sy_node_view *node, const char *name, double otherwise);
-const char *sy__attribute_string(const sy_node_view *node, const char *name,
-                                 const char *otherwise);
+const char *sy__attribute_string(const sy_node_view *node, const char *name, const char *otherwise);
 
 /* infer.c: shapes and types of all outputs of a node whose inputs exist. */
 sy_status sy__infer(const sy_graph *graph, const sy_node_view *node, sy__inferred *out_results,

@@ -75,8 +75,10 @@ static sy_status infer_normalization(const sy__infer_call *call) {
             fits = sy__dimension_equal(&scale->dims[k], &x->dims[axis + k]);
         }
         if (!fits) {
-            return sy__infer_fail(call, "input %" PRIu32 " must be f32 with the shape of the "
-                                  "normalised dimensions", i);
+            return sy__infer_fail(call,
+                                  "input %" PRIu32 " must be f32 with the shape of the "
+                                  "normalised dimensions",
+                                  i);
         }
     }
     return infer_unary(call);
@@ -86,8 +88,10 @@ static sy_status infer_matmul(const sy__infer_call *call) {
     const sy_value_view *a = sy__call_input(call, 0), *b = sy__call_input(call, 1);
     if (!sy__is_float(a->type) || a->type != b->type || a->rank < 2 || b->rank < 2 ||
         !sy__dimension_equal(&a->dims[a->rank - 1], &b->dims[b->rank - 2])) {
-        return sy__infer_fail(call, "'%s' and '%s' are no matrices of one float type with a common "
-                              "inner dimension", a->name, b->name);
+        return sy__infer_fail(call,
+                              "'%s' and '%s' are no matrices of one float type with a common "
+                              "inner dimension",
+                              a->name, b->name);
     }
     sy_value_view batch_a = *a, batch_b = *b;
     batch_a.rank -= 2;

@@ -57,8 +57,7 @@ static sy_status infer_reshape(const sy__infer_call *call) {
         if (shape[i] == -1 && i_hole == SY_NO_VALUE) {
             i_hole = i;
             out->dims[i] = sy__dimension_fixed(1);
-        } else if (shape[i] == 0 && i < x->rank &&
-                   !sy__attribute_int(call->node, "allowzero", 0)) {
+        } else if (shape[i] == 0 && i < x->rank && !sy__attribute_int(call->node, "allowzero", 0)) {
             out->dims[i] = x->dims[i];
         } else if (shape[i] >= 0) {
             out->dims[i] = sy__dimension_fixed(shape[i]);
@@ -154,7 +153,8 @@ static sy_status infer_slice(const sy__infer_call *call) {
         }
     }
     uint32_t n = counts[0];
-    if (counts[1] != n || (counts[2] != 0 && counts[2] != n) || (counts[3] != 0 && counts[3] != n)) {
+    if (counts[1] != n || (counts[2] != 0 && counts[2] != n) ||
+        (counts[3] != 0 && counts[3] != n)) {
         return sy__infer_fail(call, "starts, ends, axes and steps differ in length");
     }
     sy__result_like(call, 0, x);
@@ -305,7 +305,7 @@ static sy_status infer_gather(const sy__infer_call *call) {
 /* ONNX TensorProto.DataType numbers, which Cast's `to` uses. */
 static sy_element_type from_onnx_type(int64_t number) {
     static const sy_element_type types[] = {
-        [1] = SY_TYPE_F32, [2] = SY_TYPE_U8,   [3] = SY_TYPE_I8,  [6] = SY_TYPE_I32,
+        [1] = SY_TYPE_F32, [2] = SY_TYPE_U8,   [3] = SY_TYPE_I8,   [6] = SY_TYPE_I32,
         [7] = SY_TYPE_I64, [9] = SY_TYPE_BOOL, [10] = SY_TYPE_F16, [16] = SY_TYPE_BF16};
     bool known = number == 1 || number == 2 || number == 3 || number == 6 || number == 7 ||
                  number == 9 || number == 10 || number == 16;
@@ -317,8 +317,7 @@ static sy_status infer_cast(const sy__infer_call *call) {
     sy_element_type to = from_onnx_type(sy__attribute_int(call->node, "to", 0));
     if (to == SY_TYPE_INVALID || sy_type_get(x->type)->n_block_elements != 1) {
         return sy__infer_fail(call, "it cannot cast %s to ONNX type %" PRId64,
-                              sy_type_get(x->type)->name,
-                              sy__attribute_int(call->node, "to", 0));
+                              sy_type_get(x->type)->name, sy__attribute_int(call->node, "to", 0));
     }
     sy__result_like(call, 0, x);
     call->results[0].type = to;
@@ -340,8 +339,8 @@ static sy_status infer_expand(const sy__infer_call *call) {
         uint32_t skip_x = out->rank - x->rank, skip_n = out->rank - n;
         sy_dimension d = i >= skip_x ? x->dims[i - skip_x] : sy__dimension_fixed(1);
         int64_t wanted = i >= skip_n ? shape[i - skip_n] : 1;
-        if (wanted < 0 || (wanted != 1 && !sy__dimension_is(&d, 1) &&
-                           !sy__dimension_is(&d, wanted))) {
+        if (wanted < 0 ||
+            (wanted != 1 && !sy__dimension_is(&d, 1) && !sy__dimension_is(&d, wanted))) {
             return sy__infer_fail(call, "dimension %" PRIu32 " of '%s' cannot expand", i, x->name);
         }
         out->dims[i] = wanted == 1 ? d : sy__dimension_fixed(wanted);

@@ -50,8 +50,7 @@ static sy_status infer_rotary(const sy__infer_call *call) {
         return sy__infer_fail(call, "positions must be i32 [T]");
     }
     if (frequency->type != SY_TYPE_F32 || frequency->rank != 1 || frequency->dims[0].symbol != 0 ||
-        frequency->dims[0].bound < 1 ||
-        frequency->dims[0].bound > x->dims[1].bound / n_heads / 2) {
+        frequency->dims[0].bound < 1 || frequency->dims[0].bound > x->dims[1].bound / n_heads / 2) {
         return sy__infer_fail(call, "inverse_frequency must be f32 [rotary / 2] with rotary at "
                                     "most the head size");
     }
@@ -86,7 +85,8 @@ static sy_status infer_attention(const sy__infer_call *call) {
     int64_t size = head_size(q, n_heads), value_size = head_size(values, n_kv_heads);
     if (n_kv_heads < 1 || n_heads % n_kv_heads != 0 || size < 1 || value_size < 1 ||
         head_size(keys, n_kv_heads) != size || !sy__is_float(q->type)) {
-        return sy__infer_fail(call, "q has %" PRId64 " and k %" PRId64 " elements a row, which do "
+        return sy__infer_fail(call,
+                              "q has %" PRId64 " and k %" PRId64 " elements a row, which do "
                               "not split into %" PRId64 " heads over %" PRId64 " key heads",
                               q->dims[1].bound, keys->dims[1].bound, n_heads, n_kv_heads);
     }

@@ -201,8 +201,8 @@ static void print_dot(const sy_graph *graph, sy__text *text) {
                 continue;
             }
             if (graph->values[i_value].producer != SY_NO_VALUE) {
-                sy__text_printf(text, "  n%" PRIu32 " -> n%zu;\n",
-                                graph->values[i_value].producer, i);
+                sy__text_printf(text, "  n%" PRIu32 " -> n%zu;\n", graph->values[i_value].producer,
+                                i);
             } else {
                 sy__text_printf(text, "  v%" PRIu32 " [shape=ellipse, label=\"", i_value);
                 dot_name(text, graph->values[i_value].view.name);

@@ -32,7 +32,8 @@ static sy_status verify_value(const sy_graph *graph, uint32_t i_value, sy_error 
         (value->view.kind == SY_VALUE_WEIGHT && value->view.data.pointer == NULL)) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "Value %" PRIu32 " '%s' of graph '%s' has no source that fits its "
-                            "kind.", i_value, value->view.name, graph->name);
+                            "kind.",
+                            i_value, value->view.name, graph->name);
     }
     return SY_OK;
 }

@@ -23,8 +23,7 @@ sy_status sy__pass_dead(sy_graph *graph, sy_error *error) {
         bool alive = writes_state(graph, node);
         for (uint32_t k = 0; k < node->n_outputs; k++) {
             uint32_t i_value = node->outputs[k];
-            alive = alive || needed[i_value] ||
-                    graph->values[i_value].view.kind == SY_VALUE_OUTPUT;
+            alive = alive || needed[i_value] || graph->values[i_value].view.kind == SY_VALUE_OUTPUT;
         }
         graph->nodes[i].dead = graph->nodes[i].dead || !alive;
         for (uint32_t k = 0; alive && k < node->n_inputs; k++) {

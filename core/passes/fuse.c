@@ -30,8 +30,7 @@ static const sy_value_view *value_at(const fusion *f, uint32_t i_value) {
 
 /* Node that makes input k and is read by nobody else, or SY_NO_VALUE. */
 static uint32_t only_producer(const fusion *f, const sy_node_view *node, uint32_t k) {
-    if (k >= node->n_inputs || node->inputs[k] == SY_NO_VALUE ||
-        f->n_uses[node->inputs[k]] != 1) {
+    if (k >= node->n_inputs || node->inputs[k] == SY_NO_VALUE || f->n_uses[node->inputs[k]] != 1) {
         return SY_NO_VALUE;
     }
     return f->graph->values[node->inputs[k]].producer;
@@ -95,7 +94,8 @@ static sy_status fuse_bias(fusion *f, uint32_t i_node) {
         }
         const sy_node_view *linear = node_at(f, i_linear);
         const sy_value_view *result = value_at(f, linear->outputs[0]);
-        if (!sy__node_is(linear, "switchyard", "Linear") || sy__input(f->graph, linear, 2) != NULL ||
+        if (!sy__node_is(linear, "switchyard", "Linear") ||
+            sy__input(f->graph, linear, 2) != NULL ||
             !sy__dimension_equal(&bias->dims[0], &result->dims[result->rank - 1])) {
             continue;
         }
@@ -180,13 +180,19 @@ static sy_status fuse_gate(fusion *f, uint32_t i_node) {
         if (name == NULL || mul->inputs[0] == mul->inputs[1]) {
             continue;
         }
-        sy_attribute activation = {.name = "activation", .type = SY_ATTRIBUTE_STRING,
-                                   .count = (uint32_t)strlen(name)};
+        sy_attribute activation = {
+            .name = "activation", .type = SY_ATTRIBUTE_STRING, .count = (uint32_t)strlen(name)};
         activation.value.s = name;
         uint32_t inputs[2] = {node_at(f, i_activation)->inputs[0], mul->inputs[1 - k]};
-        sy_node_view fused = {.domain = "switchyard", .op = "GatedActivation", .version = 1,
-                              .n_inputs = 2, .n_outputs = 1, .n_attributes = 1, .inputs = inputs,
-                              .attributes = &activation, .name = mul->name};
+        sy_node_view fused = {.domain = "switchyard",
+                              .op = "GatedActivation",
+                              .version = 1,
+                              .n_inputs = 2,
+                              .n_outputs = 1,
+                              .n_attributes = 1,
+                              .inputs = inputs,
+                              .attributes = &activation,
+                              .name = mul->name};
         uint32_t output = mul->outputs[0];
         sy_status status = rewrite(f, i_node, &fused, &output);
         if (status == SY_OK) {
@@ -228,9 +234,15 @@ static sy_status fuse_add_norm(fusion *f, uint32_t i_node) {
     epsilon.value.f = sy__attribute_float(norm, "epsilon", 1e-5);
     uint32_t inputs[3] = {add->inputs[0], add->inputs[1], norm->inputs[1]};
     uint32_t outputs[2] = {add->outputs[0], norm->outputs[0]};
-    sy_node_view fused = {.domain = "switchyard", .op = "AddRMSNormalization", .version = 1,
-                          .n_inputs = 3, .n_outputs = 2, .n_attributes = 1, .inputs = inputs,
-                          .attributes = &epsilon, .name = norm->name};
+    sy_node_view fused = {.domain = "switchyard",
+                          .op = "AddRMSNormalization",
+                          .version = 1,
+                          .n_inputs = 3,
+                          .n_outputs = 2,
+                          .n_attributes = 1,
+                          .inputs = inputs,
+                          .attributes = &epsilon,
+                          .name = norm->name};
     sy_status status = rewrite(f, i_node, &fused, outputs);
     if (status == SY_OK) {
         kill(f, i_norm);
@@ -259,9 +271,15 @@ static sy_status fuse_softcap(fusion *f, uint32_t i_node) {
     sy_attribute attribute = {.name = "cap", .type = SY_ATTRIBUTE_FLOAT, .count = 1};
     attribute.value.f = cap;
     uint32_t input = node_at(f, i_div)->inputs[0], output = mul->outputs[0];
-    sy_node_view fused = {.domain = "switchyard", .op = "Softcap", .version = 1, .n_inputs = 1,
-                          .n_outputs = 1, .n_attributes = 1, .inputs = &input,
-                          .attributes = &attribute, .name = mul->name};
+    sy_node_view fused = {.domain = "switchyard",
+                          .op = "Softcap",
+                          .version = 1,
+                          .n_inputs = 1,
+                          .n_outputs = 1,
+                          .n_attributes = 1,
+                          .inputs = &input,
+                          .attributes = &attribute,
+                          .name = mul->name};
     sy_status status = rewrite(f, i_node, &fused, &output);
     if (status == SY_OK) {
         kill(f, i_tanh);

@@ -40,15 +40,15 @@ static uint32_t rope_constant(sy__builder *b, const char *name, const sy__rope *
 }
 
 static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
-    return sy__build_node(b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2,
-                                                    .inputs = {x, y}});
+    return sy__build_node(
+        b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
 }
 
 static uint32_t scale_by(sy__builder *b, const char *op, const char *name, uint32_t x,
                          float factor) {
     uint32_t constant = sy__build_floats(b, "scalar", &factor, 1);
-    return sy__build_node(b, name, &(sy__operation){.op = op, .version = 14, .n_inputs = 2,
-                                                    .inputs = {x, constant}});
+    return sy__build_node(
+        b, name, &(sy__operation){.op = op, .version = 14, .n_inputs = 2, .inputs = {x, constant}});
 }
 
 static uint32_t embed(sy__builder *b, const char *name, uint32_t ids, sy__role role) {
@@ -68,8 +68,8 @@ static uint32_t build_embedding(sy__builder *b) {
         x = add(b, "token_type_sum", x, first);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_POSITION_EMBEDDING)) != 0) {
-        uint32_t where = embed(b, "position_embd", b->model->positions,
-                               SY__ROLE_POSITION_EMBEDDING);
+        uint32_t where =
+            embed(b, "position_embd", b->model->positions, SY__ROLE_POSITION_EMBEDDING);
         x = add(b, "position_sum", x, where);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_EMBEDDING_NORM)) != 0) {
@@ -83,9 +83,10 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
     const sy__architecture *a = b->architecture;
     sy__role role = a->tied_output ? SY__ROLE_TOKEN_EMBEDDING : SY__ROLE_OUTPUT;
     bool capped = a->output_softcap > 0;
-    x = sy__build_node(b, "output_rows_only",
-                       &(sy__operation){.op = "Gather", .version = 13, .n_inputs = 2,
-                                        .inputs = {x, b->model->output_rows}});
+    x = sy__build_node(
+        b, "output_rows_only",
+        &(sy__operation){
+            .op = "Gather", .version = 13, .n_inputs = 2, .inputs = {x, b->model->output_rows}});
     x = sy__build_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
     uint32_t w = sy__build_matrix(b, role, 0, 0, 0);
     bool biased = !a->tied_output && (a->biases & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
@@ -97,8 +98,9 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
     }
     if (capped) {
         x = scale_by(b, "Div", "output_divided", x, a->output_softcap);
-        x = sy__build_node(b, "output_tanh", &(sy__operation){.op = "Tanh", .version = 13,
-                                                              .n_inputs = 1, .inputs = {x}});
+        x = sy__build_node(
+            b, "output_tanh",
+            &(sy__operation){.op = "Tanh", .version = 13, .n_inputs = 1, .inputs = {x}});
         x = scale_by(b, "Mul", "logits", x, a->output_softcap);
     }
     return x;
@@ -122,8 +124,9 @@ static void build_all(sy__builder *b) {
     if (a->has_output) {
         x = build_output(b, x);
     } else {
-        x = sy__build_node(b, "hidden", &(sy__operation){.op = "Identity", .version = 13,
-                                                         .n_inputs = 1, .inputs = {x}});
+        x = sy__build_node(
+            b, "hidden",
+            &(sy__operation){.op = "Identity", .version = 13, .n_inputs = 1, .inputs = {x}});
     }
     if (b->status == SY_OK) {
         b->status = sy_graph_mark_output(model->graph, x, b->error);
@@ -131,16 +134,17 @@ static void build_all(sy__builder *b) {
     }
 }
 
-sy_status sy__model_graph_build(const sy_allocator *allocator,
-                                const sy__architecture *architecture,
+sy_status sy__model_graph_build(const sy_allocator *allocator, const sy__architecture *architecture,
                                 const sy__build_options *options, sy__model_graph *out_model,
                                 sy_error *error) {
     sy__model_graph model = {.graph = NULL};
     sy__arena_init(&model.constants, sy__allocator_or_heap(allocator), (size_t)8 << 10);
-    sy_status status =
-        sy_graph_create(allocator, architecture->family->name, &model.graph, error);
-    sy__builder builder = {.architecture = architecture, .options = options, .model = &model,
-                           .error = error, .status = status};
+    sy_status status = sy_graph_create(allocator, architecture->family->name, &model.graph, error);
+    sy__builder builder = {.architecture = architecture,
+                           .options = options,
+                           .model = &model,
+                           .error = error,
+                           .status = status};
     if (status == SY_OK) {
         build_all(&builder);
         status = builder.status;

@@ -35,8 +35,8 @@ static uint32_t constant(sy__builder *b, const char *name, sy_element_type type,
     memcpy(copy, data, n * size_bytes);
     sy_value_view view = {.name = name, .kind = SY_VALUE_WEIGHT, .type = type, .rank = 1};
     view.dims[0].bound = n;
-    view.data = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .pointer = copy,
-                            .length_bytes = n * size_bytes};
+    view.data = (sy_memory){
+        .kind = SY_MEMORY_HOST, .fd = -1, .pointer = copy, .length_bytes = n * size_bytes};
     return sy__build_value(b, &view);
 }
 
@@ -67,8 +67,7 @@ static uint32_t slice(sy__builder *b, const sy_gguf_tensor *tensor, const char *
                       uint64_t first, uint64_t n) {
     uint64_t row_bytes = 0, n_all = tensor->rank >= 2 ? tensor->dims[1] : tensor->dims[0];
     bool is_matrix = tensor->rank >= 2;
-    sy_status status =
-        sy_type_row_bytes(tensor->type, is_matrix ? tensor->dims[0] : 1, &row_bytes);
+    sy_status status = sy_type_row_bytes(tensor->type, is_matrix ? tensor->dims[0] : 1, &row_bytes);
     if (n == 0) {
         n = n_all;
     }
@@ -119,10 +118,13 @@ uint32_t sy__build_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__p
     memcpy(saved, b->prefix, sizeof(saved));
     b->prefix[0] = '\0'; /* the tensor's name already has it */
     strncat(name, ".f32", sizeof(name) - strlen(name) - 1);
-    value = sy__build_node(b, name, &(sy__operation){.op = "Cast", .version = 13, .n_inputs = 1,
-                                                     .inputs = {value}, .n_attributes = 1,
-                                                     .attributes = {sy__int_attribute(
-                                                         "to", ONNX_FLOAT)}});
+    value = sy__build_node(b, name,
+                           &(sy__operation){.op = "Cast",
+                                            .version = 13,
+                                            .n_inputs = 1,
+                                            .inputs = {value},
+                                            .n_attributes = 1,
+                                            .attributes = {sy__int_attribute("to", ONNX_FLOAT)}});
     memcpy(b->prefix, saved, sizeof(saved));
     return value;
 }
@@ -160,8 +162,8 @@ sy_attribute sy__float_attribute(const char *name, double number) {
 }
 
 sy_attribute sy__string_attribute(const char *name, const char *text) {
-    sy_attribute attribute = {.name = name, .type = SY_ATTRIBUTE_STRING,
-                              .count = (uint32_t)strlen(text)};
+    sy_attribute attribute = {
+        .name = name, .type = SY_ATTRIBUTE_STRING, .count = (uint32_t)strlen(text)};
     attribute.value.s = text;
     return attribute;
 }

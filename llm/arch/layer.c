@@ -13,8 +13,8 @@ static bool has_bias(const sy__layer *layer, sy__role role) {
 }
 
 static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
-    return sy__build_node(b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2,
-                                                    .inputs = {x, y}});
+    return sy__build_node(
+        b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
 }
 
 uint32_t sy__build_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
@@ -24,16 +24,18 @@ uint32_t sy__build_norm(sy__builder *b, const char *name, uint32_t x, sy__role r
     uint32_t biases = in_layer ? a->layers[i_layer].biases : a->biases;
     uint32_t scale = sy__build_vector(b, role, i_layer, SY__PART_WEIGHT, 0, 0);
     bool is_head_norm = role == SY__ROLE_QUERY_NORM || role == SY__ROLE_KEY_NORM;
-    sy__operation norm = {.version = 23, .op = "RMSNormalization", .n_inputs = 2,
-                          .inputs = {x, scale}, .n_attributes = 2,
+    sy__operation norm = {.version = 23,
+                          .op = "RMSNormalization",
+                          .n_inputs = 2,
+                          .inputs = {x, scale},
+                          .n_attributes = 2,
                           .attributes = {sy__int_attribute("axis", -1),
                                          sy__float_attribute("epsilon", (double)a->epsilon)}};
     if (a->norm_kind == SY__NORM_LAYER && !is_head_norm) {
         norm.op = "LayerNormalization";
         norm.version = 17;
         if ((biases & SY__ROLE_BIT(role)) != 0) {
-            norm.inputs[norm.n_inputs++] =
-                sy__build_vector(b, role, i_layer, SY__PART_BIAS, 0, 0);
+            norm.inputs[norm.n_inputs++] = sy__build_vector(b, role, i_layer, SY__PART_BIAS, 0, 0);
         }
     }
     return sy__build_node(b, name, &norm);
@@ -44,8 +46,8 @@ static uint32_t project(sy__builder *b, const char *name, uint32_t x, sy__role r
                         uint32_t i_layer, uint64_t first, uint64_t n) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
     uint32_t w = sy__build_matrix(b, role, i_layer, first, n);
-    uint32_t y = sy__build_node(
-        b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
+    uint32_t y =
+        sy__build_node(b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     if (has_bias(layer, role)) {
         y = add(b, name, y, sy__build_vector(b, role, i_layer, SY__PART_BIAS, first, n));
     }
@@ -55,8 +57,9 @@ static uint32_t project(sy__builder *b, const char *name, uint32_t x, sy__role r
 static uint32_t reshape(sy__builder *b, const char *name, uint32_t x, const int64_t *shape,
                         uint32_t n) {
     uint32_t to = sy__build_ints(b, "shape", shape, n);
-    return sy__build_node(b, name, &(sy__operation){.op = "Reshape", .version = 14, .n_inputs = 2,
-                                                    .inputs = {x, to}});
+    return sy__build_node(
+        b, name,
+        &(sy__operation){.op = "Reshape", .version = 14, .n_inputs = 2, .inputs = {x, to}});
 }
 
 /* RMSNormalization of every head on its own. */
@@ -80,14 +83,14 @@ static uint32_t rotate(sy__builder *b, const char *name, uint32_t x, const sy__l
     float magnitude = layer->local_rope ? b->rope_local_magnitude : b->rope_magnitude;
     return sy__build_node(
         b, name,
-        &(sy__operation){.op = "RotaryEmbedding",
-                         .n_inputs = 3,
-                         .inputs = {x, b->model->positions, frequency},
-                         .n_attributes = 3,
-                         .attributes = {sy__int_attribute("num_heads", n_heads),
-                                        sy__int_attribute("interleaved",
-                                                          rope->kind == SY__ROPE_INTERLEAVED),
-                                        sy__float_attribute("magnitude", (double)magnitude)}});
+        &(sy__operation){
+            .op = "RotaryEmbedding",
+            .n_inputs = 3,
+            .inputs = {x, b->model->positions, frequency},
+            .n_attributes = 3,
+            .attributes = {sy__int_attribute("num_heads", n_heads),
+                           sy__int_attribute("interleaved", rope->kind == SY__ROPE_INTERLEAVED),
+                           sy__float_attribute("magnitude", (double)magnitude)}});
 }
 
 static uint32_t state(sy__builder *b, const char *name, sy_element_type type, uint64_t width) {
@@ -157,8 +160,8 @@ static uint32_t attend(sy__builder *b, uint32_t i_layer, uint32_t x) {
 }
 
 static uint32_t activate(sy__builder *b, uint32_t x) {
-    sy__operation act = {.op = "Gelu", .version = 20, .n_inputs = 1, .inputs = {x},
-                         .n_attributes = 1};
+    sy__operation act = {
+        .op = "Gelu", .version = 20, .n_inputs = 1, .inputs = {x}, .n_attributes = 1};
     switch (b->architecture->activation) {
     case SY__ACTIVATION_SILU:
         act.op = "Swish";
@@ -179,13 +182,14 @@ static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
     uint32_t y;
     if (b->architecture->gated) {
         bool fused = layer->fused_gate_up;
-        uint32_t gate = project(b, "ffn_gate", x, fused ? SY__ROLE_UP : SY__ROLE_GATE, i_layer, 0,
-                                layer->n_ff);
-        uint32_t up = project(b, "ffn_up", x, SY__ROLE_UP, i_layer, fused ? layer->n_ff : 0,
-                              layer->n_ff);
+        uint32_t gate =
+            project(b, "ffn_gate", x, fused ? SY__ROLE_UP : SY__ROLE_GATE, i_layer, 0, layer->n_ff);
+        uint32_t up =
+            project(b, "ffn_up", x, SY__ROLE_UP, i_layer, fused ? layer->n_ff : 0, layer->n_ff);
         uint32_t open = activate(b, gate);
-        y = sy__build_node(b, "ffn_gated", &(sy__operation){.op = "Mul", .version = 14,
-                                                            .n_inputs = 2, .inputs = {open, up}});
+        y = sy__build_node(
+            b, "ffn_gated",
+            &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {open, up}});
     } else {
         y = activate(b, project(b, "ffn_up", x, SY__ROLE_UP, i_layer, 0, 0));
     }

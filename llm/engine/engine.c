@@ -27,7 +27,8 @@ static sy_status check_options(const sy_engine_options *options, sy_error *error
         options->n_sequences == 0 || options->n_sequences > SY_LIMIT_SEQUENCES) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "The batch must be 1 to 65536 tokens, output rows 1 to the batch and "
-                            "sequences 1 to %u.", SY_LIMIT_SEQUENCES);
+                            "sequences 1 to %u.",
+                            SY_LIMIT_SEQUENCES);
     }
     const sy_element_type types[2] = {options->key_type, options->value_type};
     for (size_t i = 0; i < 2; i++) {
@@ -83,13 +84,14 @@ static sy_status choose_context(const sy__architecture *described, sy__build_opt
             trained < DEFAULT_CONTEXT_TOKENS ? trained : DEFAULT_CONTEXT_TOKENS;
     }
     if (build->n_context_tokens > SY_LIMIT_SESSION_TOKENS) {
-        return sy_error_set(error, SY_OUT_OF_RANGE, "A context of %" PRIu32
-                            " tokens is over the limit of %u.", build->n_context_tokens,
-                            SY_LIMIT_SESSION_TOKENS);
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "A context of %" PRIu32 " tokens is over the limit of %u.",
+                            build->n_context_tokens, SY_LIMIT_SESSION_TOKENS);
     }
     if (!described->has_output && build->n_context_tokens > trained) {
-        return sy_error_set(error, SY_OUT_OF_RANGE, "This encoder knows %" PRIu32
-                            " positions, not %" PRIu32 ".", trained, build->n_context_tokens);
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "This encoder knows %" PRIu32 " positions, not %" PRIu32 ".", trained,
+                            build->n_context_tokens);
     }
     return SY_OK;
 }
@@ -146,9 +148,13 @@ static sy_status make_plan(sy_engine *engine, sy_error *error) {
         phases[p].typical[SY_SYMBOL_OUTPUTS] = 1;
         phases[p].typical[SY_SYMBOL_SEQUENCES] = 1;
     }
-    sy_plan_options plan = {.struct_bytes = sizeof(plan), .n_phases = 2, .phases = phases,
-                            .n_without = options->n_without, .without = options->without,
-                            .n_rules = options->n_rules, .rules = options->rules};
+    sy_plan_options plan = {.struct_bytes = sizeof(plan),
+                            .n_phases = 2,
+                            .phases = phases,
+                            .n_without = options->n_without,
+                            .without = options->without,
+                            .n_rules = options->n_rules,
+                            .rules = options->rules};
     return sy_plan_create(engine->runtime, engine->model.graph, options->policy, &plan,
                           &engine->plan, error);
 }
@@ -163,15 +169,14 @@ static sy_status make_executor(sy_engine *engine, sy_error *error) {
     }
     sy_memory_report report;
     sy_executor_memory(engine->executor, &report);
-    engine->fixed_bytes = report.arena_bytes + report.device_bytes + report.scratch_bytes +
-                          report.unit_bytes;
+    engine->fixed_bytes =
+        report.arena_bytes + report.device_bytes + report.scratch_bytes + report.unit_bytes;
     engine->positions =
         sy__alloc_array(engine->allocator, engine->options.n_batch_tokens, sizeof(int32_t));
     engine->rows =
         sy__alloc_array(engine->allocator, engine->options.n_output_rows, sizeof(int32_t));
     if (engine->positions == NULL || engine->rows == NULL) {
-        return sy__no_memory(error, engine->options.n_batch_tokens * sizeof(int32_t),
-                             "an engine");
+        return sy__no_memory(error, engine->options.n_batch_tokens * sizeof(int32_t), "an engine");
     }
     return SY_OK;
 }

@@ -77,9 +77,9 @@ static sy_status push_token(generation *g, int32_t token, bool *out_stopped, sy_
     if (g->session->engine->tokenizer == NULL) {
         return SY_OK;
     }
-    sy_status status = sy_detokenizer_push(
-        &g->detokenizer, token, g->session->pending + g->n_pending,
-        g->session->pending_capacity - g->n_pending, &n_bytes, error);
+    sy_status status =
+        sy_detokenizer_push(&g->detokenizer, token, g->session->pending + g->n_pending,
+                            g->session->pending_capacity - g->n_pending, &n_bytes, error);
     if (status == SY_OK) {
         g->n_pending += n_bytes;
         *out_stopped = flush_pending(g);
@@ -161,8 +161,8 @@ sy_status sy_session_generate(sy_session *session, sy_sampler *sampler,
                               const sy_generate_options *options, sy_generate_result *out_result,
                               sy_error *error) {
     sy_generate_options defaults = {.struct_bytes = sizeof(defaults)};
-    generation g = {.session = session, .sampler = sampler,
-                    .options = options != NULL ? options : &defaults};
+    generation g = {
+        .session = session, .sampler = sampler, .options = options != NULL ? options : &defaults};
     sy_status status = check_stops(g.options, error);
     if (status != SY_OK) {
         return status;

@@ -113,8 +113,8 @@ sy_status sy_session_save(sy_session *session, const char *path, sy_error *error
     if (state == NULL) {
         return sy__no_memory(error, header.state_bytes, "saving a session");
     }
-    sy_status status = sy_state_set_save(session->states, session->n_tokens, state,
-                                         header.state_bytes, error);
+    sy_status status =
+        sy_state_set_save(session->states, session->n_tokens, state, header.state_bytes, error);
     if (status == SY_OK) {
         status = write_file(session, &header, state, path, error);
     }
@@ -170,24 +170,26 @@ static sy_status check_file(sy_engine *engine, const sy__file_map *map, const ch
     return SY_FAILED_PRECONDITION;
 }
 
-static sy_status restore(sy_session *session, const sy__file_map *map,
-                         const session_header *header, sy_error *error) {
+static sy_status restore(sy_session *session, const sy__file_map *map, const session_header *header,
+                         sy_error *error) {
     const uint8_t *tokens = map->bytes + sizeof(*header);
     const uint8_t *state = tokens + (size_t)header->n_tokens * sizeof(int32_t);
     if (header->n_tokens > session->max_tokens) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
                             "The saved session holds %" PRIu32 " tokens, more than the %" PRIu32
-                            " it is opened with.", header->n_tokens, session->max_tokens);
+                            " it is opened with.",
+                            header->n_tokens, session->max_tokens);
     }
     memcpy(session->tokens, tokens, header->n_tokens * sizeof(int32_t));
     for (uint32_t i = 0; i < header->n_tokens; i++) {
         if ((uint32_t)session->tokens[i] >= session->engine->info.n_vocabulary) {
-            return sy_error_set(error, SY_DATA_LOSS, "The saved session names a token outside the "
-                                                     "vocabulary.");
+            return sy_error_set(error, SY_DATA_LOSS,
+                                "The saved session names a token outside the "
+                                "vocabulary.");
         }
     }
-    sy_status status = sy_state_set_load(session->states, header->n_tokens, state,
-                                         header->state_bytes, error);
+    sy_status status =
+        sy_state_set_load(session->states, header->n_tokens, state, header->state_bytes, error);
     if (status == SY_OK) {
         session->n_tokens = header->n_tokens;
     }

@@ -20,7 +20,8 @@ static sy_status admit(const sy_engine *engine, uint64_t n_bytes, sy_error *erro
     }
     sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
                  "The session's state takes %" PRIu64 " bytes, %" PRIu64
-                 " more than the budget leaves.", n_bytes, total - budget);
+                 " more than the budget leaves.",
+                 n_bytes, total - budget);
     sy_error_hint(error, "Open it with fewer tokens, use a smaller cache type, or raise the "
                          "budget.");
     return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
@@ -45,8 +46,9 @@ static sy_status new_session(sy_engine *engine, uint32_t max_tokens, sy_session 
     max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
     if (max_tokens > engine->info.n_context_tokens) {
         sy_error_set(error, SY_OUT_OF_RANGE,
-                     "A session of %" PRIu32 " tokens was asked for; this engine was made for %"
-                     PRIu32 ".", max_tokens, engine->info.n_context_tokens);
+                     "A session of %" PRIu32
+                     " tokens was asked for; this engine was made for %" PRIu32 ".",
+                     max_tokens, engine->info.n_context_tokens);
         sy_error_hint(error, "Make the engine with a larger context (-c).");
         return SY_OUT_OF_RANGE;
     }
@@ -111,8 +113,8 @@ sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tok
     uint32_t n_free = session->max_tokens - session->n_tokens;
     if (n_tokens > n_free) {
         sy_error_set(error, SY_OUT_OF_RANGE,
-                     "%" PRIu32 " tokens do not fit: the session holds %" PRIu32 " of %" PRIu32
-                     ".", n_tokens, session->n_tokens, session->max_tokens);
+                     "%" PRIu32 " tokens do not fit: the session holds %" PRIu32 " of %" PRIu32 ".",
+                     n_tokens, session->n_tokens, session->max_tokens);
         sy_error_hint(error, "Open the session with more tokens or rewind it.");
         return SY_OUT_OF_RANGE;
     }
@@ -120,8 +122,8 @@ sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tok
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= session->engine->info.n_vocabulary) {
             return sy_error_set(error, SY_OUT_OF_RANGE,
                                 "Token %" PRId32 " at place %" PRIu32
-                                " is outside the vocabulary of %" PRIu32 ".", tokens[i], i,
-                                session->engine->info.n_vocabulary);
+                                " is outside the vocabulary of %" PRIu32 ".",
+                                tokens[i], i, session->engine->info.n_vocabulary);
         }
     }
     return SY_OK;
@@ -149,8 +151,8 @@ sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_
     for (uint32_t done = 0; status == SY_OK && done < n_tokens;) {
         if (sy__session_is_cancelled(session)) {
             status = sy_error_set(error, SY_CANCELLED,
-                                  "Prefill was cancelled after %" PRIu32 " of %" PRIu32
-                                  " tokens.", done, n_tokens);
+                                  "Prefill was cancelled after %" PRIu32 " of %" PRIu32 " tokens.",
+                                  done, n_tokens);
             break;
         }
         uint32_t n_left = n_tokens - done, n_chunk = session->engine->options.n_batch_tokens;
@@ -212,7 +214,8 @@ sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *er
     if (n_tokens > session->n_tokens) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
                             "The session holds %" PRIu32 " tokens; it cannot go back to %" PRIu32
-                            ".", session->n_tokens, n_tokens);
+                            ".",
+                            session->n_tokens, n_tokens);
     }
     if (n_tokens == session->n_tokens) {
         return SY_OK;

@@ -35,12 +35,13 @@ sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t 
     }
     const sy_step_input inputs[3] = {
         {.i_value = engine->model.tokens, .data = tokens, .n_bytes = n_tokens * sizeof(int32_t)},
-        {.i_value = engine->model.positions, .data = engine->positions,
+        {.i_value = engine->model.positions,
+         .data = engine->positions,
          .n_bytes = n_tokens * sizeof(int32_t)},
-        {.i_value = engine->model.output_rows, .data = engine->rows,
+        {.i_value = engine->model.output_rows,
+         .data = engine->rows,
          .n_bytes = n_rows * sizeof(int32_t)}};
-    sy_step_sequence sequence = {.states = session->states, .n_tokens = n_tokens,
-                                 .n_past = n_past};
+    sy_step_sequence sequence = {.states = session->states, .n_tokens = n_tokens, .n_past = n_past};
     int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n_rows};
     sy_step step = {.struct_bytes = sizeof(step),
                     .i_phase = n_tokens > 1 ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
@@ -94,7 +95,8 @@ sy_status sy_engine_encode(sy_engine *engine, const int32_t *tokens, uint32_t n_
         n_tokens > engine->info.n_context_tokens) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
                             "%" PRIu32 " tokens were given; this engine encodes 1 to %" PRIu32
-                            " at once.", n_tokens, engine->options.n_batch_tokens);
+                            " at once.",
+                            n_tokens, engine->options.n_batch_tokens);
     }
     sy_session text = {.engine = engine};
     const float *rows = NULL;

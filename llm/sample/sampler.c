@@ -159,8 +159,7 @@ sy_status sy__greedy_token(const float *logits, uint32_t n, int32_t *out_token, 
         }
     }
     if (best < 0) {
-        return sy_error_set(error, SY_DATA_LOSS,
-                            "No logit is a number, so no token can be drawn.");
+        return sy_error_set(error, SY_DATA_LOSS, "No logit is a number, so no token can be drawn.");
     }
     *out_token = best;
     return SY_OK;

@@ -23,11 +23,11 @@ static sy_status no_memory(sy_error *error) {
 static sy_status find_array(const sy_gguf *gguf, const char *key, uint64_t n_wanted,
                             sy_gguf_value *out_value, bool *out_found, sy_error *error) {
     *out_found = sy_gguf_find(gguf, key, out_value) != 0;
-    if (*out_found && (!out_value->is_array ||
-                       (n_wanted != 0 && out_value->n_elements != n_wanted) ||
-                       out_value->n_elements > SY_LIMIT_VOCABULARY * 2u)) {
-        sy_error_set(error, SY_DATA_LOSS,
-                     "Key '%s' must be a list with one entry for each token.", key);
+    if (*out_found &&
+        (!out_value->is_array || (n_wanted != 0 && out_value->n_elements != n_wanted) ||
+         out_value->n_elements > SY_LIMIT_VOCABULARY * 2u)) {
+        sy_error_set(error, SY_DATA_LOSS, "Key '%s' must be a list with one entry for each token.",
+                     key);
         sy_error_at(error, sy_gguf_get_facts(gguf)->origin, out_value->file_offset);
         return SY_DATA_LOSS;
     }
@@ -159,8 +159,9 @@ static sy_status fill(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error
     v->model = read_string(t, gguf, "tokenizer.ggml.model");
     v->pre = read_string(t, gguf, "tokenizer.ggml.pre");
     if (v->model == NULL) {
-        sy_error_set(error, SY_NOT_FOUND, "The file does not say what kind of vocabulary it has "
-                                          "(tokenizer.ggml.model).");
+        sy_error_set(error, SY_NOT_FOUND,
+                     "The file does not say what kind of vocabulary it has "
+                     "(tokenizer.ggml.model).");
         sy_error_at(error, sy_gguf_get_facts(gguf)->origin, UINT64_MAX);
         return SY_NOT_FOUND;
     }

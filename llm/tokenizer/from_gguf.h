@@ -7,8 +7,7 @@
 #include "switchyard/tokenizer.h"
 
 /* NOT_FOUND when the file has no vocabulary; errors name the key. */
-SY_MUST_CHECK sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator,
-                                                const sy_gguf *gguf, sy_tokenizer **out_tokenizer,
-                                                sy_error *error);
+SY_MUST_CHECK sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *gguf,
+                                                sy_tokenizer **out_tokenizer, sy_error *error);
 
 #endif

@@ -44,26 +44,32 @@ static inline uint32_t sample_weight(sample *s, const char *name, const float *d
     return value;
 }
 
-static inline sy_status sample_try(sample *s, const char *domain, const char *op,
-                                   const char *name, const uint32_t *inputs, uint32_t n_inputs,
+static inline sy_status sample_try(sample *s, const char *domain, const char *op, const char *name,
+                                   const uint32_t *inputs, uint32_t n_inputs,
                                    const sy_attribute *attribute, uint32_t *out_values) {
-    sy_node_view node = {.domain = domain, .op = op, .version = 1, .n_inputs = n_inputs,
-                         .n_outputs = 1, .n_attributes = attribute != NULL, .inputs = inputs,
-                         .attributes = attribute, .name = name};
+    sy_node_view node = {.domain = domain,
+                         .op = op,
+                         .version = 1,
+                         .n_inputs = n_inputs,
+                         .n_outputs = 1,
+                         .n_attributes = attribute != NULL,
+                         .inputs = inputs,
+                         .attributes = attribute,
+                         .name = name};
     return sy_graph_add_node(s->graph, &node, out_values, &s->error);
 }
 
-static inline uint32_t sample_node(sample *s, const char *domain, const char *op,
-                                   const char *name, const uint32_t *inputs, uint32_t n_inputs,
+static inline uint32_t sample_node(sample *s, const char *domain, const char *op, const char *name,
+                                   const uint32_t *inputs, uint32_t n_inputs,
                                    const sy_attribute *attribute) {
     uint32_t value = 0;
-    CHECK_OK_ERROR(
-        sample_try(s, domain, op, name, inputs, n_inputs, attribute, &value), s->error);
+    CHECK_OK_ERROR(sample_try(s, domain, op, name, inputs, n_inputs, attribute, &value), s->error);
     return value;
 }
 
-#define SAMPLE_INPUTS(...) (const uint32_t[]){__VA_ARGS__}, \
-    (uint32_t)(sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
+#define SAMPLE_INPUTS(...)           \
+    (const uint32_t[]){__VA_ARGS__}, \
+        (uint32_t)(sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
 /* Index of the only node with an operator, or SY_NO_VALUE; counts them into *out_n. */
 static inline uint32_t sample_find(const sample *s, const char *op, uint32_t *out_n) {

@@ -25,8 +25,8 @@ static void reshape_divides_symbolic_rows(void) {
     const int64_t *shapes[3] = {split, flat, wrong};
     uint32_t x = sample_input(&s, "x", 8), shape[3];
     for (int i = 0; i < 3; i++) {
-        sy_value_view view = {.name = "shape", .kind = SY_VALUE_WEIGHT, .type = SY_TYPE_I64,
-                              .rank = 1};
+        sy_value_view view = {
+            .name = "shape", .kind = SY_VALUE_WEIGHT, .type = SY_TYPE_I64, .rank = 1};
         view.dims[0].bound = i == 0 ? 3 : 2;
         view.data.length_bytes = (size_t)view.dims[0].bound * sizeof(int64_t);
         memcpy(&view.data.pointer, &shapes[i], sizeof(shapes[i]));
@@ -147,8 +147,13 @@ static sy_status build_and_optimize(const sy_allocator *allocator, sy_error *err
     }
     last = value;
     for (int i = 0; status == SY_OK && i < 20; i++) {
-        sy_node_view node = {.domain = "", .op = "Relu", .version = 14, .n_inputs = 1,
-                             .n_outputs = 1, .inputs = &last, .name = "r"};
+        sy_node_view node = {.domain = "",
+                             .op = "Relu",
+                             .version = 14,
+                             .n_inputs = 1,
+                             .n_outputs = 1,
+                             .inputs = &last,
+                             .name = "r"};
         status = sy_graph_add_node(graph, &node, &last, error);
     }
     if (status == SY_OK) {

@@ -6,8 +6,8 @@ static const float ones[64] = {1, 1, 1, 1, 1, 1, 1, 1};
 static const float scalar[1] = {30};
 
 static sy_attribute text_attribute(const char *name, const char *text) {
-    sy_attribute attribute = {.name = name, .type = SY_ATTRIBUTE_STRING,
-                              .count = (uint32_t)strlen(text)};
+    sy_attribute attribute = {
+        .name = name, .type = SY_ATTRIBUTE_STRING, .count = (uint32_t)strlen(text)};
     attribute.value.s = text;
     return attribute;
 }
@@ -141,8 +141,10 @@ static void folds_constants_on_the_reference_delegate(void) {
     uint32_t doubled = sample_node(&s, "", "Add", "doubled", SAMPLE_INPUTS(w, w), NULL);
     uint32_t y = sample_node(&s, "", "Mul", "y", SAMPLE_INPUTS(x, doubled), NULL);
     CHECK_OK(sy_graph_mark_output(s.graph, y, &s.error));
-    sy_pass_options options = {.struct_bytes = sizeof(options), .evaluate = sy_evaluate_reference,
-                               .evaluate_user = runtime, .trace = count_trace};
+    sy_pass_options options = {.struct_bytes = sizeof(options),
+                               .evaluate = sy_evaluate_reference,
+                               .evaluate_user = runtime,
+                               .trace = count_trace};
     CHECK_OK_ERROR(sy_graph_optimize(s.graph, &options, &s.error), s.error);
     CHECK(sy_graph_n_nodes(s.graph) == 1 && n_traced == 2 * SY_PASS_COUNT);
     sy_value_view view;

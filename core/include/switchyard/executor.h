@@ -62,11 +62,11 @@ typedef struct sy_segment_stats {
 
 /* Memory in bytes, by owner. */
 typedef struct sy_memory_report {
-    uint64_t arena_bytes;   /* host arena for values that cross segments */
-    uint64_t device_bytes;  /* arenas in memory of devices */
+    uint64_t arena_bytes;  /* host arena for values that cross segments */
+    uint64_t device_bytes; /* arenas in memory of devices */
     uint64_t scratch_bytes;
-    uint64_t unit_bytes;    /* what loaded units hold beside the mapped weights */
-    uint64_t weight_bytes;  /* weights of the graph, mapped */
+    uint64_t unit_bytes;            /* what loaded units hold beside the mapped weights */
+    uint64_t weight_bytes;          /* weights of the graph, mapped */
     uint64_t state_bytes_per_token; /* of one sequence, canonical size */
 } sy_memory_report;
 

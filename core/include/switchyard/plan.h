@@ -36,10 +36,10 @@ typedef struct sy_plan_options {
 
 /* One segment in execution order. All lists belong to the plan. */
 typedef struct sy_plan_segment {
-    uint32_t i_delegate;   /* index into the runtime's table */
+    uint32_t i_delegate; /* index into the runtime's table */
     uint32_t reserved;
-    double predicted_us;   /* per run, with launch, without transfers */
-    sy_segment segment;    /* node and value indexes of the plan's graph */
+    double predicted_us; /* per run, with launch, without transfers */
+    sy_segment segment;  /* node and value indexes of the plan's graph */
 } sy_plan_segment;
 
 /* Judges, solves and keeps the explanation. NULL policy: sy_policy_default. The graph and the
@@ -78,11 +78,7 @@ uint32_t sy_plan_state_delegate(const sy_plan *plan, uint32_t i_value);
  * cost: O(1)  since: 0.1  source: FNV-1a 64 */
 uint64_t sy_plan_hash(const sy_plan *plan);
 
-typedef enum sy_plan_format {
-    SY_PLAN_TEXT = 0,
-    SY_PLAN_JSON = 1,
-    SY_PLAN_SVG = 2
-} sy_plan_format;
+typedef enum sy_plan_format { SY_PLAN_TEXT = 0, SY_PLAN_JSON = 1, SY_PLAN_SVG = 2 } sy_plan_format;
 
 /* Explains: segments; per node the chosen delegate, its cost, the best alternative and its regret,
  * and for each loser the reason or the INI file:line; totals, gap, portfolio, hash, blockers.

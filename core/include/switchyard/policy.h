@@ -81,7 +81,7 @@ typedef struct sy_policy {
     sy_source mode_source;
     float margin_pct; /* PREFER: default 5 */
     sy_fallback fallback;
-    float energy_weight; /* microseconds per microjoule, default 0 */
+    float energy_weight;  /* microseconds per microjoule, default 0 */
     float segment_min_us; /* segments cheaper than this are not worth their own launch */
     uint32_t n_orders, n_rules, n_budgets, n_requires;
     const sy_policy_order *orders; /* empty: npu, gpu, cpu, reference */

@@ -19,8 +19,8 @@ typedef struct sy_runtime sy_runtime;
 
 /* Settings of a runtime. Start from sy_runtime_options_default. */
 typedef struct sy_runtime_options {
-    uint32_t struct_bytes; /* sizeof(sy_runtime_options) */
-    uint32_t n_threads;    /* 0: the CPUs this process may run on */
+    uint32_t struct_bytes;         /* sizeof(sy_runtime_options) */
+    uint32_t n_threads;            /* 0: the CPUs this process may run on */
     const sy_allocator *allocator; /* NULL: heap */
     const sy_log *log;             /* NULL: silent; must outlive the runtime */
 } sy_runtime_options;

@@ -18,26 +18,26 @@ typedef struct sy_engine sy_engine;
 /* Settings. Start from sy_engine_options_default. */
 typedef struct sy_engine_options {
     uint32_t struct_bytes;
-    uint32_t n_context_tokens;  /* longest session; 0: what the model was made for */
-    uint32_t n_batch_tokens;    /* rows of one step: the prefill chunk */
-    uint32_t n_output_rows;     /* rows of logits one step can give (scoring uses all) */
-    uint32_t n_sequences;       /* sequences one step can carry */
-    sy_element_type key_type;   /* of the KV cache: f32, f16, bf16, Q8_0, Q4_0 */
+    uint32_t n_context_tokens; /* longest session; 0: what the model was made for */
+    uint32_t n_batch_tokens;   /* rows of one step: the prefill chunk */
+    uint32_t n_output_rows;    /* rows of logits one step can give (scoring uses all) */
+    uint32_t n_sequences;      /* sequences one step can carry */
+    sy_element_type key_type;  /* of the KV cache: f32, f16, bf16, Q8_0, Q4_0 */
     sy_element_type value_type;
-    uint64_t budget_bytes;      /* 0: none; for everything beside the mapped weights */
-    const sy_policy *policy;    /* NULL: sy_policy_default; borrowed while the engine lives */
+    uint64_t budget_bytes;   /* 0: none; for everything beside the mapped weights */
+    const sy_policy *policy; /* NULL: sy_policy_default; borrowed while the engine lives */
     uint32_t n_without, n_rules;
     const char *const *without; /* as in sy_plan_options */
     const sy_policy_rule *rules;
-    uint32_t disabled_passes;   /* set of 1 << sy_pass */
+    uint32_t disabled_passes; /* set of 1 << sy_pass */
     void (*trace)(void *user, sy_pass pass, int before, const sy_graph *graph);
     void *trace_user;
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */
 typedef struct sy_model_info {
-    const char *architecture; /* as the file spells it, e.g. "llama" */
-    const char *name;         /* "" when the file has none */
+    const char *architecture;  /* as the file spells it, e.g. "llama" */
+    const char *name;          /* "" when the file has none */
     const char *chat_template; /* "" when the file has none */
     uint64_t n_parameters, weight_bytes;
     uint32_t n_layers, n_embedding, n_vocabulary;

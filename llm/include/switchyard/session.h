@@ -65,7 +65,7 @@ typedef struct sy_generate_options {
     uint32_t struct_bytes;
     uint32_t n_tokens_max; /* 0: until the session is full */
     uint32_t n_stops;
-    uint32_t ignore_end; /* 1: end tokens do not stop */
+    uint32_t ignore_end;      /* 1: end tokens do not stop */
     const char *const *stops; /* texts that end the generation and are not shown */
     sy_stream stream;         /* may be NULL */
     void *user;
