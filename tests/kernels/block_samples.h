@@ -74,7 +74,8 @@ static inline void block_fill(const block_type *t, block_pattern pattern, uint8_
     }
     if (t->type == SY_TYPE_MXFP4) {
         static const uint8_t exponents[PATTERN_COUNT] = {0, 0, 127, 150, 1};
-        block[0] = pattern == PATTERN_RANDOM ? (uint8_t)(118 + random_u32() % 8) : exponents[pattern];
+        block[0] =
+            pattern == PATTERN_RANDOM ? (uint8_t)(118 + random_u32() % 8) : exponents[pattern];
     }
 }
 

@@ -19,7 +19,8 @@ static void make_weights(const block_type *t, size_t n_blocks, size_t n_rows, bo
                          guarded *out_weights) {
     *out_weights = guarded_make(n_blocks * n_rows * t->n_bytes);
     for (size_t i = 0; i < n_blocks * n_rows; i++) {
-        block_pattern pattern = mixed ? (block_pattern)(random_u32() % PATTERN_COUNT) : PATTERN_RANDOM;
+        block_pattern pattern =
+            mixed ? (block_pattern)(random_u32() % PATTERN_COUNT) : PATTERN_RANDOM;
         block_fill(t, pattern, out_weights->bytes + i * t->n_bytes);
     }
 }
@@ -41,8 +42,9 @@ static void decode_matches(const cpu_kernels *level) {
                     largest = fmaxf(largest, fabsf(expected[e]));
                 }
                 for (size_t e = j; e < j + 32; e++) {
-                    CHECK_TEXT(fabsf(y[e] - expected[e]) <= 4e-7f * largest, "%s %s [%zu] %g not %g",
-                               level->name, t->name, e, (double)y[e], (double)expected[e]);
+                    CHECK_TEXT(fabsf(y[e] - expected[e]) <= 4e-7f * largest,
+                               "%s %s [%zu] %g not %g", level->name, t->name, e, (double)y[e],
+                               (double)expected[e]);
                 }
             }
             guarded_free(&row);
@@ -77,8 +79,8 @@ static void quantise_is_close(const cpu_kernels *level) {
                 float scale = 0.0f;
                 memcpy(&scale, row + k * (size_t)planes + i / 32 * 4, 4);
                 double error = fabs(activation(row, k, (cpu_planes)planes, i) - (double)x[i]);
-                CHECK_TEXT(error <= 0.505 * (double)scale, "%s planes %d k %zu [%zu] %g", level->name,
-                           planes, k, i, error);
+                CHECK_TEXT(error <= 0.505 * (double)scale, "%s planes %d k %zu [%zu] %g",
+                           level->name, planes, k, i, error);
             }
             guarded_free(&input);
         }
@@ -116,9 +118,17 @@ static product product_make(const cpu_kernels *level, const block_type *t, size_
         level->rows->quantise(x, k, planes, p.rows.bytes + r * row_bytes);
     }
     random_floats((float *)(void *)p.bias.bytes, n_columns, 1.0f);
-    p.linear = (cpu_linear){p.weights.bytes, n_blocks * t->n_bytes, p.rows.bytes, row_bytes,
-                            (const float *)(void *)p.bias.bytes, (float *)(void *)p.out.bytes,
-                            n_columns, k, n_columns, n_rows, planes};
+    p.linear = (cpu_linear){p.weights.bytes,
+                            n_blocks * t->n_bytes,
+                            p.rows.bytes,
+                            row_bytes,
+                            (const float *)(void *)p.bias.bytes,
+                            (float *)(void *)p.out.bytes,
+                            n_columns,
+                            k,
+                            n_columns,
+                            n_rows,
+                            planes};
     return p;
 }
 
@@ -142,8 +152,9 @@ static void product_check(const cpu_kernels *level, const block_type *t, const p
                 size += fabs(x * (double)w[i]);
             }
             double y = (double)l->out[r * l->out_stride + c];
-            CHECK_TEXT(fabs(y - sum) <= 3e-6 * size, "%s %s k %zu [%zu, %zu] of %zu x %zu: %g not %g",
-                       level->name, t->name, l->k, r, c, l->n_rows, l->n_columns, y, sum);
+            CHECK_TEXT(fabs(y - sum) <= 3e-6 * size,
+                       "%s %s k %zu [%zu, %zu] of %zu x %zu: %g not %g", level->name, t->name, l->k,
+                       r, c, l->n_rows, l->n_columns, y, sum);
         }
     }
 }
@@ -168,7 +179,8 @@ static void product_check_alone(const cpu_kernels *level, const block_type *t, c
 
 static void products_match(const cpu_kernels *level) {
     static const size_t shapes[][3] = {/* blocks, columns, rows */
-                                       {1, 1, 1}, {2, 5, 1}, {3, 4, 4}, {1, 3, 5}, {4, 9, 9}, {5, 2, 6}};
+                                       {1, 1, 1}, {2, 5, 1}, {3, 4, 4},
+                                       {1, 3, 5}, {4, 9, 9}, {5, 2, 6}};
     for (size_t i = 0; i < N_BLOCK_TYPES; i++) {
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
             for (int planes = 1; planes <= 2; planes++) {
@@ -223,15 +235,16 @@ static void encoders_match(const cpu_kernels *level) {
             random_floats(x, 96, round == 0 ? 0.0f : 2.0f);
             CHECK_OK(sy__row_encode(types[i], x, 96, expected));
             level->blocks[types[i]].encode(x, 96, out.bytes);
-            CHECK_TEXT(memcmp(out.bytes, expected, n_bytes) == 0, "%s type %u", level->name, types[i]);
+            CHECK_TEXT(memcmp(out.bytes, expected, n_bytes) == 0, "%s type %u", level->name,
+                       types[i]);
             guarded_free(&out);
         }
     }
 }
 
-#define CASE_OF(name)              \
+#define CASE_OF(name)               \
     static void name##_case(void) { \
-        for_each_level(name);      \
+        for_each_level(name);       \
     }
 CASE_OF(decode_matches)
 CASE_OF(quantise_is_close)

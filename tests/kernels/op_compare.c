@@ -112,11 +112,12 @@ uint32_t compare_weight_i64(compare *c, const int64_t *elements, int64_t n) {
 uint32_t compare_state(compare *c, sy_element_type type, uint32_t role, uint32_t width,
                        uint32_t max_tokens) {
     sy_dimension dims[2] = {sy_test_fixed(max_tokens), sy_test_fixed(width)};
-    c->states[c->n_states++] = (sy_state_description){.header = SY_HEADER_INIT(sy_state_description),
-                                                      .type = type,
-                                                      .role = role,
-                                                      .width = width,
-                                                      .max_tokens = max_tokens};
+    c->states[c->n_states++] =
+        (sy_state_description){.header = SY_HEADER_INIT(sy_state_description),
+                               .type = type,
+                               .role = role,
+                               .width = width,
+                               .max_tokens = max_tokens};
     return sy_test_graph_value(&c->graph, "state", SY_VALUE_STATE, type, 2, dims);
 }
 
@@ -251,8 +252,9 @@ static void check_close(const compare *c, const result *expected, const result *
         }
         for (uint64_t j = 0; j < n; j++) {
             double error = fabs((double)a[j] - (double)b[j]);
-            CHECK_TEXT(error <= c->tolerance * (double)largest, "%s: output %u [%llu] is %g, not %g",
-                       what, i, (unsigned long long)j, (double)b[j], (double)a[j]);
+            CHECK_TEXT(error <= c->tolerance * (double)largest,
+                       "%s: output %u [%llu] is %g, not %g", what, i, (unsigned long long)j,
+                       (double)b[j], (double)a[j]);
         }
         free(a);
         free(b);
@@ -260,8 +262,9 @@ static void check_close(const compare *c, const result *expected, const result *
     for (uint32_t s = 0; s < c->n_sequences; s++) {
         uint64_t n_rows = c->sequences[s].n_past + c->sequences[s].n_tokens;
         for (uint32_t i = 0; i < c->n_states; i++) {
-            CHECK_TEXT(memcmp(expected->rows[s][i], got->rows[s][i], n_rows * expected->row_bytes[i]) == 0,
-                       "%s: state %u of sequence %u differs", what, i, s);
+            CHECK_TEXT(
+                memcmp(expected->rows[s][i], got->rows[s][i], n_rows * expected->row_bytes[i]) == 0,
+                "%s: state %u of sequence %u differs", what, i, s);
         }
     }
 }

@@ -10,8 +10,8 @@
 static const sy_element_type floats[3] = {SY_TYPE_F32, SY_TYPE_F16, SY_TYPE_BF16};
 static const double float_tolerance[3] = {3e-6, 1e-3, 8e-3};
 
-static void linear_case(sy_element_type weight, sy_element_type type, int64_t k, int64_t n, int64_t t,
-                        bool has_bias, const char *options, double tolerance) {
+static void linear_case(sy_element_type weight, sy_element_type type, int64_t k, int64_t n,
+                        int64_t t, bool has_bias, const char *options, double tolerance) {
     compare c;
     char what[80];
     compare_init(&c, tolerance);
@@ -63,7 +63,8 @@ static void embedding_matches(void) {
         uint32_t inputs[2] = {compare_input_i32(&c, dims[0], ids, 4),
                               compare_weight(&c, type, 2, (int64_t[]){10, k})};
         uint32_t y = compare_output(&c, SY_TYPE_F32, 2, dims);
-        uint32_t node = sy_test_graph_node(&c.graph, "switchyard", "Embedding", 1, 2, inputs, 1, &y);
+        uint32_t node =
+            sy_test_graph_node(&c.graph, "switchyard", "Embedding", 1, 2, inputs, 1, &y);
         if (i % 2 == 0) {
             sy_test_graph_float(&c.graph, node, "scale", 25.25);
         }
@@ -146,7 +147,7 @@ static void activations_match(void) {
     static const struct {
         const char *op;
         uint32_t version;
-    } plain[] = {{"Relu", 14}, {"Sigmoid", 13}, {"Tanh", 13}, {"Exp", 13},       {"Erf", 13},
+    } plain[] = {{"Relu", 14}, {"Sigmoid", 13}, {"Tanh", 13}, {"Exp", 13},     {"Erf", 13},
                  {"Abs", 13},  {"Neg", 13},     {"Gelu", 20}, {"Softmax", 13}, {"Identity", 13}};
     for (int f = 0; f < 3; f++) {
         double tolerance = float_tolerance[f];
@@ -166,9 +167,11 @@ static void gated_activations_match(void) {
             compare c;
             compare_init(&c, float_tolerance[f]);
             sy_dimension dims[2] = {TOKENS(9), FIXED(1001)};
-            uint32_t in[2] = {compare_input(&c, floats[f], 2, dims), compare_input(&c, floats[f], 2, dims)};
+            uint32_t in[2] = {compare_input(&c, floats[f], 2, dims),
+                              compare_input(&c, floats[f], 2, dims)};
             uint32_t y = compare_output(&c, floats[f], 2, dims);
-            uint32_t node = sy_test_graph_node(&c.graph, "switchyard", "GatedActivation", 1, 2, in, 1, &y);
+            uint32_t node =
+                sy_test_graph_node(&c.graph, "switchyard", "GatedActivation", 1, 2, in, 1, &y);
             sy_test_graph_string(&c.graph, node, "activation", names[i]);
             compare_run(&c, names[i]);
             compare_deinit(&c);
@@ -181,8 +184,10 @@ static void binary_case(const char *op, sy_element_type type, double tolerance, 
                         bool a_is_larger) {
     compare c;
     compare_init(&c, tolerance);
-    uint32_t in[2] = {compare_input(&c, type, a_rank, a_dims), compare_input(&c, type, b_rank, b_dims)};
-    uint32_t y = compare_output(&c, type, a_is_larger ? a_rank : b_rank, a_is_larger ? a_dims : b_dims);
+    uint32_t in[2] = {compare_input(&c, type, a_rank, a_dims),
+                      compare_input(&c, type, b_rank, b_dims)};
+    uint32_t y =
+        compare_output(&c, type, a_is_larger ? a_rank : b_rank, a_is_larger ? a_dims : b_dims);
     sy_test_graph_node(&c.graph, "", op, 14, 2, in, 1, &y);
     compare_run(&c, op);
     compare_deinit(&c);
@@ -275,9 +280,9 @@ static void attention_case(const attention_shape *a, uint32_t n_past) {
     if (a->only_reads) {
         c.n_past_rows = past + 23;
     }
-    snprintf(what, sizeof(what), "Attention H %d G %d D %d Dv %d window %d type %u state %u past %u",
-             (int)a->n_heads, (int)a->n_groups, (int)a->d, (int)a->dv, (int)a->window, a->type,
-             a->state, past);
+    snprintf(what, sizeof(what),
+             "Attention H %d G %d D %d Dv %d window %d type %u state %u past %u", (int)a->n_heads,
+             (int)a->n_groups, (int)a->d, (int)a->dv, (int)a->window, a->type, a->state, past);
     compare_run(&c, what);
     compare_deinit(&c);
 }
@@ -339,7 +344,8 @@ static void gather_and_reshape_match(void) {
         sy_dimension x_dims[2] = {TOKENS(5), FIXED(12)};
         sy_dimension r = sy_test_symbol(SY_SYMBOL_OUTPUTS, 3);
         sy_dimension y_dims[2] = {r, FIXED(12)}, z_dims[3] = {r, FIXED(3), FIXED(4)};
-        uint32_t in[2] = {compare_input(&c, floats[f], 2, x_dims), compare_input_i32(&c, r, ids, 3)};
+        uint32_t in[2] = {compare_input(&c, floats[f], 2, x_dims),
+                          compare_input_i32(&c, r, ids, 3)};
         uint32_t y = compare_inner(&c, floats[f], 2, y_dims);
         uint32_t node = sy_test_graph_node(&c.graph, "", "Gather", 13, 2, in, 1, &y);
         sy_test_graph_int(&c.graph, node, "axis", 0);

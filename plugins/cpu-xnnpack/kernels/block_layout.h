@@ -8,22 +8,58 @@
 
 #define CPU_CHUNK 32u /* elements that a kernel takes at once; every block is a multiple */
 
-typedef struct block_q4_0 { uint16_t d; uint8_t qs[16]; } block_q4_0;
-typedef struct block_q4_1 { uint16_t d, m; uint8_t qs[16]; } block_q4_1;
-typedef struct block_q5_0 { uint16_t d; uint8_t qh[4], qs[16]; } block_q5_0;
-typedef struct block_q5_1 { uint16_t d, m; uint8_t qh[4], qs[16]; } block_q5_1;
-typedef struct block_q8_0 { uint16_t d; int8_t qs[32]; } block_q8_0;
-typedef struct block_q2_k { uint8_t scales[16], qs[64]; uint16_t d, dmin; } block_q2_k;
-typedef struct block_q3_k { uint8_t hmask[32], qs[64], scales[12]; uint16_t d; } block_q3_k;
-typedef struct block_q4_k { uint16_t d, dmin; uint8_t scales[12], qs[128]; } block_q4_k;
-typedef struct block_q5_k { uint16_t d, dmin; uint8_t scales[12], qh[32], qs[128]; } block_q5_k;
-typedef struct block_q6_k { uint8_t ql[128], qh[64]; int8_t scales[16]; uint16_t d; } block_q6_k;
-typedef struct block_iq4_nl { uint16_t d; uint8_t qs[16]; } block_iq4_nl;
+typedef struct block_q4_0 {
+    uint16_t d;
+    uint8_t qs[16];
+} block_q4_0;
+typedef struct block_q4_1 {
+    uint16_t d, m;
+    uint8_t qs[16];
+} block_q4_1;
+typedef struct block_q5_0 {
+    uint16_t d;
+    uint8_t qh[4], qs[16];
+} block_q5_0;
+typedef struct block_q5_1 {
+    uint16_t d, m;
+    uint8_t qh[4], qs[16];
+} block_q5_1;
+typedef struct block_q8_0 {
+    uint16_t d;
+    int8_t qs[32];
+} block_q8_0;
+typedef struct block_q2_k {
+    uint8_t scales[16], qs[64];
+    uint16_t d, dmin;
+} block_q2_k;
+typedef struct block_q3_k {
+    uint8_t hmask[32], qs[64], scales[12];
+    uint16_t d;
+} block_q3_k;
+typedef struct block_q4_k {
+    uint16_t d, dmin;
+    uint8_t scales[12], qs[128];
+} block_q4_k;
+typedef struct block_q5_k {
+    uint16_t d, dmin;
+    uint8_t scales[12], qh[32], qs[128];
+} block_q5_k;
+typedef struct block_q6_k {
+    uint8_t ql[128], qh[64];
+    int8_t scales[16];
+    uint16_t d;
+} block_q6_k;
+typedef struct block_iq4_nl {
+    uint16_t d;
+    uint8_t qs[16];
+} block_iq4_nl;
 typedef struct block_iq4_xs {
     uint16_t d, scales_h;
     uint8_t scales_l[4], qs[128];
 } block_iq4_xs;
-typedef struct block_mxfp4 { uint8_t e, qs[16]; } block_mxfp4;
+typedef struct block_mxfp4 {
+    uint8_t e, qs[16];
+} block_mxfp4;
 
 _Static_assert(sizeof(block_q4_0) == 18, "Q4_0");
 _Static_assert(sizeof(block_q4_1) == 20, "Q4_1");

@@ -87,7 +87,8 @@ static inline chunk weights_mxfp4(const uint8_t *b, unsigned i) {
 
 /* ---- blocks of 256 ---- */
 static inline void scales_q2_k(const uint8_t *b, factors *f) {
-    float d = load_half(b + offsetof(block_q2_k, d)), dmin = load_half(b + offsetof(block_q2_k, dmin));
+    float d = load_half(b + offsetof(block_q2_k, d)),
+          dmin = load_half(b + offsetof(block_q2_k, dmin));
     for (int i = 0; i < 16; i++) {
         f->scale[i] = d * (float)(b[i] & 15);
         f->minimum[i] = dmin * (float)(b[i] >> 4);
@@ -161,19 +162,19 @@ static inline chunk weights_iq4_xs(const uint8_t *b, unsigned i) {
 }
 
 /* X(name, chunks per block, traits) for every block type that has kernels */
-#define CPU_BLOCK_TYPES(X)                         \
-    X(Q4_0, q4_0, 1, 0)                            \
-    X(Q4_1, q4_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM) \
-    X(Q5_0, q5_0, 1, 0)                            \
-    X(Q5_1, q5_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM) \
-    X(Q8_0, q8_0, 1, 0)                            \
-    X(IQ4_NL, iq4_nl, 1, 0)                        \
-    X(MXFP4, mxfp4, 1, 0)                          \
+#define CPU_BLOCK_TYPES(X)                                          \
+    X(Q4_0, q4_0, 1, 0)                                             \
+    X(Q4_1, q4_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
+    X(Q5_0, q5_0, 1, 0)                                             \
+    X(Q5_1, q5_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
+    X(Q8_0, q8_0, 1, 0)                                             \
+    X(IQ4_NL, iq4_nl, 1, 0)                                         \
+    X(MXFP4, mxfp4, 1, 0)                                           \
     X(Q2_K, q2_k, 8, TRAIT_UNSIGNED | TRAIT_HALVES | TRAIT_MINIMUM) \
-    X(Q3_K, q3_k, 8, TRAIT_HALVES)                 \
-    X(Q4_K, q4_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM) \
-    X(Q5_K, q5_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM) \
-    X(Q6_K, q6_k, 8, TRAIT_HALVES)                 \
+    X(Q3_K, q3_k, 8, TRAIT_HALVES)                                  \
+    X(Q4_K, q4_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
+    X(Q5_K, q5_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
+    X(Q6_K, q6_k, 8, TRAIT_HALVES)                                  \
     X(IQ4_XS, iq4_xs, 8, 0)
 
 #endif

@@ -70,7 +70,12 @@ typedef enum cpu_unary {
     CPU_UNARY_COUNT
 } cpu_unary;
 
-typedef enum cpu_binary { CPU_BINARY_ADD, CPU_BINARY_SUB, CPU_BINARY_MUL, CPU_BINARY_DIV } cpu_binary;
+typedef enum cpu_binary {
+    CPU_BINARY_ADD,
+    CPU_BINARY_SUB,
+    CPU_BINARY_MUL,
+    CPU_BINARY_DIV
+} cpu_binary;
 
 /* Running softmax of one query over blocks of keys. */
 typedef struct cpu_softmax_state {
@@ -104,7 +109,7 @@ typedef struct cpu_row_kernels {
 /* One ISA level. */
 typedef struct cpu_kernels {
     const char *name;
-    float int8_gops, f32_gflops; /* prior of one core, multiply and add counted apart */
+    float int8_gops, f32_gflops;    /* prior of one core, multiply and add counted apart */
     const cpu_type_kernels *blocks; /* CPU_TYPE_TABLE entries */
     const cpu_type_kernels *plain;  /* CPU_TYPE_TABLE entries */
     const cpu_row_kernels *rows;

@@ -89,7 +89,8 @@ ALWAYS_INLINE void tile(const cpu_linear *l, size_t column, size_t row, unsigned
     size_t n_blocks = l->k / 32 / kind.n_chunks;
     for (size_t b = 0; b < n_blocks; b++) {
         for (unsigned j = 0; j < n_c; j++) {
-            const uint8_t *block = l->weights + (column + j) * l->weight_row_bytes + b * kind.block_bytes;
+            const uint8_t *w_row = l->weights + (column + j) * l->weight_row_bytes;
+            const uint8_t *block = w_row + b * kind.block_bytes;
             factors f;
             kind.scales(block, &f);
             for (unsigned i = 0; i < kind.n_chunks; i++) {

@@ -88,9 +88,9 @@ ALWAYS_INLINE void apply(cpu_unary kind, const float *x, const float *factor, si
     }
 }
 
-#define CASE(kind)                                   \
-    case kind:                                       \
-        apply(kind, x, factor, n, parameter, out);   \
+#define CASE(kind)                                 \
+    case kind:                                     \
+        apply(kind, x, factor, n, parameter, out); \
         break;
 
 static void apply_kind(cpu_unary kind, const float *x, const float *factor, size_t n,
@@ -293,16 +293,15 @@ static void accumulate(const float *weights, const float *v, size_t stride, size
 }
 
 extern const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL);
-const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL) = {
-    .quantise = quantise,
-    .unary = unary,
-    .gated = gated,
-    .binary = binary,
-    .scale = scale_row,
-    .rms_norm = rms_norm,
-    .layer_norm = layer_norm,
-    .softmax = softmax,
-    .rotate = rotate,
-    .scores = scores,
-    .weigh = weigh,
-    .accumulate = accumulate};
+const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL) = {.quantise = quantise,
+                                                        .unary = unary,
+                                                        .gated = gated,
+                                                        .binary = binary,
+                                                        .scale = scale_row,
+                                                        .rms_norm = rms_norm,
+                                                        .layer_norm = layer_norm,
+                                                        .softmax = softmax,
+                                                        .rotate = rotate,
+                                                        .scores = scores,
+                                                        .weigh = weigh,
+                                                        .accumulate = accumulate};

@@ -38,7 +38,7 @@ static inline vfloat vf_exp(vfloat x) {
 }
 
 static inline vfloat vf_tanh(vfloat x) {
-    static const float small[] = {-0.333333332f,  0.13333301f,     -0.0539586241f,
+    static const float small[] = {-0.333333332f, 0.13333301f,     -0.0539586241f,
                                   0.0217636331f, -0.00832640092f, 0.00227270365f};
     vfloat s = x * x, one = vf_set1(1.0f);
     vfloat near = vf_fma(x * s, vf_polynomial(s, small, 6), x);
@@ -49,10 +49,10 @@ static inline vfloat vf_tanh(vfloat x) {
 }
 
 static inline vfloat vf_erf(vfloat x) {
-    static const float small[] = {1.12837917f,   -0.376126269f,    0.112835975f,  -0.0268543288f,
+    static const float small[] = {1.12837917f,    -0.376126269f,    0.112835975f,   -0.0268543288f,
                                   0.00518931194f, -0.000801885499f, 7.88249711e-05f};
-    static const float large[] = {-0.000253407346f, 1.12996382f,      0.632286012f,
-                                  0.109647075f,     -0.0261748131f,   0.00467275155f,
+    static const float large[] = {-0.000253407346f, 1.12996382f,     0.632286012f,
+                                  0.109647075f,     -0.0261748131f,  0.00467275155f,
                                   -0.000578239602f, 4.38532423e-05f, -1.52557511e-06f};
     vfloat t = vf_min(vf_set1(4.2f), vf_abs(x)), one = vf_set1(1.0f);
     vfloat near = x * vf_polynomial(x * x, small, 7);
@@ -77,7 +77,7 @@ static inline vfloat vf_gelu(vfloat x) {
 
 /* kind is a constant wherever this is used */
 static inline __attribute__((always_inline)) vfloat vf_unary(cpu_unary kind, vfloat x,
-                                                            float parameter) {
+                                                             float parameter) {
     vfloat p = vf_set1(parameter);
     switch (kind) {
     case CPU_UNARY_SILU:

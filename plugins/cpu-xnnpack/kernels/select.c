@@ -4,13 +4,17 @@
 
 #include <string.h>
 
-#define DECLARE(level)                                                   \
+#define DECLARE(level)                                                       \
     extern const cpu_type_kernels cpu_linear_blocks_##level[CPU_TYPE_TABLE]; \
     extern const cpu_type_kernels cpu_linear_plain_##level[CPU_TYPE_TABLE];  \
     extern const cpu_row_kernels cpu_rows_##level;
-#define TABLE(level, int8, f32)                                                         \
-    static const cpu_kernels table_##level = {#level, int8, f32, cpu_linear_blocks_##level, \
-                                              cpu_linear_plain_##level, &cpu_rows_##level};
+#define TABLE(level, int8, f32)                                          \
+    static const cpu_kernels table_##level = {#level,                    \
+                                              int8,                      \
+                                              f32,                       \
+                                              cpu_linear_blocks_##level, \
+                                              cpu_linear_plain_##level,  \
+                                              &cpu_rows_##level};
 
 DECLARE(portable)
 TABLE(portable, 8.0f, 8.0f)

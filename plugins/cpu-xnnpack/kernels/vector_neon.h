@@ -94,7 +94,7 @@ static inline chunk chunk_bits(uint32_t bits, int8_t value) {
     return c;
 }
 static inline chunk chunk_shift_and(chunk c, unsigned shift, uint8_t mask) {
-    int8x16_t right = vdupq_n_s8((int8_t)-(int)shift);
+    int8x16_t right = vdupq_n_s8((int8_t) - (int)shift);
     for (int i = 0; i < 2; i++) {
         uint8x16_t moved = vshlq_u8(vreinterpretq_u8_s8(c.val[i]), right);
         c.val[i] = vreinterpretq_s8_u8(vandq_u8(moved, vdupq_n_u8(mask)));
@@ -131,8 +131,8 @@ static inline lanes chunk_dot_signed(chunk w, chunk a) {
 #define chunk_dot_unsigned chunk_dot_signed /* weights below 128 */
 /* 254 * high + low */
 static inline lanes lanes_join(lanes high, lanes low) {
-    return (lanes){{vmlaq_n_s32(low.val[0], high.val[0], 254),
-                    vmlaq_n_s32(low.val[1], high.val[1], 254)}};
+    return (lanes){
+        {vmlaq_n_s32(low.val[0], high.val[0], 254), vmlaq_n_s32(low.val[1], high.val[1], 254)}};
 }
 static inline lanesf lanesf_zero(void) {
     return (lanesf){{vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)}};

@@ -24,7 +24,8 @@ static inline chunk chunk_load(const void *p) {
 }
 static inline chunk chunk_nibbles(const uint8_t *p) {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(bytes), _mm_srli_epi16(bytes, 4), 1);
+    __m256i both =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(bytes), _mm_srli_epi16(bytes, 4), 1);
     return _mm256_and_si256(both, _mm256_set1_epi8(15));
 }
 /* value in every byte whose bit is set, else 0 */

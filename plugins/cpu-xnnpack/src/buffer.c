@@ -11,8 +11,8 @@
 static sy_status buffer_new(sy_device *device, uint64_t n_bytes, sy_buffer **out_buffer) {
     sy_buffer *buffer = n_bytes <= SIZE_MAX / 2 ? cpu_alloc(sizeof(*buffer)) : NULL;
     if (buffer == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a buffer of %llu bytes",
-                          (unsigned long long)n_bytes);
+        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
+                          "no memory for a buffer of %llu bytes", (unsigned long long)n_bytes);
     }
     buffer->device = device;
     buffer->n_bytes = n_bytes;
@@ -78,8 +78,9 @@ sy_status cpu_buffer_create(sy_device *device, sy_memory_kind kind, uint64_t n_b
     if (kind == SY_MEMORY_HOST) {
         buffer->bytes = cpu_alloc(n_bytes);
         if (buffer->bytes == NULL) {
-            status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
-                                "no memory for a buffer of %llu bytes", (unsigned long long)n_bytes);
+            status =
+                cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
+                           "no memory for a buffer of %llu bytes", (unsigned long long)n_bytes);
         }
     } else {
         buffer->memory = BUFFER_MAPPED;

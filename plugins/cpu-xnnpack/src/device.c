@@ -67,10 +67,11 @@ static sy_status options_apply(sy_device *device, const char *options) {
     if (cpu_option(options, "isa", value, sizeof(value))) {
         device->kernels = cpu_kernels_select(value);
         if (device->kernels == NULL) {
-            return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
-                              "isa=%s is not a level of this machine and build: use one of best, %s "
-                              "... portable",
-                              value, cpu_kernels_select(NULL)->name);
+            return cpu_report(
+                SY_INVALID_ARGUMENT, SY_NO_VALUE,
+                "isa=%s is not a level of this machine and build: use one of best, %s "
+                "... portable",
+                value, cpu_kernels_select(NULL)->name);
         }
     }
     if (cpu_option(options, "xnnpack", value, sizeof(value))) {

@@ -22,8 +22,8 @@ sy_status cpu_node_read(const sy_graph_view *graph, uint32_t i_node, cpu_node *o
     out_node->graph = graph;
     sy_status status = graph->node(graph->graph, i_node, &out_node->view);
     const sy_node_view *view = &out_node->view;
-    *out_fits = status == SY_OK && view->n_inputs <= CPU_INPUTS_MAX &&
-                view->n_outputs <= CPU_OUTPUTS_MAX;
+    *out_fits =
+        status == SY_OK && view->n_inputs <= CPU_INPUTS_MAX && view->n_outputs <= CPU_OUTPUTS_MAX;
     if (!*out_fits) {
         return status;
     }
@@ -169,15 +169,14 @@ const uint8_t *cpu_weight_bytes(const sy_value_view *value) {
 }
 
 bool cpu_require_float(const sy_value_view *value, const char *what, cpu_answer *answer) {
-    return cpu_type_is_float(value->type) ||
-           cpu_no(answer, SY_REASON_TYPE, "%s is %s, not a float", what, cpu_type_name(value->type));
+    return cpu_type_is_float(value->type) || cpu_no(answer, SY_REASON_TYPE, "%s is %s, not a float",
+                                                    what, cpu_type_name(value->type));
 }
 
 bool cpu_require_type(const sy_value_view *value, sy_element_type type, const char *what,
                       cpu_answer *answer) {
-    return value->type == type ||
-           cpu_no(answer, SY_REASON_TYPE, "%s is %s, not %s", what, cpu_type_name(value->type),
-                  cpu_type_name(type));
+    return value->type == type || cpu_no(answer, SY_REASON_TYPE, "%s is %s, not %s", what,
+                                         cpu_type_name(value->type), cpu_type_name(type));
 }
 
 bool cpu_require_weight(const sy_value_view *value, const char *what, cpu_answer *answer) {

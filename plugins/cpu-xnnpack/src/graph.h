@@ -50,7 +50,7 @@ bool cpu_shape_same(const sy_value_view *a, const sy_value_view *b);
 bool cpu_rows_same(const sy_value_view *a, const sy_value_view *b);
 /* The last dimension when it is fixed, else 0. */
 int64_t cpu_width(const sy_value_view *value);
-int64_t cpu_bound_count(const sy_value_view *value);      /* elements at the bounds */
+int64_t cpu_bound_count(const sy_value_view *value); /* elements at the bounds */
 double cpu_typical_count(const sy_graph_view *graph, const sy_value_view *value);
 /* -1 for a missing symbol or a value outside 0..bound. */
 int64_t cpu_dimension_at(const sy_dimension *dimension, const int64_t *symbols, uint32_t n_symbols);

@@ -63,8 +63,9 @@ void cpu_fence_signal(sy_point point, sy_status status) {
 sy_status cpu_extensions_check(const sy_header *header) {
     for (const sy_extension *e = header->extensions; e != NULL; e = e->next) {
         if (e->must != 0) {
-            return cpu_report(SY_STATUS(SY_UNIMPLEMENTED, SY_DETAIL_REQUIRED_EXTENSION), SY_NO_VALUE,
-                              "extension 0x%x must be understood and is unknown here", e->id);
+            return cpu_report(SY_STATUS(SY_UNIMPLEMENTED, SY_DETAIL_REQUIRED_EXTENSION),
+                              SY_NO_VALUE, "extension 0x%x must be understood and is unknown here",
+                              e->id);
         }
     }
     return SY_OK;

@@ -5,9 +5,9 @@
 
 #include <string.h>
 
-#define STEP_US 0.5     /* dispatch of one node */
-#define TEAM_US 2.0     /* waking the team and waiting for it */
-#define LAUNCH_US 3.0   /* one submit */
+#define STEP_US 0.5   /* dispatch of one node */
+#define TEAM_US 2.0   /* waking the team and waiting for it */
+#define LAUNCH_US 3.0 /* one submit */
 
 /* The slower of moving the bytes and doing the arithmetic. */
 static double time_us(const sy_device *device, const cpu_answer *answer) {
@@ -30,8 +30,10 @@ static sy_status node_judge(sy_device *device, const sy_graph_view *view, uint32
     }
     memset(out_answer, 0, sizeof(*out_answer));
     if (!fits) {
-        cpu_no(out_answer, SY_REASON_OPERATOR, "there is no kernel for %.32s with %u inputs and %u "
-               "outputs", node.view.op, node.view.n_inputs, node.view.n_outputs);
+        cpu_no(out_answer, SY_REASON_OPERATOR,
+               "there is no kernel for %.32s with %u inputs and %u "
+               "outputs",
+               node.view.op, node.view.n_inputs, node.view.n_outputs);
     } else {
         cpu_operator_check(device, &node, &params, out_answer);
     }
@@ -98,7 +100,8 @@ sy_status cpu_link(sy_device *device, sy_memory_kind from, sy_memory_kind to, ui
                           from_known ? to : from);
     }
     /* Both kinds are imported where they lie; only changing the kind copies. */
-    out_cost->time_us = from == to ? 0.0f : (float)((double)n_bytes / ((double)device->read_gb_per_s * 500.0));
+    out_cost->time_us =
+        from == to ? 0.0f : (float)((double)n_bytes / ((double)device->read_gb_per_s * 500.0));
     out_cost->confidence = from == to ? 1.0f : 0.3f;
     return SY_OK;
 }

@@ -18,7 +18,8 @@ static uint64_t first_fit(const sy_unit *unit, size_t i_value) {
         for (size_t i = 0; i < i_value; i++) {
             const cpu_value *other = &unit->values[i];
             if (other->place == CPU_PLACE_SCRATCH && alive_together(value, other) &&
-                offset < other->offset + other->n_bytes && other->offset < offset + value->n_bytes) {
+                offset < other->offset + other->n_bytes &&
+                other->offset < offset + value->n_bytes) {
                 offset = (other->offset + other->n_bytes + 63) & ~(uint64_t)63;
                 moved = true;
             }

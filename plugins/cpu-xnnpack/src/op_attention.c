@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Attention over ragged sequences. A task is up to TILE_ROWS queries of one sequence for one group
- * of heads; it walks the visible rows in blocks of BLOCK_ROWS that start at multiples of that, reads
+ * of heads; it walks the visible rows in blocks of BLOCK_ROWS from multiples of that on, reads
  * each block once for all its queries and heads, and keeps a running softmax. What a query gets
  * depends on its position only: blocks are the same wherever the query's row lies in the step.
  */
@@ -61,7 +61,8 @@ static bool attributes_check(const cpu_node *node, cpu_params *p, cpu_answer *an
     }
     if (p->n_heads <= 0 || p->n_kv_heads <= 0 || p->n_heads % p->n_kv_heads != 0 || width <= 0 ||
         width % p->n_heads != 0 || node->in[IN_Q].rank != 2) {
-        return cpu_no(answer, SY_REASON_SHAPE, "q [T, H x D], num_heads and num_kv_heads do not fit");
+        return cpu_no(answer, SY_REASON_SHAPE,
+                      "q [T, H x D], num_heads and num_kv_heads do not fit");
     }
     if (p->window < 0 || p->softcap < 0.0 || causal < 0 || causal > 1) {
         return cpu_no(answer, SY_REASON_ATTRIBUTE, "window, softcap or causal is out of range");
@@ -200,8 +201,8 @@ static const float *read_block(const cpu_run *run, const group_rows *rows, uint6
     return rows->space + skipped;
 }
 
-static group_rows rows_of(const attention_work *work, uint32_t i_tensor, uint32_t i_state, uint32_t s,
-                          uint64_t group, uint64_t d) {
+static group_rows rows_of(const attention_work *work, uint32_t i_tensor, uint32_t i_state,
+                          uint32_t s, uint64_t group, uint64_t d) {
     group_rows rows = {.first = group * d, .n = d, .stride = decoded_stride(d)};
     if (work->step->params.has_states) {
         const sy_state *state = cpu_run_state(work->run, work->step, i_state, s);
@@ -231,8 +232,8 @@ typedef struct tile_work {
 static uint64_t attention_worker_bytes(const cpu_node *node, const cpu_params *p) {
     uint64_t n_queries = TILE_ROWS * (uint64_t)(p->n_heads / p->n_kv_heads);
     uint64_t rows = BLOCK_ROWS * (decoded_stride(p->k) + decoded_stride(p->n) + 1);
-    uint64_t tile = (rows + n_queries * (p->k + p->n)) * sizeof(float) +
-                    n_queries * sizeof(cpu_softmax_state);
+    uint64_t tile =
+        (rows + n_queries * (p->k + p->n)) * sizeof(float) + n_queries * sizeof(cpu_softmax_state);
     uint64_t longest = p->k > p->n ? p->k : p->n;
     uint64_t append = longest * (uint64_t)p->n_kv_heads * sizeof(float);
     (void)node;
@@ -281,10 +282,10 @@ static void attend_block(const tile_work *tile, uint64_t block, uint64_t end) {
             continue;
         }
         uint64_t n = high - low, skipped = low - block;
-        kernels->scores(tile->q + i * tile->d, keys + skipped * tile->keys.stride, tile->keys.stride,
-                        n, tile->d, tile->scores);
-        float factor = kernels->weigh(tile->scores, n, (float)p->scale, (float)p->softcap,
-                                      &tile->softmax[i]);
+        kernels->scores(tile->q + i * tile->d, keys + skipped * tile->keys.stride,
+                        tile->keys.stride, n, tile->d, tile->scores);
+        float factor =
+            kernels->weigh(tile->scores, n, (float)p->scale, (float)p->softcap, &tile->softmax[i]);
         kernels->accumulate(tile->scores, values + skipped * tile->values.stride,
                             tile->values.stride, n, tile->dv, factor, tile->sums + i * tile->dv);
     }
@@ -352,8 +353,8 @@ static sy_status states_check(cpu_run *run, const cpu_step *step, uint32_t s) {
         if (d->width != widths[i] * (uint64_t)step->params.n_kv_heads ||
             d->type != cpu_run_in(run, step, inputs[i])->type) {
             return cpu_report(SY_INVALID_ARGUMENT, step->i_node,
-                              "the state of sequence %u has rows of %u %s, not what the node needs", s,
-                              d->width, cpu_type_name(d->type));
+                              "the state of sequence %u has rows of %u %s, not what the node needs",
+                              s, d->width, cpu_type_name(d->type));
         }
     }
     return SY_OK;
@@ -389,11 +390,24 @@ static sy_status attention_run(cpu_run *run, const cpu_step *step) {
 }
 
 const cpu_operator cpu_operators_attention[] = {
-    {.domain = "switchyard", .name = "RotaryEmbedding", .version = 1, .n_in_least = 3,
-     .n_in_most = 3, .n_out = 1, .check = cpu_rotary_check, .prepare = cpu_rotary_prepare,
-     .worker_bytes = cpu_rotary_worker_bytes, .run = cpu_rotary_run},
-    {.domain = "switchyard", .name = "Attention", .version = 1, .n_in_least = 1, .n_in_most = 6,
-     .n_out = 1, .check = attention_check, .worker_bytes = attention_worker_bytes,
+    {.domain = "switchyard",
+     .name = "RotaryEmbedding",
+     .version = 1,
+     .n_in_least = 3,
+     .n_in_most = 3,
+     .n_out = 1,
+     .check = cpu_rotary_check,
+     .prepare = cpu_rotary_prepare,
+     .worker_bytes = cpu_rotary_worker_bytes,
+     .run = cpu_rotary_run},
+    {.domain = "switchyard",
+     .name = "Attention",
+     .version = 1,
+     .n_in_least = 1,
+     .n_in_most = 6,
+     .n_out = 1,
+     .check = attention_check,
+     .worker_bytes = attention_worker_bytes,
      .run = attention_run},
     {.name = NULL},
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Linear and Embedding, and the derived rows that Linear reads: quantised or widened activations. */
+/* Linear and Embedding, and the derived rows that Linear reads: quantised or widened. */
 #include "operators.h"
 #include "xnnpack_adapter.h"
 
@@ -51,8 +51,8 @@ static bool linear_check(const sy_device *device, const cpu_node *node, const cp
     }
     out_params->k = (uint64_t)w->dims[1].bound;
     out_params->n = (uint64_t)w->dims[0].bound;
-    if (cpu_width(x) != w->dims[1].bound || cpu_width(y) != w->dims[0].bound || !cpu_rows_same(x, y) ||
-        out_params->k == 0) {
+    if (cpu_width(x) != w->dims[1].bound || cpu_width(y) != w->dims[0].bound ||
+        !cpu_rows_same(x, y) || out_params->k == 0) {
         return cpu_no(answer, SY_REASON_SHAPE, "the last dimensions of x, w and y do not fit");
     }
     if (node->n_in > 2 && node->has_in[2]) {
@@ -109,8 +109,9 @@ static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_
         cpu_builder_owns(builder, cpu_bound_count(&node->in[1]) > 0 ? p->k * p->n * 4 : 0);
         return cpu_builder_is_dry(builder)
                    ? SY_OK
-                   : cpu_xnnpack_linear_create((const float *)(const void *)cpu_weight_bytes(&node->in[1]),
-                                               p->bias, p->k, p->n, &p->object);
+                   : cpu_xnnpack_linear_create(
+                         (const float *)(const void *)cpu_weight_bytes(&node->in[1]), p->bias, p->k,
+                         p->n, &p->object);
     }
     cpu_params derived;
     memset(&derived, 0, sizeof(derived));
@@ -144,7 +145,8 @@ static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     cpu_linear l = work->whole;
     uint64_t column = i_task % work->n_column_tasks * CPU_LINEAR_COLUMNS;
     uint64_t row = i_task / work->n_column_tasks * TASK_ROWS;
-    l.n_columns = l.n_columns - column < CPU_LINEAR_COLUMNS ? l.n_columns - column : CPU_LINEAR_COLUMNS;
+    l.n_columns =
+        l.n_columns - column < CPU_LINEAR_COLUMNS ? l.n_columns - column : CPU_LINEAR_COLUMNS;
     l.n_rows = l.n_rows - row < TASK_ROWS ? l.n_rows - row : TASK_ROWS;
     l.weights += column * l.weight_row_bytes;
     l.rows += row * l.row_bytes;
@@ -180,8 +182,9 @@ static sy_status linear_run(cpu_run *run, const cpu_step *step) {
     const cpu_tensor *rows = p->derived != SY_NO_VALUE ? &run->tensors[p->derived] : x;
     uint64_t row_bytes = is_block(w->type) ? cpu_activation_row_bytes(p->k, p->planes) : p->k * 4;
     linear_work work = {.run = run, .y = y, .kernels = cpu_kernels_of(run->kernels, w->type)};
-    work.whole = (cpu_linear){w->data, weight_row, rows->data, row_bytes, p->bias,
-                              (float *)(void *)y->data, p->n, p->k, p->n, n_rows, p->planes};
+    work.whole =
+        (cpu_linear){w->data, weight_row, rows->data, row_bytes, p->bias,  (float *)(void *)y->data,
+                     p->n,    p->k,       p->n,       n_rows,    p->planes};
     work.n_column_tasks = (p->n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
     uint64_t n_row_tasks = (n_rows + TASK_ROWS - 1) / TASK_ROWS;
     return cpu_run_tasks(run, linear_task, &work, work.n_column_tasks * n_row_tasks,
@@ -273,7 +276,8 @@ static bool embedding_check(const sy_device *device, const cpu_node *node, const
     if (!cpu_attributes_known(node, names, answer) ||
         !cpu_attribute_float(node, "scale", 1.0, &out_params->scale, answer) ||
         !cpu_require_type(ids, SY_TYPE_I32, "ids", answer) ||
-        !cpu_require_type(y, SY_TYPE_F32, "y", answer) || !weight_check(device, table, "table", answer)) {
+        !cpu_require_type(y, SY_TYPE_F32, "y", answer) ||
+        !weight_check(device, table, "table", answer)) {
         return false;
     }
     if (ids->rank != 1 || y->rank != 2 || !cpu_dimension_same(&ids->dims[0], &y->dims[0]) ||
@@ -303,7 +307,8 @@ static void embedding_task(void *argument, uint32_t i_task, uint32_t i_worker) {
             return;
         }
         float *out = (float *)(void *)work->y->data + r * p->k;
-        cpu_kernels_of(kernels, table->type)->decode(table->data + (uint64_t)id * row_bytes, p->k, out);
+        cpu_kernels_of(kernels, table->type)
+            ->decode(table->data + (uint64_t)id * row_bytes, p->k, out);
         if (p->scale != 1.0) {
             kernels->rows->scale(out, (float)p->scale, p->k, out);
         }
@@ -313,9 +318,9 @@ static void embedding_task(void *argument, uint32_t i_task, uint32_t i_worker) {
 static sy_status embedding_run(cpu_run *run, const cpu_step *step) {
     rows_work work = {run, cpu_run_in(run, step, 0), cpu_run_out(run, step, 0), step};
     uint64_t n_rows = work.x->n_elements;
-    sy_status status = cpu_run_tasks(run, embedding_task, &work,
-                                     (n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
-                                     work.y->n_elements);
+    sy_status status =
+        cpu_run_tasks(run, embedding_task, &work, (n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
+                      work.y->n_elements);
     if (status == SY_OUT_OF_RANGE) {
         return cpu_report(status, step->i_node, "an id is not in 0..%llu",
                           (unsigned long long)step->params.n - 1);
@@ -324,10 +329,23 @@ static sy_status embedding_run(cpu_run *run, const cpu_step *step) {
 }
 
 const cpu_operator cpu_operators_linear[] = {
-    {.domain = "switchyard", .name = "Linear", .version = 1, .n_in_least = 2, .n_in_most = 3,
-     .n_out = 1, .check = linear_check, .prepare = linear_prepare,
-     .worker_bytes = linear_worker_bytes, .run = linear_run},
-    {.domain = "switchyard", .name = "Embedding", .version = 1, .n_in_least = 2, .n_in_most = 2,
-     .n_out = 1, .check = embedding_check, .run = embedding_run},
+    {.domain = "switchyard",
+     .name = "Linear",
+     .version = 1,
+     .n_in_least = 2,
+     .n_in_most = 3,
+     .n_out = 1,
+     .check = linear_check,
+     .prepare = linear_prepare,
+     .worker_bytes = linear_worker_bytes,
+     .run = linear_run},
+    {.domain = "switchyard",
+     .name = "Embedding",
+     .version = 1,
+     .n_in_least = 2,
+     .n_in_most = 2,
+     .n_out = 1,
+     .check = embedding_check,
+     .run = embedding_run},
     {.name = NULL},
 };

@@ -108,10 +108,12 @@ static bool gather_check(const sy_device *device, const cpu_node *node, const cp
         fits = cpu_dimension_same(&y->dims[i], &ids->dims[i]);
     }
     for (uint32_t i = 1; fits && i < x->rank; i++) {
-        fits = cpu_dimension_same(&y->dims[ids->rank + i - 1], &x->dims[i]) && x->dims[i].symbol == 0;
+        fits =
+            cpu_dimension_same(&y->dims[ids->rank + i - 1], &x->dims[i]) && x->dims[i].symbol == 0;
     }
     if (!fits) {
-        return cpu_no(answer, SY_REASON_SHAPE, "data, indices and y do not fit, or rows are not fixed");
+        return cpu_no(answer, SY_REASON_SHAPE,
+                      "data, indices and y do not fit, or rows are not fixed");
     }
     answer->activation_bytes = 8.0 * cpu_typical_count(node->graph, y);
     return true;
@@ -150,8 +152,8 @@ static sy_status gather_run(cpu_run *run, const cpu_step *step) {
     for (uint32_t i = 1; i < work.x->rank; i++) {
         work.row_bytes *= (uint64_t)work.x->dims[i];
     }
-    sy_status status = cpu_run_tasks(run, gather_task, &work, work.ids->n_elements,
-                                     work.y->n_elements);
+    sy_status status =
+        cpu_run_tasks(run, gather_task, &work, work.ids->n_elements, work.y->n_elements);
     if (status == SY_OUT_OF_RANGE) {
         return cpu_report(status, step->i_node, "an index is not in -%lld..%lld",
                           (long long)work.x->dims[0], (long long)work.x->dims[0] - 1);
@@ -159,16 +161,24 @@ static sy_status gather_run(cpu_run *run, const cpu_step *step) {
     return status;
 }
 
-#define VIEW(NAME, VERSION, MOST)                                                              \
-    {.domain = "", .name = NAME, .version = VERSION, .n_in_least = 1, .n_in_most = MOST,       \
-     .n_out = 1, .check = view_check, .run = view_run, .is_view = true}
+#define VIEW(NAME, VERSION, MOST)                                                           \
+    {                                                                                       \
+        .domain = "", .name = NAME, .version = VERSION, .n_in_least = 1, .n_in_most = MOST, \
+        .n_out = 1, .check = view_check, .run = view_run, .is_view = true                   \
+    }
 
 const cpu_operator cpu_operators_move[] = {
     VIEW("Reshape", 14, 2),
     VIEW("Squeeze", 13, 2),
     VIEW("Unsqueeze", 13, 2),
     VIEW("Identity", 13, 1),
-    {.domain = "", .name = "Gather", .version = 13, .n_in_least = 2, .n_in_most = 2, .n_out = 1,
-     .check = gather_check, .run = gather_run},
+    {.domain = "",
+     .name = "Gather",
+     .version = 13,
+     .n_in_least = 2,
+     .n_in_most = 2,
+     .n_out = 1,
+     .check = gather_check,
+     .run = gather_run},
     {.name = NULL},
 };

@@ -8,7 +8,8 @@
 enum { NORM_RMS, NORM_LAYER, NORM_ADD_RMS, NORM_SOFTMAX };
 
 /* Product of the dimensions from axis on, which must be fixed. */
-static bool inner_from(const sy_value_view *x, int64_t axis, uint64_t *out_inner, cpu_answer *answer) {
+static bool inner_from(const sy_value_view *x, int64_t axis, uint64_t *out_inner,
+                       cpu_answer *answer) {
     uint64_t n = 1;
     axis = axis < 0 ? axis + (int64_t)x->rank : axis;
     if (axis < 0 || axis >= (int64_t)x->rank) {
@@ -17,7 +18,8 @@ static bool inner_from(const sy_value_view *x, int64_t axis, uint64_t *out_inner
     for (int64_t i = axis; i < (int64_t)x->rank; i++) {
         if (x->dims[i].symbol != 0 || x->dims[i].bound <= 0 ||
             __builtin_mul_overflow(n, (uint64_t)x->dims[i].bound, &n)) {
-            return cpu_no(answer, SY_REASON_SHAPE, "a normalised dimension must be fixed and not 0");
+            return cpu_no(answer, SY_REASON_SHAPE,
+                          "a normalised dimension must be fixed and not 0");
         }
     }
     *out_inner = n;
@@ -147,8 +149,8 @@ static void norm_row(const norm_work *work, uint64_t row, float *space) {
         float *total = cpu_floats_target(sum, first, space + n);
         kernels->binary(CPU_BINARY_ADD, x, r, n, total);
         cpu_floats_write(work->run, sum, first, n, total);
-        kernels->rms_norm(total, (const float *)(const void *)cpu_run_in(work->run, step, 2)->data, n,
-                          (float)step->params.epsilon, out);
+        kernels->rms_norm(total, (const float *)(const void *)cpu_run_in(work->run, step, 2)->data,
+                          n, (float)step->params.epsilon, out);
     }
     cpu_floats_write(work->run, y, first, n, out);
 }
@@ -169,10 +171,12 @@ static sy_status norm_run(cpu_run *run, const cpu_step *step) {
                          x->n_elements);
 }
 
-#define NORM(DOMAIN, NAME, VERSION, LEAST, MOST, N_OUT, VARIANT, CHECK)                           \
-    {.domain = DOMAIN, .name = NAME, .version = VERSION, .n_in_least = LEAST, .n_in_most = MOST,  \
-     .n_out = N_OUT, .variant = VARIANT, .check = CHECK, .worker_bytes = norm_worker_bytes,       \
-     .run = norm_run}
+#define NORM(DOMAIN, NAME, VERSION, LEAST, MOST, N_OUT, VARIANT, CHECK)          \
+    {                                                                            \
+        .domain = DOMAIN, .name = NAME, .version = VERSION, .n_in_least = LEAST, \
+        .n_in_most = MOST, .n_out = N_OUT, .variant = VARIANT, .check = CHECK,   \
+        .worker_bytes = norm_worker_bytes, .run = norm_run                       \
+    }
 
 const cpu_operator cpu_operators_norm[] = {
     NORM("", "RMSNormalization", 23, 2, 2, 1, NORM_RMS, norm_check),

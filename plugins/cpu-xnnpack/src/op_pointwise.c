@@ -21,8 +21,7 @@ static bool unary_parameter(const cpu_node *node, const cpu_operator *op, cpu_pa
     if (p->unary == CPU_UNARY_SOFTCAP) {
         return cpu_attributes_known(node, cap, answer) &&
                cpu_attribute_float(node, "cap", 0.0, &p->parameter, answer) &&
-               (p->parameter > 0.0 ||
-                cpu_no(answer, SY_REASON_ATTRIBUTE, "cap must be above 0"));
+               (p->parameter > 0.0 || cpu_no(answer, SY_REASON_ATTRIBUTE, "cap must be above 0"));
     }
     if (p->unary == CPU_UNARY_GELU) {
         if (!cpu_attributes_known(node, approximate, answer) ||
@@ -83,7 +82,8 @@ static bool gated_check(const sy_device *device, const cpu_node *node, const cpu
     if (out_params->unary == CPU_UNARY_COUNT) {
         return cpu_no(answer, SY_REASON_ATTRIBUTE, "activation '%.24s' is unknown", text);
     }
-    if (!cpu_shape_same(&node->in[0], &node->out[0]) || !cpu_shape_same(&node->in[1], &node->out[0])) {
+    if (!cpu_shape_same(&node->in[0], &node->out[0]) ||
+        !cpu_shape_same(&node->in[1], &node->out[0])) {
         return cpu_no(answer, SY_REASON_SHAPE, "gate, up and y differ in shape");
     }
     double n = cpu_typical_count(node->graph, &node->in[0]);
@@ -111,7 +111,8 @@ static void unary_task(void *argument, uint32_t i_task, uint32_t i_worker) {
         const float *up = cpu_floats_read(run, cpu_run_in(run, step, 1), first, n, space + PIECE);
         run->kernels->rows->gated(step->params.unary, values, up, n, out);
     } else {
-        run->kernels->rows->unary(step->params.unary, values, n, (float)step->params.parameter, out);
+        run->kernels->rows->unary(step->params.unary, values, n, (float)step->params.parameter,
+                                  out);
     }
     cpu_floats_write(run, y, first, n, out);
 }
@@ -201,7 +202,8 @@ static bool is_flat(const cpu_tensor *t, const cpu_tensor *y) {
     return t->n_elements == y->n_elements;
 }
 
-static void binary_piece(const pieces *work, uint64_t row, uint64_t first, uint64_t n, float *space) {
+static void binary_piece(const pieces *work, uint64_t row, uint64_t first, uint64_t n,
+                         float *space) {
     const cpu_run *run = work->run;
     const cpu_step *step = work->step;
     const cpu_tensor *a = cpu_run_in(run, step, 0), *b = cpu_run_in(run, step, 1);
@@ -236,13 +238,17 @@ static sy_status binary_run(cpu_run *run, const cpu_step *step) {
     return cpu_run_tasks(run, binary_task, &work, (n + PIECE - 1) / PIECE, n);
 }
 
-#define UNARY(DOMAIN, NAME, VERSION, VARIANT)                                                    \
-    {.domain = DOMAIN, .name = NAME, .version = VERSION, .n_in_least = 1, .n_in_most = 1,        \
-     .n_out = 1, .variant = VARIANT, .check = unary_check, .worker_bytes = piece_bytes,          \
-     .run = unary_run}
-#define BINARY(NAME, VARIANT)                                                                    \
-    {.domain = "", .name = NAME, .version = 14, .n_in_least = 2, .n_in_most = 2, .n_out = 1,     \
-     .variant = VARIANT, .check = binary_check, .worker_bytes = piece_bytes, .run = binary_run}
+#define UNARY(DOMAIN, NAME, VERSION, VARIANT)                                                \
+    {                                                                                        \
+        .domain = DOMAIN, .name = NAME, .version = VERSION, .n_in_least = 1, .n_in_most = 1, \
+        .n_out = 1, .variant = VARIANT, .check = unary_check, .worker_bytes = piece_bytes,   \
+        .run = unary_run                                                                     \
+    }
+#define BINARY(NAME, VARIANT)                                                                     \
+    {                                                                                             \
+        .domain = "", .name = NAME, .version = 14, .n_in_least = 2, .n_in_most = 2, .n_out = 1,   \
+        .variant = VARIANT, .check = binary_check, .worker_bytes = piece_bytes, .run = binary_run \
+    }
 
 const cpu_operator cpu_operators_pointwise[] = {
     UNARY("", "Relu", 14, CPU_UNARY_RELU),
@@ -257,8 +263,14 @@ const cpu_operator cpu_operators_pointwise[] = {
     UNARY("", "Gelu", 20, CPU_UNARY_GELU),
     UNARY("", "Swish", 24, CPU_UNARY_SILU),
     UNARY("switchyard", "Softcap", 1, CPU_UNARY_SOFTCAP),
-    {.domain = "switchyard", .name = "GatedActivation", .version = 1, .n_in_least = 2,
-     .n_in_most = 2, .n_out = 1, .check = gated_check, .worker_bytes = piece_bytes,
+    {.domain = "switchyard",
+     .name = "GatedActivation",
+     .version = 1,
+     .n_in_least = 2,
+     .n_in_most = 2,
+     .n_out = 1,
+     .check = gated_check,
+     .worker_bytes = piece_bytes,
      .run = unary_run},
     BINARY("Add", CPU_BINARY_ADD),
     BINARY("Sub", CPU_BINARY_SUB),

@@ -28,7 +28,8 @@ bool cpu_rotary_check(const sy_device *device, const cpu_node *node, const cpu_o
     if (x->rank != 2 || !cpu_shape_same(x, &node->out[0]) || positions->rank != 1 ||
         !cpu_dimension_same(&positions->dims[0], &x->dims[0]) || frequency->rank != 1 ||
         frequency->dims[0].symbol != 0 || width <= 0 || width % out_params->n_heads != 0 ||
-        frequency->dims[0].bound <= 0 || 2 * frequency->dims[0].bound > width / out_params->n_heads) {
+        frequency->dims[0].bound <= 0 ||
+        2 * frequency->dims[0].bound > width / out_params->n_heads) {
         return cpu_no(answer, SY_REASON_SHAPE, "x, positions and inverse_frequency do not fit");
     }
     out_params->interleaved = interleaved == 1;

@@ -38,8 +38,8 @@ const cpu_operator *cpu_operator_check(const sy_device *device, const cpu_node *
         }
         return NULL;
     }
-    bool enough = node->n_in >= op->n_in_least && node->n_in <= op->n_in_most &&
-                  node->n_out == op->n_out;
+    bool enough =
+        node->n_in >= op->n_in_least && node->n_in <= op->n_in_most && node->n_out == op->n_out;
     for (uint32_t i = 0; enough && i < op->n_in_least; i++) {
         enough = node->has_in[i];
     }

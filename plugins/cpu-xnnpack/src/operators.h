@@ -23,14 +23,14 @@ typedef struct cpu_tensor {
 } cpu_tensor;
 
 typedef struct cpu_params {
-    uint64_t k, n;      /* Linear, Embedding, Gather: width and rows of the weight */
-    cpu_planes planes;  /* of quantised activations */
-    uint32_t derived;   /* unit value: shared quantised or widened rows, or the rotation table */
-    float *bias;        /* owned f32 copy when the file's is not f32 */
-    void *object;       /* owned, of the XNNPACK adapter */
+    uint64_t k, n;     /* Linear, Embedding, Gather: width and rows of the weight */
+    cpu_planes planes; /* of quantised activations */
+    uint32_t derived;  /* unit value: shared quantised or widened rows, or the rotation table */
+    float *bias;       /* owned f32 copy when the file's is not f32 */
+    void *object;      /* owned, of the XNNPACK adapter */
     double epsilon, scale, softcap, parameter;
     int64_t n_heads, n_kv_heads, window, axis;
-    uint64_t inner;     /* elements that a norm or softmax takes together */
+    uint64_t inner; /* elements that a norm or softmax takes together */
     bool causal, interleaved, has_states;
     cpu_unary unary;
     cpu_binary binary;
@@ -94,7 +94,8 @@ const cpu_tensor *cpu_run_out(const cpu_run *run, const cpu_step *step, uint32_t
 sy_state *cpu_run_state(const cpu_run *run, const cpu_step *step, uint32_t i_in,
                         uint32_t i_sequence);
 /* Runs tasks on the host's team, or here when the cost (about elements touched) is small. */
-sy_status cpu_run_tasks(cpu_run *run, sy_task task, void *argument, uint64_t n_tasks, uint64_t cost);
+sy_status cpu_run_tasks(cpu_run *run, sy_task task, void *argument, uint64_t n_tasks,
+                        uint64_t cost);
 uint8_t *cpu_run_worker(const cpu_run *run, uint32_t i_worker);
 
 /* Row-wise helpers (tensor.c). */

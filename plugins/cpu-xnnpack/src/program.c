@@ -82,7 +82,8 @@ static bool bound_bytes(cpu_value *value) {
     }
     width = value->rank == 0 ? 1 : width;
     return cpu_type_row_bytes(value->type, width, &row_bytes) &&
-           !__builtin_mul_overflow(n, row_bytes, &value->n_bytes) && value->n_bytes < UINT64_MAX / 4;
+           !__builtin_mul_overflow(n, row_bytes, &value->n_bytes) &&
+           value->n_bytes < UINT64_MAX / 4;
 }
 
 static bool index_of(const uint32_t *list, uint32_t n, uint32_t wanted, uint32_t *out_index) {
@@ -95,7 +96,8 @@ static bool index_of(const uint32_t *list, uint32_t n, uint32_t wanted, uint32_t
     return false;
 }
 
-static sy_status place_from_segment(const sy_segment *segment, sy_value_kind kind, cpu_value *value) {
+static sy_status place_from_segment(const sy_segment *segment, sy_value_kind kind,
+                                    cpu_value *value) {
     if (kind == SY_VALUE_STATE) {
         value->place = CPU_PLACE_STATE;
         return index_of(segment->states, segment->n_states, value->i_view, &value->index)
@@ -127,20 +129,23 @@ static sy_status value_of(cpu_builder *builder, uint32_t i_view, const sy_value_
     value.first_step = value.last_step = (uint32_t)unit->n_steps;
     memcpy(value.dims, view->dims, sizeof(value.dims));
     if (view->kind != SY_VALUE_STATE && !bound_bytes(&value)) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has an impossible shape", i_view);
+        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has an impossible shape",
+                          i_view);
     }
     if (view->kind == SY_VALUE_WEIGHT) {
         value.place = CPU_PLACE_WEIGHT;
         value.weight = cpu_weight_bytes(view);
         if (value.weight == NULL || view->data.length_bytes < value.n_bytes) {
-            return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "constant %u lacks its bytes", i_view);
+            return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "constant %u lacks its bytes",
+                              i_view);
         }
         return value_add(unit, &value, out_index);
     }
     sy_status status = place_from_segment(builder->segment, view->kind, &value);
     if (status == SY_OK && value.place == CPU_PLACE_SCRATCH && !is_output) {
-        status = cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
-                            "value %u is neither made in the segment nor one of its inputs", i_view);
+        status =
+            cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+                       "value %u is neither made in the segment nor one of its inputs", i_view);
     }
     return status == SY_OK ? value_add(unit, &value, out_index) : status;
 }
@@ -168,12 +173,11 @@ static void touch(sy_unit *unit, uint32_t i_value) {
 
 sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cpu_step *step,
                              const cpu_params *params, uint32_t *out_value) {
-    static const cpu_operator *const operators[] = {
-        [CPU_DERIVE_QUANTISED] = &cpu_operator_quantise,
-        [CPU_DERIVE_F32] = &cpu_operator_widen,
-        [CPU_DERIVE_ROTATION] = &cpu_operator_rotation};
+    static const cpu_operator *const operators[] = {[CPU_DERIVE_QUANTISED] = &cpu_operator_quantise,
+                                                    [CPU_DERIVE_F32] = &cpu_operator_widen,
+                                                    [CPU_DERIVE_ROTATION] = &cpu_operator_rotation};
     sy_unit *unit = builder->unit;
-    cpu_step made = {.operator = operators[kind], .i_node = step->i_node, .params = *params};
+    cpu_step made = {.operator= operators[kind], .i_node = step->i_node, .params = *params};
     memset(made.in, 0xff, sizeof(made.in));
     memset(made.out, 0xff, sizeof(made.out));
     bool is_rotation = kind == CPU_DERIVE_ROTATION;
@@ -181,7 +185,7 @@ sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cp
     made.in[1] = is_rotation ? step->in[2] : SY_NO_VALUE;
     for (size_t i = 0; i < unit->n_steps; i++) {
         const cpu_step *old = &unit->steps[i];
-        if (old->operator == made.operator && memcmp(old->in, made.in, sizeof(made.in)) == 0 &&
+        if (old->operator== made.operator&& memcmp(old->in, made.in, sizeof(made.in)) == 0 &&
             memcmp(&old->params, params, sizeof(*params)) == 0) {
             *out_value = old->out[0];
             return SY_OK;
@@ -196,8 +200,8 @@ sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cp
         value.dims[value.rank++] = (sy_dimension){.bound = 2 * (int64_t)params->inner};
     } else if (kind == CPU_DERIVE_QUANTISED) {
         value.type = SY_TYPE_U8;
-        value.dims[value.rank - 1] = (sy_dimension){
-            .bound = (int64_t)cpu_activation_row_bytes(params->k, params->planes)};
+        value.dims[value.rank - 1] =
+            (sy_dimension){.bound = (int64_t)cpu_activation_row_bytes(params->k, params->planes)};
     }
     if (!bound_bytes(&value)) {
         return cpu_report(SY_INVALID_ARGUMENT, step->i_node, "a derived value is too large");
@@ -243,8 +247,8 @@ static sy_status node_add(cpu_builder *builder, uint32_t i_node) {
     if (status != SY_OK) {
         return status;
     }
-    step.operator = fits ? cpu_operator_check(unit->device, &node, &step.params, &answer) : NULL;
-    if (step.operator == NULL) {
+    step.operator= fits ? cpu_operator_check(unit->device, &node, &step.params, &answer) : NULL;
+    if (step.operator== NULL) {
         return cpu_report(SY_UNIMPLEMENTED, i_node, "node %u does not run here: %s", i_node,
                           fits ? answer.why : "too many inputs or outputs");
     }

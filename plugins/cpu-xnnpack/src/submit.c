@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One job: check what was bound, resolve shapes, run the steps on the caller and the host's team. */
+/* One job: check what is bound, resolve shapes, run the steps on caller and team. */
 #include "unit.h"
 
 #include <string.h>
@@ -54,7 +54,8 @@ static sy_status bind(const sy_binding *binding, uint64_t n_bytes, const char *w
 }
 
 /* Shape and place of one value for this job. */
-static sy_status tensor_resolve(const sy_unit *unit, const sy_job *job, uint32_t i, uint8_t *scratch) {
+static sy_status tensor_resolve(const sy_unit *unit, const sy_job *job, uint32_t i,
+                                uint8_t *scratch) {
     const cpu_value *value = &unit->values[i];
     cpu_tensor *tensor = &unit->tensors[i];
     uint64_t n_elements = 1, row_bytes = 0;
@@ -75,7 +76,8 @@ static sy_status tensor_resolve(const sy_unit *unit, const sy_job *job, uint32_t
     }
     uint64_t width = cpu_tensor_width(tensor);
     if (!cpu_type_row_bytes(value->type, width, &row_bytes)) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has no row layout", value->i_view);
+        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has no row layout",
+                          value->i_view);
     }
     uint64_t n_bytes = width > 0 ? n_elements / width * row_bytes : 0;
     switch (value->place) {

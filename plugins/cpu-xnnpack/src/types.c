@@ -12,30 +12,14 @@ typedef struct type_facts {
 
 #define BLOCK(NAME, name, n) [SY_TYPE_##NAME] = {#NAME, n, (uint32_t)sizeof(block_##name)}
 static const type_facts facts_of[] = {
-    [SY_TYPE_F32] = {"f32", 1, 4},
-    [SY_TYPE_F16] = {"f16", 1, 2},
-    [SY_TYPE_BF16] = {"bf16", 1, 2},
-    [SY_TYPE_F64] = {"f64", 1, 8},
-    [SY_TYPE_I8] = {"i8", 1, 1},
-    [SY_TYPE_I16] = {"i16", 1, 2},
-    [SY_TYPE_I32] = {"i32", 1, 4},
-    [SY_TYPE_I64] = {"i64", 1, 8},
-    [SY_TYPE_U8] = {"u8", 1, 1},
-    [SY_TYPE_U16] = {"u16", 1, 2},
-    [SY_TYPE_BOOL] = {"bool", 1, 1},
-    BLOCK(Q4_0, q4_0, 32),
-    BLOCK(Q4_1, q4_1, 32),
-    BLOCK(Q5_0, q5_0, 32),
-    BLOCK(Q5_1, q5_1, 32),
-    BLOCK(Q8_0, q8_0, 32),
-    BLOCK(Q2_K, q2_k, 256),
-    BLOCK(Q3_K, q3_k, 256),
-    BLOCK(Q4_K, q4_k, 256),
-    BLOCK(Q5_K, q5_k, 256),
-    BLOCK(Q6_K, q6_k, 256),
-    BLOCK(IQ4_NL, iq4_nl, 32),
-    BLOCK(IQ4_XS, iq4_xs, 256),
-    BLOCK(MXFP4, mxfp4, 32),
+    [SY_TYPE_F32] = {"f32", 1, 4}, [SY_TYPE_F16] = {"f16", 1, 2},   [SY_TYPE_BF16] = {"bf16", 1, 2},
+    [SY_TYPE_F64] = {"f64", 1, 8}, [SY_TYPE_I8] = {"i8", 1, 1},     [SY_TYPE_I16] = {"i16", 1, 2},
+    [SY_TYPE_I32] = {"i32", 1, 4}, [SY_TYPE_I64] = {"i64", 1, 8},   [SY_TYPE_U8] = {"u8", 1, 1},
+    [SY_TYPE_U16] = {"u16", 1, 2}, [SY_TYPE_BOOL] = {"bool", 1, 1}, BLOCK(Q4_0, q4_0, 32),
+    BLOCK(Q4_1, q4_1, 32),         BLOCK(Q5_0, q5_0, 32),           BLOCK(Q5_1, q5_1, 32),
+    BLOCK(Q8_0, q8_0, 32),         BLOCK(Q2_K, q2_k, 256),          BLOCK(Q3_K, q3_k, 256),
+    BLOCK(Q4_K, q4_k, 256),        BLOCK(Q5_K, q5_k, 256),          BLOCK(Q6_K, q6_k, 256),
+    BLOCK(IQ4_NL, iq4_nl, 32),     BLOCK(IQ4_XS, iq4_xs, 256),      BLOCK(MXFP4, mxfp4, 32),
 };
 #define N_TYPES (sizeof(facts_of) / sizeof(facts_of[0]))
 

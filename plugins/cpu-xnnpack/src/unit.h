@@ -22,8 +22,8 @@ typedef struct cpu_value {
     uint32_t index;
     uint32_t i_view; /* value of the view; SY_NO_VALUE for a derived one */
     const uint8_t *weight;
-    uint64_t n_bytes;             /* at the bounds */
-    uint64_t offset;              /* CPU_PLACE_SCRATCH */
+    uint64_t n_bytes;               /* at the bounds */
+    uint64_t offset;                /* CPU_PLACE_SCRATCH */
     uint32_t first_step, last_step; /* made by, last read by */
 } cpu_value;
 
@@ -34,7 +34,7 @@ struct sy_unit {
     cpu_tensor *tensors; /* of the running job, one per value */
     size_t n_values, values_capacity, n_steps, steps_capacity;
     uint32_t n_inputs, n_outputs, n_states;
-    bool has_states; /* some step reads a STATE */
+    bool has_states;                      /* some step reads a STATE */
     uint64_t worker_offset, worker_bytes; /* in the scratch */
     uint32_t n_workers;
     uint64_t scratch_bytes, weight_bytes;

@@ -92,7 +92,8 @@ sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t 
             0, &linear->operators[i]);
         if (status != xnn_status_success) {
             cpu_xnnpack_release(linear);
-            return cpu_report(status == xnn_status_out_of_memory ? SY_RESOURCE_EXHAUSTED : SY_INTERNAL,
+            return cpu_report(status == xnn_status_out_of_memory ? SY_RESOURCE_EXHAUSTED
+                                                                 : SY_INTERNAL,
                               SY_NO_VALUE, "XNNPACK refused a product of %llu by %llu (%d)",
                               (unsigned long long)k, (unsigned long long)count, (int)status);
         }
@@ -113,9 +114,8 @@ static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const linear_call *call = argument;
     xnn_operator_t op = call->linear->operators[i_task];
     (void)i_worker;
-    enum xnn_status status =
-        xnn_setup_fully_connected_nc_f32(op, call->n_rows, call->x,
-                                         call->y + (uint64_t)i_task * CPU_LINEAR_COLUMNS, NULL);
+    enum xnn_status status = xnn_setup_fully_connected_nc_f32(
+        op, call->n_rows, call->x, call->y + (uint64_t)i_task * CPU_LINEAR_COLUMNS, NULL);
     if (status == xnn_status_success) {
         status = xnn_run_operator(op, NULL);
     }
@@ -140,8 +140,7 @@ bool cpu_xnnpack_present(void) {
 bool cpu_xnnpack_start(void) {
     return false;
 }
-void cpu_xnnpack_stop(void) {
-}
+void cpu_xnnpack_stop(void) {}
 sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t k, uint64_t n,
                                     void **out_object) {
     (void)w, (void)bias, (void)k, (void)n, (void)out_object;

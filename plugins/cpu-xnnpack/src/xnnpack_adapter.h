@@ -6,7 +6,7 @@
 
 #include "operators.h"
 
-#define CPU_LINEAR_COLUMNS 64u /* columns of one task, also of one XNNPACK operator */
+#define CPU_LINEAR_COLUMNS 64u             /* columns of one task, also of one XNNPACK operator */
 #define CPU_XNNPACK_WEIGHT_MOST (64 << 20) /* elements: XNNPACK packs a copy of the weights */
 
 bool cpu_xnnpack_present(void);
