@@ -70,8 +70,8 @@ probe *probe_open(const char *plugin_path, uint32_t n_workers, char *message, si
     }
     sy_status status = sy_test_host_init(&p->host, n_workers, &error);
     if (status == SY_OK) {
-        status = sy_op_runner_open(&p->runner, load_table(p, plugin_path), &p->host, 0, NULL,
-                                   &error);
+        status =
+            sy_op_runner_open(&p->runner, load_table(p, plugin_path), &p->host, 0, NULL, &error);
     }
     if (status != SY_OK) {
         snprintf(message, n, "%s", error.message);
