@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard conf: check files, show what is in force, print the manual of all keys. */
 #include "setup.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include "switchyard/graph.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard delegates: every plugin that was found, its state, its reason, its devices. */
 #include "setup.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include "switchyard/graph.h"
 

@@ -7,7 +7,7 @@
  */
 #include "options.h"
 #include "switchyard/version.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include <stdio.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The flag parser of all verbs: one table gives the flags, their environment variables, the help
- * text and the errors. A flag is --name VALUE, --name=VALUE, -x VALUE or an alias; every flag that is
- * not given is looked up as SWITCHYARD_NAME, unless the process is privileged.
+ * text and the errors. A flag is --name VALUE, --name=VALUE, -x VALUE or an alias; every flag that
+ * is not given is looked up as SWITCHYARD_NAME, unless the process is privileged.
  */
 #ifndef SY_CLI_OPTIONS_H
 #define SY_CLI_OPTIONS_H

@@ -13,7 +13,7 @@ void sy_cli_shared_init(sy_cli_shared *shared) {
          "INI file laid over those of the device; it may narrow, not widen", "SWITCHYARD_CONFIG"},
         {"plugins", 0, "plugin-dir", SY_CLI_LIST, &shared->plugins, "DIR", 0, 0,
          "plugin directory to search before the configured ones", "SWITCHYARD_PLUGIN_PATH"},
-        {"backend", 0, "delegate|dev", SY_CLI_LIST, &shared->backends, "NAME", 0, 0,
+        {"delegate", 0, "backend|dev", SY_CLI_LIST, &shared->delegates, "NAME", 0, 0,
          "delegates to use, first choice first: npu, gpu, cpu or plugin names", NULL},
         {"threads", 't', NULL, SY_CLI_COUNT, &shared->n_threads, "N", 0, 256,
          "threads of the runtime; 0: as configured", NULL},
@@ -34,13 +34,13 @@ static void print_event(void *user, sy_severity severity, const char *event, con
 static int write_flags(const sy_cli_shared *shared, char *out_text, size_t n_bytes) {
     size_t n = 0;
     out_text[0] = '\0';
-    if (shared->backends.n > 0) {
+    if (shared->delegates.n > 0) {
         n += (size_t)snprintf(out_text + n, n_bytes - n,
                               "[policy]\nmode = strict\n[order]\n"
                               "default = ");
-        for (uint32_t i = 0; i < shared->backends.n && n < n_bytes; i++) {
+        for (uint32_t i = 0; i < shared->delegates.n && n < n_bytes; i++) {
             n += (size_t)snprintf(out_text + n, n_bytes - n, "%s%s", i > 0 ? ", " : "",
-                                  shared->backends.items[i]);
+                                  shared->delegates.items[i]);
         }
         n += n < n_bytes ? (size_t)snprintf(out_text + n, n_bytes - n, "\n") : 0;
     }

@@ -153,7 +153,7 @@ static void take_facts(sy__candidate *candidate) {
     candidate->public.sha256 = manifest->sha256 != NULL ? manifest->sha256 : "";
 }
 
-/* The steps in order; each either goes on or refuses. Memory running out is an error of the scan. */
+/* The steps in order; each goes on or refuses. Memory running out is an error of the scan. */
 static sy_status take(sy_registry *registry, sy__candidate *candidate, int folder_fd,
                       const char *manifest_name, const char *file) {
     sy_error why;

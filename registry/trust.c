@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Who could have put this file here? Every folder from the root down and the file itself must belong
- * to root or to the effective user, and nobody else may write to it. A folder above may be writable
- * when it is sticky and root's (/tmp): there nobody can replace what is not his own.
+ * Who could have put this file here? Every folder from the root down and the file itself must
+ * belong to root or to the effective user, and nobody else may write to it. A folder above may be
+ * writable when it is sticky and root's (/tmp): there nobody can replace what is not his own.
  */
 #include "registry_internal.h"
 

@@ -232,7 +232,7 @@ static void shown_text_reads_back(void) {
     sy_conf_destroy(copy);
 }
 
-/* Each allocation fails in turn, once and for good: a clean status, nothing leaked, then success. */
+/* Each allocation fails in turn, once and for good: a clean status, no leak, then success. */
 static void allocation_failures_are_clean(void) {
     static const char *const texts[] = {
         "[order]\ndefault = npu, gpu, cpu\n[policy]\nbias.gpu = 2\n[trust]\nplugins = a*, b*\n",

@@ -75,7 +75,8 @@ def open_marks(files):
 
 
 # Other projects' words for a delegate; where their own things are meant, write "their".
-FOREIGN_WORDS = re.compile(r"\b(backends?|execution providers?|EPs?)\b", re.I)
+# A flag that people know from other programs keeps its name: "backend", |backend|, --backend.
+FOREIGN_WORDS = re.compile(r"(?<![\"|-])\b(backends?|execution providers?|EPs?)\b", re.I)
 WORD_EXEMPT = ("docs/glossary.md", "docs/decisions/", "tests/tidy/", "LICENSE")
 
 

@@ -2,8 +2,8 @@
 /*
  * The configuration: INI layers vendor < OEM < admin < app, read into plain structs. A later layer
  * may narrow what an earlier one set (add a forbid, lower a budget, raise a requirement, drop from
- * the order) and never widen it; preferences such as the planning mode may be replaced. Every key is
- * described once, in the schema that docs/configuration.md is made from.
+ * the order) and never widen it; preferences such as the planning mode may be replaced. Every key
+ * is described once, in the schema that docs/configuration.md is made from.
  */
 #ifndef SWITCHYARD_CONF_H
 #define SWITCHYARD_CONF_H
@@ -83,8 +83,8 @@ uint32_t sy_conf_layers_default(sy_conf_layer out_layers[SY_CONF_LAYERS_MAX]);
 
 /* Reads all layers. NULL options: the built-in defaults.
  * shape: -  unit: -  owner: caller, sy_conf_destroy
- * errors: as sy_ini_open and sy_ini_check; PERMISSION_DENIED when a layer widens an earlier one (the
- * text names both lines)  thread: any  cost: reads the files  since: 0.1
+ * errors: as sy_ini_open and sy_ini_check; PERMISSION_DENIED when a layer widens an one before (the
+ * message names both lines)  thread: any  cost: reads the files  since: 0.1
  * source: docs/configuration.md */
 SY_MUST_CHECK sy_status sy_conf_create(const sy_conf_options *options, sy_conf **out_conf,
                                        sy_error *error);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The registry: looks through plugin directories, lets each manifest speak before any code runs,
- * checks trust, loads, negotiates the ABI and adds the devices to the runtime's table. A plugin that
- * cannot be used is listed with its reason and harms nobody. docs/plugin-manifest.md describes what
- * a directory holds.
+ * checks trust, loads, negotiates the ABI and adds the devices to the runtime's table. A plugin
+ * that cannot be used is listed with its reason and harms nobody. docs/plugin-manifest.md describes
+ * what a directory holds.
  */
 #ifndef SWITCHYARD_REGISTRY_H
 #define SWITCHYARD_REGISTRY_H
