@@ -307,3 +307,7 @@ const int32_t *sy_session_tokens(const sy_session *session, uint32_t *out_n_toke
 uint32_t sy_session_max_tokens(const sy_session *session) {
     return session->max_tokens;
 }
+
+sy_engine *sy_session_engine(const sy_session *session) {
+    return session->engine;
+}

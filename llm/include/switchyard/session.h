@@ -126,11 +126,12 @@ SY_MUST_CHECK sy_status sy_session_save(sy_session *session, const char *path, s
 SY_MUST_CHECK sy_status sy_session_load(sy_engine *engine, const char *path, uint32_t max_tokens,
                                         sy_session **out_session, sy_error *error);
 
-/* Committed tokens and the session's limit.
+/* Committed tokens, the session's limit, and its engine.
  * shape: [n] i32  unit: tokens  owner: session, until its next call  errors: none
  * thread: one at a time per engine  cost: O(1)  since: 0.1  source: - */
 const int32_t *sy_session_tokens(const sy_session *session, uint32_t *out_n_tokens);
 uint32_t sy_session_max_tokens(const sy_session *session);
+sy_engine *sy_session_engine(const sy_session *session);
 
 /* Encoder models: hidden states of a text's tokens in one step; nothing is kept.
  * shape: out_hidden [n_tokens, n_embedding] f32  unit: -  owner: caller's memory  errors:

@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* switchyard run: a prompt in, text out as it comes. */
+#include "engine_flags.h"
+#include "run_report.h"
+#include "switchyard/conversation.h"
+#include "text_file.h"
+#include "verbs.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+const char sy_cli_run_about[] = "answer a prompt with a model";
+
+/* Everything the flags say about one run. */
+typedef struct run_flags {
+    const char *prompt, *prompt_file, *requests_file, *system, *chat_template;
+    const char *load_path, *save_path;
+    uint32_t n_predict, top_k;
+    double temperature, top_p, min_p;
+    uint64_t seed;
+    int raw, ignore_end, quiet;
+    sy_cli_list stops;
+} run_flags;
+
+static sy_session *interruptible; /* the session that Ctrl-C cancels */
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    if (interruptible != NULL) {
+        sy_session_cancel(interruptible);
+    }
+}
+
+static int print_text(void *user, const char *text, size_t n_bytes, sy_finish finish) {
+    (void)user;
+    (void)finish;
+    if (n_bytes > 0 && (fwrite(text, 1, n_bytes, stdout) != n_bytes || fflush(stdout) != 0)) {
+        return 1; /* nobody reads any more */
+    }
+    return 0;
+}
+
+static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
+    *flags = (run_flags){.top_p = 1.0};
+    const sy_cli_option options[] = {
+        {"prompt", 'p', NULL, SY_CLI_TEXT, &flags->prompt, "TEXT", 0, 0,
+         "prompt, when it is not the second argument; - reads standard input", NULL},
+        {"file", 'f', NULL, SY_CLI_TEXT, &flags->prompt_file, "FILE", 0, 0,
+         "read the prompt from a file", NULL},
+        {"requests-file", 0, NULL, SY_CLI_TEXT, &flags->requests_file, "FILE", 0, 0,
+         "answer every line of a file on its own, one answer a line", NULL},
+        {"n-predict", 'n', "max-tokens|predict", SY_CLI_COUNT, &flags->n_predict, "N", 0, 1u << 24,
+         "most tokens to generate; 0: until the model ends or the context is full", NULL},
+        {"temp", 0, "temperature", SY_CLI_NUMBER, &flags->temperature, "X", 0, 100,
+         "sampling temperature; 0: always the likeliest token", NULL},
+        {"top-k", 0, NULL, SY_CLI_COUNT, &flags->top_k, "N", 0, 1u << 24,
+         "draw from the N likeliest tokens; 0: all", NULL},
+        {"top-p", 0, NULL, SY_CLI_NUMBER, &flags->top_p, "X", 0, 1,
+         "draw from the likeliest tokens that together have probability X", NULL},
+        {"min-p", 0, NULL, SY_CLI_NUMBER, &flags->min_p, "X", 0, 1,
+         "drop tokens less than X times as likely as the likeliest", NULL},
+        {"seed", 's', NULL, SY_CLI_U64, &flags->seed, "N", 0, 0,
+         "seed of the random numbers; the same seed gives the same text", NULL},
+        {"raw", 0, NULL, SY_CLI_SWITCH, &flags->raw, NULL, 0, 0,
+         "give the prompt to the model as it is, without a chat template", NULL},
+        {"system", 0, "sys", SY_CLI_TEXT, &flags->system, "TEXT", 0, 0,
+         "system message of the conversation", NULL},
+        {"chat-template", 0, NULL, SY_CLI_TEXT, &flags->chat_template, "NAME", 0, 0,
+         "name of a chat template instead of the model's own", NULL},
+        {"stop", 'r', "reverse-prompt", SY_CLI_LIST, &flags->stops, "TEXT", 0, 0,
+         "end before this text", NULL},
+        {"ignore-eos", 0, NULL, SY_CLI_SWITCH, &flags->ignore_end, NULL, 0, 0,
+         "do not stop at the model's end token", NULL},
+        {"load-session", 0, NULL, SY_CLI_TEXT, &flags->load_path, "FILE", 0, 0,
+         "go on with a saved session", NULL},
+        {"save-session", 0, NULL, SY_CLI_TEXT, &flags->save_path, "FILE", 0, 0,
+         "save the session afterwards", NULL},
+        {"quiet", 'q', NULL, SY_CLI_SWITCH, &flags->quiet, NULL, 0, 0,
+         "print no figures on standard error", NULL}};
+    memcpy(out_options, options, sizeof(options));
+    return SY_CLI_COUNT_OF(options);
+}
+
+/* Puts the prompt into the session: as it is, or as a user's turn of a conversation. */
+static sy_status feed(sy_session *session, const run_flags *flags, const char *prompt,
+                      sy_conversation **out_conversation, sy_run_figures *figures,
+                      sy_error *error) {
+    const sy_tokenizer *tokenizer = sy_engine_tokenizer(sy_session_engine(session));
+    sy_cli_tokens tokens = {NULL, 0, 0};
+    sy_conversation_options options = {.struct_bytes = sizeof(options),
+                                       .system = flags->system,
+                                       .template_name = flags->chat_template};
+    uint32_t n_before = 0, n_after = 0;
+    sy_session_tokens(session, &n_before);
+    sy_run_start(figures);
+    sy_status status;
+    if (flags->raw) {
+        uint32_t encode = n_before == 0 ? SY_ENCODE_ADD_SPECIAL : 0;
+        status = sy_cli_encode(tokenizer, prompt, strlen(prompt), encode, &tokens, error);
+        if (status == SY_OK && tokens.n == 0) {
+            status = sy_error_set(error, SY_INVALID_ARGUMENT, "The prompt is empty.");
+        }
+        if (status == SY_OK) {
+            status = sy_session_prefill(session, tokens.ids, (uint32_t)tokens.n, error);
+        }
+    } else {
+        status = sy_conversation_create(session, &options, out_conversation, error);
+        if (status == SY_OK) {
+            status = sy_conversation_add_user(*out_conversation, prompt, error);
+        }
+    }
+    sy_cli_free_tokens(&tokens);
+    sy_session_tokens(session, &n_after);
+    sy_run_prefilled(figures, n_after - n_before);
+    return status;
+}
+
+static sy_status answer(sy_session *session, sy_sampler *sampler, const run_flags *flags,
+                        const char *prompt, sy_run_figures *figures, sy_error *error) {
+    sy_conversation *conversation = NULL;
+    sy_generate_options options = {.struct_bytes = sizeof(options),
+                                   .n_tokens_max = flags->n_predict,
+                                   .n_stops = flags->stops.n,
+                                   .ignore_end = (uint32_t)flags->ignore_end,
+                                   .stops = flags->stops.items,
+                                   .stream = print_text};
+    sy_status status = feed(session, flags, prompt, &conversation, figures, error);
+    if (status == SY_OK) {
+        status =
+            flags->raw
+                ? sy_session_generate(session, sampler, &options, &figures->result, error)
+                : sy_conversation_answer(conversation, sampler, &options, &figures->result, error);
+        fputc('\n', stdout);
+        fflush(stdout);
+    }
+    sy_conversation_destroy(conversation);
+    return status;
+}
+
+/* Every line is a request of its own: the session goes back to its start in between. */
+static sy_status answer_lines(sy_session *session, sy_sampler *sampler, const run_flags *flags,
+                              sy_run_figures *figures, sy_error *error) {
+    sy_cli_text text = {NULL, 0, 0};
+    sy_status status = sy_cli_read_text(flags->requests_file, &text, error);
+    char *line = text.bytes;
+    while (status == SY_OK && line != NULL && *line != '\0') {
+        char *end = strchr(line, '\n');
+        if (end != NULL) {
+            *end = '\0';
+        }
+        status = sy_session_rewind(session, 0, error);
+        if (status == SY_OK) {
+            status = answer(session, sampler, flags, line, figures, error);
+        }
+        line = end != NULL ? end + 1 : NULL;
+    }
+    sy_cli_free_text(&text);
+    return status;
+}
+
+static sy_status run(sy_engine *engine, const run_flags *flags, const char *prompt,
+                     sy_run_figures *figures, sy_error *error) {
+    sy_session *session = NULL;
+    sy_sampler *sampler = NULL;
+    sy_sampler_options sampling;
+    sy_sampler_options_default(&sampling);
+    sampling.temperature = (float)flags->temperature;
+    sampling.top_k = flags->top_k;
+    sampling.top_p = (float)flags->top_p;
+    sampling.min_p = (float)flags->min_p;
+    sampling.seed = flags->seed;
+    uint32_t n_vocabulary = sy_engine_info(engine)->n_vocabulary;
+    sy_status status = sy_sampler_create(NULL, n_vocabulary, &sampling, &sampler, error);
+    if (status == SY_OK) {
+        status = flags->load_path != NULL
+                     ? sy_session_load(engine, flags->load_path, 0, &session, error)
+                     : sy_session_open(engine, 0, &session, error);
+    }
+    interruptible = session;
+    if (status == SY_OK && flags->requests_file != NULL) {
+        status = answer_lines(session, sampler, flags, figures, error);
+    } else if (status == SY_OK) {
+        status = answer(session, sampler, flags, prompt, figures, error);
+    }
+    if (status == SY_OK && flags->save_path != NULL) {
+        status = sy_session_save(session, flags->save_path, error);
+    }
+    interruptible = NULL;
+    sy_session_close(session);
+    sy_sampler_destroy(sampler);
+    return status;
+}
+
+/* The prompt from wherever the flags say; *inout_text keeps what was read. */
+static int find_prompt(const run_flags *flags, const sy_cli_list *arguments, const char *verb,
+                       sy_cli_text *inout_text, const char **out_prompt) {
+    uint32_t i = arguments->n > 1 ? 1 : 0;
+    const char *prompt = arguments->n > 1 ? arguments->items[i] : flags->prompt;
+    const char *path = flags->prompt_file;
+    if (path == NULL && prompt != NULL && strcmp(prompt, "-") == 0) {
+        path = "-";
+    }
+    if (path != NULL) {
+        sy_error error;
+        if (sy_cli_read_text(path, inout_text, &error) != SY_OK) {
+            return sy_cli_fail(&error);
+        }
+        prompt = inout_text->bytes;
+    }
+    if (prompt == NULL && flags->requests_file == NULL) {
+        return sy_cli_usage(verb, "Write: switchyard run MODEL \"your prompt\".",
+                            "no prompt was given.");
+    }
+    *out_prompt = prompt;
+    return SY_CLI_GO_ON;
+}
+
+static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
+                    const run_flags *flags, const sy_cli_list *arguments, const char *verb) {
+    sy_cli_text text = {NULL, 0, 0};
+    const char *prompt = NULL;
+    sy_run_figures figures = {0};
+    sy_error error;
+    sy_error_clear(&error);
+    int exit_status = find_prompt(flags, arguments, verb, &text, &prompt);
+    if (exit_status == SY_CLI_GO_ON) {
+        const char *model =
+            engine_flags->model == NULL && arguments->n > 0 ? arguments->items[0] : NULL;
+        exit_status = sy_cli_engine_open(engine_flags, shared, model);
+    }
+    if (exit_status == SY_CLI_GO_ON) {
+        signal(SIGINT, on_interrupt);
+        sy_status status = run(engine_flags->engine, flags, prompt, &figures, &error);
+        exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
+        if (status == SY_OK && !flags->quiet) {
+            sy_run_print(engine_flags->engine, &figures);
+        }
+        sy_cli_engine_close(engine_flags);
+    }
+    sy_cli_free_text(&text);
+    return exit_status;
+}
+
+int sy_cli_run(int argc, char **argv) {
+    sy_cli_engine engine_flags;
+    sy_cli_shared shared;
+    run_flags flags;
+    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 20];
+    uint32_t n = sy_cli_engine_flags(&engine_flags, options);
+    n += run_options(&flags, options + n);
+    sy_cli_shared_init(&shared);
+    const sy_cli_command command = {
+        .verb = argv[0],
+        .usage = "MODEL [PROMPT]",
+        .about = "Streams the model's answer to standard output, and where it ran and how fast to "
+                 "standard error.\nThe prompt is put into the model's chat template where it has "
+                 "one; --raw gives it as it is.",
+        .options = options,
+        .shared = shared.options,
+        .n_options = n,
+        .n_shared = shared.n_options,
+        .n_arguments_least = 0,
+        .n_arguments_most = 2};
+    sy_cli_list arguments;
+    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+    if (exit_status != SY_CLI_GO_ON) {
+        return exit_status;
+    }
+    return run_with(&engine_flags, &shared, &flags, &arguments, argv[0]);
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "run_report.h"
+
+#include "switchyard/limits.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static uint64_t now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void sy_run_start(sy_run_figures *figures) {
+    figures->start_ns = now_ns();
+}
+
+void sy_run_prefilled(sy_run_figures *figures, uint32_t n_tokens) {
+    figures->prefill_ns = now_ns() - figures->start_ns;
+    figures->n_prefilled = n_tokens;
+}
+
+static void print_phase(const sy_plan *plan, uint32_t i_phase, const char *label) {
+    uint32_t n_nodes[SY_LIMIT_DELEGATES] = {0};
+    uint32_t n_segments = sy_plan_n_segments(plan, i_phase);
+    for (uint32_t s = 0; s < n_segments; s++) {
+        const sy_plan_segment *segment = sy_plan_segment_at(plan, i_phase, s);
+        n_nodes[segment->i_delegate] += segment->segment.n_nodes;
+    }
+    fprintf(stderr, "%s on", label);
+    const char *separator = " ";
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        const sy_delegate *delegate = sy_runtime_delegate(sy_plan_runtime(plan), d);
+        if (n_nodes[d] > 0 && delegate != NULL) {
+            fprintf(stderr, "%s%s (%u nodes)", separator, delegate->name, n_nodes[d]);
+            separator = ", ";
+        }
+    }
+    fprintf(stderr, " in %u segment%s", n_segments, n_segments == 1 ? "" : "s");
+}
+
+static double per_second(uint32_t n, uint64_t ns) {
+    return ns > 0 ? (double)n * 1e9 / (double)ns : 0;
+}
+
+void sy_run_print(const sy_engine *engine, const sy_run_figures *figures) {
+    static const char *const ends[] = {"", "end", "length", "cancelled", "failed"};
+    const sy_plan *plan = sy_engine_plan(engine);
+    fputs("\n", stderr);
+    print_phase(plan, SY_ENGINE_PREFILL, "prefill");
+    fputs("; ", stderr);
+    print_phase(plan, SY_ENGINE_DECODE, "decode");
+    fprintf(stderr, "\nprompt %u tokens, %.1f tokens/s; generated %u tokens, %.1f tokens/s (%s)\n",
+            figures->n_prefilled, per_second(figures->n_prefilled, figures->prefill_ns),
+            figures->result.n_tokens,
+            per_second(figures->result.n_tokens, figures->result.decode_ns),
+            ends[figures->result.finish]);
+}
