@@ -26,10 +26,10 @@ SY_MUST_CHECK sy_status sy__row_decode(sy_element_type type, const void *row, si
 /* True for the types sy__row_encode can write: f32, f16, bf16, Q8_0, Q4_0. */
 bool sy__row_can_encode(sy_element_type type);
 
-/* Encodes a row. f16 and bf16 round to nearest even. The block types use one f16 scale per 32
- * elements, d = largest magnitude / 127 (Q8_0) or signed value of largest magnitude / -8 (Q4_0), and
- * q = value / d in f32 rounded half away from zero (Q8_0) or floor(q + 8.5) cut to 0..15 (Q4_0), as
- * the GGUF reference does. NaN becomes 0 within a block. UNIMPLEMENTED for other types. */
+/* Encodes a row. f16 and bf16 round to nearest even. The block types use one f16 scale d for 32
+ * elements: largest magnitude / 127 (Q8_0) or the value of largest magnitude / -8 (Q4_0). With
+ * q = value / d in f32, Q8_0 stores q rounded half away from zero and Q4_0 floor(q + 8.5) cut to
+ * 0..15, as the GGUF reference does. NaN becomes 0 within a block. UNIMPLEMENTED for others. */
 SY_MUST_CHECK sy_status sy__row_encode(sy_element_type type, const float *values, size_t n_elements,
                                        void *out_row);
 

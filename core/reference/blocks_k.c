@@ -61,8 +61,8 @@ static void k_scale_and_min(const uint8_t *bytes, int i_group, float *out_scale,
     *out_min = (float)min;
 }
 
-/* d, dmin, 12 bytes of scales, 128 bytes of nibbles: of each 32 bytes the low nibbles hold one group
- * of 32 and the high nibbles the next. */
+/* d, dmin, 12 bytes of scales, 128 bytes of nibbles: of each 32 bytes the low nibbles hold one
+ * group of 32 and the high nibbles the next. */
 void sy__decode_q4_k(const uint8_t *block, float *out_values) {
     float d = sy__read_f16(block);
     float dmin = sy__read_f16(block + 2);

@@ -101,6 +101,12 @@ class Failure(Exception):
         self.status = status & 0xff
 
 
+class Operator(ctypes.Structure):
+    """sy_test_op"""
+    _fields_ = [("domain", ctypes.c_char_p), ("name", ctypes.c_char_p),
+                ("version", ctypes.c_uint32)]
+
+
 class Step(ctypes.Structure):
     """sy_op_step"""
     _fields_ = [("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p),
@@ -124,7 +130,7 @@ def load_library():
             ("graph_create", pointer, []), ("graph_destroy", None, [pointer]),
             ("value", number, [pointer, text, number, number, number, pointer, pointer]),
             ("weight", number, [pointer, text, number, number, pointer, pointer, count]),
-            ("node", number, [pointer, text, text, number, number, pointer, number, pointer]),
+            ("node", number, [pointer, pointer, number, pointer, number, pointer]),
             ("int", None, [pointer, number, text, ctypes.c_int64]),
             ("float", None, [pointer, number, text, ctypes.c_double]),
             ("string", None, [pointer, number, text, text]),
@@ -200,7 +206,8 @@ class Probe:
             outs.append(self.library.probe_value(graph, f"out{i}".encode(), OUTPUT,
                                                  TYPES[output.type_name], len(output.shape), dims,
                                                  numbers))
-        node = self.library.probe_node(graph, domain.encode(), op.encode(), version, len(ins),
+        which = Operator(domain.encode(), op.encode(), version)
+        node = self.library.probe_node(graph, ctypes.byref(which), len(ins),
                                        (ctypes.c_uint32 * max(1, len(ins)))(*ins), len(outs),
                                        (ctypes.c_uint32 * max(1, len(outs)))(*outs))
         for name, value in attributes.items():

@@ -27,9 +27,8 @@ EXPORT uint32_t probe_value(sy_test_graph *graph, const char *name, uint32_t kin
                             uint32_t rank, const int64_t *dims, const uint32_t *symbols);
 EXPORT uint32_t probe_weight(sy_test_graph *graph, const char *name, uint32_t type, uint32_t rank,
                              const int64_t *dims, const void *bytes, uint64_t n_bytes);
-EXPORT uint32_t probe_node(sy_test_graph *graph, const char *domain, const char *op,
-                           uint32_t version, uint32_t n_inputs, const uint32_t *inputs,
-                           uint32_t n_outputs, const uint32_t *outputs);
+EXPORT uint32_t probe_node(sy_test_graph *graph, const sy_test_op *op, uint32_t n_inputs,
+                           const uint32_t *inputs, uint32_t n_outputs, const uint32_t *outputs);
 EXPORT void probe_int(sy_test_graph *graph, uint32_t i_node, const char *name, int64_t value);
 EXPORT void probe_float(sy_test_graph *graph, uint32_t i_node, const char *name, double value);
 EXPORT void probe_string(sy_test_graph *graph, uint32_t i_node, const char *name,
@@ -125,10 +124,9 @@ uint32_t probe_weight(sy_test_graph *graph, const char *name, uint32_t type, uin
     return sy_test_graph_weight(graph, name, type, rank, dims, bytes, n_bytes);
 }
 
-uint32_t probe_node(sy_test_graph *graph, const char *domain, const char *op, uint32_t version,
-                    uint32_t n_inputs, const uint32_t *inputs, uint32_t n_outputs,
-                    const uint32_t *outputs) {
-    return sy_test_graph_node(graph, domain, op, version, n_inputs, inputs, n_outputs, outputs);
+uint32_t probe_node(sy_test_graph *graph, const sy_test_op *op, uint32_t n_inputs,
+                    const uint32_t *inputs, uint32_t n_outputs, const uint32_t *outputs) {
+    return sy_test_graph_add_node(graph, *op, n_inputs, inputs, n_outputs, outputs);
 }
 
 void probe_int(sy_test_graph *graph, uint32_t i_node, const char *name, int64_t value) {

@@ -123,11 +123,12 @@ uint32_t sy_test_graph_weight(sy_test_graph *graph, const char *name, sy_element
     return add_value(graph, &value);
 }
 
-uint32_t sy_test_graph_node(sy_test_graph *graph, const char *domain, const char *op,
-                            uint32_t version, uint32_t n_inputs, const uint32_t *inputs,
-                            uint32_t n_outputs, const uint32_t *outputs) {
-    sy_node_view node = {.domain = graph_string(graph, domain), .op = graph_string(graph, op)};
-    node.version = version;
+uint32_t sy_test_graph_add_node(sy_test_graph *graph, sy_test_op op, uint32_t n_inputs,
+                                const uint32_t *inputs, uint32_t n_outputs,
+                                const uint32_t *outputs) {
+    sy_node_view node = {.version = op.version};
+    node.domain = graph_string(graph, op.domain);
+    node.op = graph_string(graph, op.name);
     node.n_inputs = n_inputs;
     node.n_outputs = n_outputs;
     node.inputs = graph_copy(graph, inputs, n_inputs, sizeof(inputs[0]));

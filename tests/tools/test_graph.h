@@ -21,6 +21,12 @@ typedef struct sy_test_graph {
     sy_status status;
 } sy_test_graph;
 
+/* Which operator a node is. */
+typedef struct sy_test_op {
+    const char *domain, *name;
+    uint32_t version;
+} sy_test_op;
+
 void sy_test_graph_init(sy_test_graph *graph);
 void sy_test_graph_deinit(sy_test_graph *graph);
 
@@ -35,9 +41,12 @@ uint32_t sy_test_graph_value(sy_test_graph *graph, const char *name, sy_value_ki
 uint32_t sy_test_graph_weight(sy_test_graph *graph, const char *name, sy_element_type type,
                               uint32_t rank, const int64_t *dims, const void *bytes,
                               uint64_t n_bytes);
-uint32_t sy_test_graph_node(sy_test_graph *graph, const char *domain, const char *op,
-                            uint32_t version, uint32_t n_inputs, const uint32_t *inputs,
-                            uint32_t n_outputs, const uint32_t *outputs);
+uint32_t sy_test_graph_add_node(sy_test_graph *graph, sy_test_op op, uint32_t n_inputs,
+                                const uint32_t *inputs, uint32_t n_outputs,
+                                const uint32_t *outputs);
+/* sy_test_graph_node(graph, domain, op, version, n_inputs, inputs, n_outputs, outputs) */
+#define sy_test_graph_node(graph, domain, op, version, ...) \
+    sy_test_graph_add_node((graph), (sy_test_op){(domain), (op), (version)}, __VA_ARGS__)
 
 void sy_test_graph_int(sy_test_graph *graph, uint32_t i_node, const char *name, int64_t value);
 void sy_test_graph_float(sy_test_graph *graph, uint32_t i_node, const char *name, double value);

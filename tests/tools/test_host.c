@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define BLOB_LIMIT_BYTES (64u << 20)
+#define MEMORY_LIMIT_BYTES (1ull << 30)
 
 static sy_test_host *host_of(sy_context *context) {
     return (sy_test_host *)(void *)context;
@@ -42,7 +43,8 @@ static void *host_alloc(sy_context *context, size_t size_bytes, size_t alignment
     void *pointer = NULL;
     pthread_mutex_lock(&host->lock);
     uint64_t i_alloc = host->n_allocs++;
-    bool refused = i_alloc >= host->fail_from && i_alloc - host->fail_from < host->fail_count;
+    bool refused = size_bytes > host->limit_bytes - host->live_bytes;
+    refused |= i_alloc >= host->fail_from && i_alloc - host->fail_from < host->fail_count;
     if (alignment_bytes == 0 || alignment_bytes > 4096 ||
         (alignment_bytes & (alignment_bytes - 1)) != 0) {
         note_misuse(host, "alloc with an alignment that is no power of two up to 4096");
@@ -214,6 +216,7 @@ sy_status sy_test_host_init(sy_test_host *host, uint32_t n_workers, sy_error *er
     host->services = services_template;
     host->services.context = (sy_context *)(void *)host;
     host->fail_from = UINT64_MAX;
+    host->limit_bytes = MEMORY_LIMIT_BYTES;
     pthread_mutex_init(&host->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

@@ -34,7 +34,7 @@ typedef struct sy_test_host {
     uint64_t n_allocs;   /* calls of alloc so far */
     uint64_t fail_from;  /* refuse alloc number fail_from (counted from 0); UINT64_MAX: never */
     uint64_t fail_count; /* how many in a row are refused */
-    uint64_t live_bytes, peak_bytes;
+    uint64_t live_bytes, peak_bytes, limit_bytes; /* more than limit_bytes live is refused */
     sy_test_allocation *live;
     size_t n_live, live_capacity;
 
