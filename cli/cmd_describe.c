@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard describe: what a model file holds and whether it can run here, without loading it. */
 #include "options.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include "switchyard/graph.h"
 #include "switchyard/model.h"

@@ -3,7 +3,7 @@
 #include "engine_flags.h"
 #include "switchyard/session.h"
 #include "text_file.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include <math.h>
 #include <stdbool.h>

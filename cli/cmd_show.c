@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard show: another word for describe. */
-#include "verbs.h"
+#include <verbs.h>
 
 const char sy_cli_show_about[] = "the same as describe";
 
