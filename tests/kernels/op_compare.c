@@ -9,7 +9,7 @@
 
 #include <dlfcn.h>
 
-static const sy_plugin *delegate_entry(sy_test_host *host) {
+const sy_plugin *compare_delegate_entry(sy_test_host *host) {
     char path[512];
     const char *folder = getenv("SY_BUILD_DIR");
     snprintf(path, sizeof(path), "%s/plugins/cpu-xnnpack/cpu-xnnpack.so",
@@ -234,7 +234,7 @@ static void run_on(const compare *c, const sy_plugin *(*entry)(sy_test_host *), 
     sy_test_host_deinit(&host);
 }
 
-static const sy_plugin *reference_entry(sy_test_host *host) {
+const sy_plugin *compare_reference_entry(sy_test_host *host) {
     return sy__reference_entry(SY_ABI_VERSION, &host->services);
 }
 
@@ -281,7 +281,7 @@ bool compare_run(compare *c, const char *what) {
     result expected, one, three;
     bool refused = false;
     CHECK_OK_ERROR(sy_test_graph_finish(&c->graph, &error), error);
-    run_on(c, reference_entry, 1, NULL, &expected);
+    run_on(c, compare_reference_entry, 1, NULL, &expected);
     CHECK_TEXT(!expected.refused, "%s: the reference refuses: %s", what, expected.why);
     const cpu_kernels *const *levels = cpu_kernels_available();
     for (size_t i = 0; levels[i] != NULL && !refused; i++) {
@@ -289,11 +289,11 @@ bool compare_run(compare *c, const char *what) {
         snprintf(options, sizeof(options), "isa=%s\n%s", levels[i]->name,
                  c->options != NULL ? c->options : "");
         snprintf(text, sizeof(text), "%.80s on %s", what, levels[i]->name);
-        run_on(c, delegate_entry, 1, options, &one);
+        run_on(c, compare_delegate_entry, 1, options, &one);
         CHECK_TEXT(!one.refused || c->may_refuse, "%s: refused: %s", text, one.why);
         refused = one.refused;
         if (!refused && one.status == SY_OK) {
-            run_on(c, delegate_entry, 3, options, &three);
+            run_on(c, compare_delegate_entry, 3, options, &three);
             check_close(c, &expected, &one, text);
             check_same_bits(c, &one, &three, text);
             result_free(&three);

@@ -10,6 +10,10 @@
 #define COMPARE_VALUES 16u
 #define COMPARE_STATES 2u
 
+/* The table of the .so in the build folder, and that of the reference. */
+const sy_plugin *compare_delegate_entry(sy_test_host *host);
+const sy_plugin *compare_reference_entry(sy_test_host *host);
+
 /* Zeroed fields mean none. */
 typedef struct compare {
     sy_test_graph graph;
