@@ -211,6 +211,65 @@ static void arithmetic_matches(void) {
     }
 }
 
+/* Neither side has the shape of the result. */
+static void outer_sum_matches(void) {
+    compare c;
+    compare_init(&c, 1e-6);
+    sy_dimension a[3] = {TOKENS(5), FIXED(1), FIXED(7)}, b[2] = {FIXED(3), FIXED(1)};
+    sy_dimension y_dims[3] = {TOKENS(5), FIXED(3), FIXED(7)};
+    uint32_t in[2] = {compare_input(&c, SY_TYPE_F32, 3, a), compare_input(&c, SY_TYPE_F32, 2, b)};
+    uint32_t y = compare_output(&c, SY_TYPE_F32, 3, y_dims);
+    sy_test_graph_node(&c.graph, "", "Add", 14, 2, in, 1, &y);
+    compare_run(&c, "outer Add");
+    compare_deinit(&c);
+}
+
+static void matmul_case(uint32_t a_rank, const sy_dimension *a, uint32_t b_rank,
+                        const sy_dimension *b, uint32_t y_rank, const sy_dimension *y_dims) {
+    compare c;
+    compare_init(&c, 3e-6);
+    uint32_t in[2] = {compare_input(&c, SY_TYPE_F32, a_rank, a),
+                      compare_input(&c, SY_TYPE_F32, b_rank, b)};
+    uint32_t y = compare_output(&c, SY_TYPE_F32, y_rank, y_dims);
+    sy_test_graph_node(&c.graph, "", "MatMul", 13, 2, in, 1, &y);
+    compare_run(&c, "MatMul");
+    compare_deinit(&c);
+}
+
+static void matmul_matches(void) {
+    const sy_dimension t = TOKENS(13);
+    matmul_case(2, (sy_dimension[]){t, FIXED(33)}, 2, (sy_dimension[]){FIXED(33), FIXED(70)}, 2,
+                (sy_dimension[]){t, FIXED(70)});
+    matmul_case(3, (sy_dimension[]){FIXED(3), t, FIXED(5)}, 3,
+                (sy_dimension[]){FIXED(3), FIXED(5), t}, 3, (sy_dimension[]){FIXED(3), t, t});
+    matmul_case(4, (sy_dimension[]){FIXED(2), FIXED(1), t, FIXED(5)}, 3,
+                (sy_dimension[]){FIXED(3), FIXED(5), FIXED(4)}, 4,
+                (sy_dimension[]){FIXED(2), FIXED(3), t, FIXED(4)});
+}
+
+static void gemm_matches(void) {
+    const sy_dimension t = TOKENS(11);
+    const sy_dimension addends[4][2] = {
+        {FIXED(1), FIXED(37)}, {t, FIXED(37)}, {t, FIXED(1)}, {FIXED(1), FIXED(1)}};
+    for (int i = 0; i < 8; i++) {
+        compare c;
+        compare_init(&c, 3e-6);
+        bool trans_b = i % 2 == 1;
+        sy_dimension a[2] = {t, FIXED(50)}, y_dims[2] = {t, FIXED(37)};
+        int64_t b_dims[2] = {trans_b ? 37 : 50, trans_b ? 50 : 37};
+        uint32_t in[3] = {compare_input(&c, SY_TYPE_F32, 2, a),
+                          compare_weight(&c, SY_TYPE_F32, 2, b_dims),
+                          compare_input(&c, SY_TYPE_F32, 2, addends[i / 2])};
+        uint32_t y = compare_output(&c, SY_TYPE_F32, 2, y_dims);
+        uint32_t node = sy_test_graph_node(&c.graph, "", "Gemm", 13, 3, in, 1, &y);
+        sy_test_graph_float(&c.graph, node, "alpha", i < 4 ? 1.0 : 0.5);
+        sy_test_graph_float(&c.graph, node, "beta", i < 4 ? 1.0 : -2.0);
+        sy_test_graph_int(&c.graph, node, "transB", trans_b ? 1 : 0);
+        compare_run(&c, "Gemm");
+        compare_deinit(&c);
+    }
+}
+
 static void rotary_matches(void) {
     const int32_t positions[5] = {0, 1, 100000, 17, 4095};
     for (int interleaved = 0; interleaved < 2; interleaved++) {
@@ -366,6 +425,9 @@ static const sy_test_case cases[] = {
     {"activations_match", activations_match},
     {"gated_activations_match", gated_activations_match},
     {"arithmetic_matches", arithmetic_matches},
+    {"outer_sum_matches", outer_sum_matches},
+    {"matmul_matches", matmul_matches},
+    {"gemm_matches", gemm_matches},
     {"rotary_matches", rotary_matches},
     {"attention_matches", attention_matches},
     {"attention_refuses_a_full_state", attention_refuses_a_full_state},

@@ -144,6 +144,12 @@ static bool broadcasts(const sy_value_view *from, const sy_value_view *to) {
     return true;
 }
 
+/* True when dimension i of y is one of x. */
+static bool reaches(const sy_value_view *x, const sy_value_view *y, uint32_t i) {
+    uint32_t skipped = y->rank - x->rank;
+    return i >= skipped && cpu_dimension_same(&x->dims[i - skipped], &y->dims[i]);
+}
+
 static bool binary_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
                          cpu_params *out_params, cpu_answer *answer) {
     const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
@@ -155,8 +161,10 @@ static bool binary_check(const sy_device *device, const cpu_node *node, const cp
     if (y->rank == 0 || !broadcasts(a, y) || !broadcasts(b, y)) {
         return cpu_no(answer, SY_REASON_SHAPE, "a and b do not broadcast to y");
     }
-    if (!cpu_shape_same(a, y) && !cpu_shape_same(b, y)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "one of a and b must have the shape of y");
+    for (uint32_t i = 0; i < y->rank; i++) {
+        if (!reaches(a, y, i) && !reaches(b, y, i)) {
+            return cpu_no(answer, SY_REASON_SHAPE, "dimension %u of y is neither a's nor b's", i);
+        }
     }
     out_params->binary = (cpu_binary)op->variant;
     double n = cpu_typical_count(node->graph, y);
