@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "graph/graph_internal.h"
+
+#include "base/text.h"
 #include "switchyard/limits.h"
 #include "switchyard/types.h"
 
@@ -386,6 +388,6 @@ bool sy__node_is(const sy_node_view *node, const char *domain, const char *op) {
 
 void sy_string_destroy(const sy_allocator *allocator, char *text) {
     if (text != NULL) {
-        sy__free_array(sy__allocator_or_heap(allocator), text, strlen(text) + 1, 1);
+        sy__text_release(allocator, text); /* print and explain make it with sy__text_take */
     }
 }
