@@ -79,8 +79,10 @@ ALWAYS_INLINE void tile(const cpu_linear *l, size_t column, size_t row, unsigned
                         cpu_planes planes, block_kind kind) {
     tile_sums sums;
     row_view rows[TILE_ROWS];
+#pragma GCC unroll 4
     for (unsigned r = 0; r < n_r; r++) {
         rows[r] = row_at(l, row + r, planes);
+#pragma GCC unroll 4
         for (unsigned j = 0; j < n_c; j++) {
             sums.lane[j][r] = lanesf_zero();
             sums.minimum[j][r] = 0.0f;
@@ -88,6 +90,7 @@ ALWAYS_INLINE void tile(const cpu_linear *l, size_t column, size_t row, unsigned
     }
     size_t n_blocks = l->k / 32 / kind.n_chunks;
     for (size_t b = 0; b < n_blocks; b++) {
+#pragma GCC unroll 4
         for (unsigned j = 0; j < n_c; j++) {
             const uint8_t *w_row = l->weights + (column + j) * l->weight_row_bytes;
             const uint8_t *block = w_row + b * kind.block_bytes;
@@ -95,6 +98,7 @@ ALWAYS_INLINE void tile(const cpu_linear *l, size_t column, size_t row, unsigned
             kind.scales(block, &f);
             for (unsigned i = 0; i < kind.n_chunks; i++) {
                 chunk w = kind.weights(block, i);
+#pragma GCC unroll 4
                 for (unsigned r = 0; r < n_r; r++) {
                     add_chunk(w, &f, i, rows[r], b * kind.n_chunks + i, kind.traits, planes,
                               &sums.lane[j][r], &sums.minimum[j][r]);
@@ -102,7 +106,9 @@ ALWAYS_INLINE void tile(const cpu_linear *l, size_t column, size_t row, unsigned
             }
         }
     }
+#pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
+#pragma GCC unroll 4
         for (unsigned r = 0; r < n_r; r++) {
             float y = lanesf_sum(sums.lane[j][r]) - sums.minimum[j][r];
             y = l->bias != NULL ? y + l->bias[column + j] : y;

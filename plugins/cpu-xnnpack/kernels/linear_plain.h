@@ -44,11 +44,14 @@ ALWAYS_INLINE void plain_step(vfloat sums[4][4], const uint8_t *const *weights,
                               const uint8_t *const *rows, size_t i, size_t n, unsigned n_c,
                               unsigned n_r, plain_kind kind) {
     vfloat x[4];
+#pragma GCC unroll 4
     for (unsigned r = 0; r < n_r; r++) {
         x[r] = n == VF ? load_vector(rows[r], i, PLAIN_F32) : load_tail(rows[r], i, n, PLAIN_F32);
     }
+#pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
         vfloat w = n == VF ? load_vector(weights[j], i, kind) : load_tail(weights[j], i, n, kind);
+#pragma GCC unroll 4
         for (unsigned r = 0; r < n_r; r++) {
             sums[j][r] = vf_fma(w, x[r], sums[j][r]);
         }
@@ -59,8 +62,10 @@ ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, un
                               unsigned n_r, plain_kind kind) {
     vfloat even[4][4], odd[4][4];
     const uint8_t *weights[4], *rows[4];
+#pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
         weights[j] = l->weights + (column + j) * l->weight_row_bytes;
+#pragma GCC unroll 4
         for (unsigned r = 0; r < n_r; r++) {
             rows[r] = l->rows + (row + r) * l->row_bytes;
             even[j][r] = vf_set1(0.0f);
@@ -79,7 +84,9 @@ ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, un
     if (i < l->k) {
         plain_step(odd, weights, rows, i, l->k - i, n_c, n_r, kind);
     }
+#pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
+#pragma GCC unroll 4
         for (unsigned r = 0; r < n_r; r++) {
             float y = vf_sum(even[j][r] + odd[j][r]);
             y = l->bias != NULL ? y + l->bias[column + j] : y;
