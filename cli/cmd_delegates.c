@@ -9,12 +9,19 @@
 
 const char sy_cli_delegates_about[] = "list plugins, why each is or is not used, and devices";
 
-static sy_status report(const sy_cli_setup *setup, int as_json, int is_short, sy_error *error) {
+typedef struct wishes {
+    int as_json, is_short, is_measured;
+} wishes;
+
+static sy_status report(const sy_cli_setup *setup, const wishes *wanted, sy_error *error) {
     char *text = NULL;
-    sy_status status = is_short ? SY_OK : sy_registry_cover(setup->registry, error);
+    sy_registry_format format = wanted->as_json ? SY_REGISTRY_JSON : SY_REGISTRY_TEXT;
+    sy_status status = wanted->is_short ? SY_OK : sy_registry_cover(setup->registry, error);
+    if (status == SY_OK && wanted->is_measured) {
+        status = sy_registry_measure(setup->registry, 0, error);
+    }
     if (status == SY_OK) {
-        status = sy_registry_report(setup->registry, as_json ? SY_REGISTRY_JSON : SY_REGISTRY_TEXT,
-                                    &text, error);
+        status = sy_registry_report(setup->registry, format, &text, error);
     }
     if (status == SY_OK) {
         fputs(text, stdout);
@@ -26,10 +33,12 @@ static sy_status report(const sy_cli_setup *setup, int as_json, int is_short, sy
 int sy_cli_delegates(int argc, char **argv) {
     sy_cli_shared shared;
     sy_cli_shared_init(&shared);
-    int as_json = 0, is_short = 0;
+    wishes wanted = {0, 0, 0};
     const sy_cli_option options[] = {
-        {"json", 0, NULL, SY_CLI_SWITCH, &as_json, NULL, 0, 0, "print JSON", NULL},
-        {"short", 0, NULL, SY_CLI_SWITCH, &is_short, NULL, 0, 0,
+        {"json", 0, NULL, SY_CLI_SWITCH, &wanted.as_json, NULL, 0, 0, "print JSON", NULL},
+        {"measure", 0, NULL, SY_CLI_SWITCH, &wanted.is_measured, NULL, 0, 0,
+         "time a small Linear on every device, 200 ms in all", NULL},
+        {"short", 0, NULL, SY_CLI_SWITCH, &wanted.is_short, NULL, 0, 0,
          "do not ask the devices which operators they run", NULL}};
     const sy_cli_command command = {
         .verb = "delegates",
@@ -50,7 +59,7 @@ int sy_cli_delegates(int argc, char **argv) {
         return exit_status;
     }
     sy_error error;
-    sy_status status = report(&setup, as_json, is_short, &error);
+    sy_status status = report(&setup, &wanted, &error);
     exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
     sy_cli_close(&setup);
     return exit_status;

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -91,7 +92,7 @@ int sy_cli_read_conf(const sy_cli_shared *shared, sy_cli_setup *setup) {
 
 /* Beside the program: PREFIX/bin/switchyard finds PREFIX/lib/switchyard/plugins, and a build tree
  * finds its own plugins. The directory must pass the same checks as any other. */
-static const char *directory_beside_program(char *out_path, size_t n_bytes) {
+static const char *directory_beside_program(char out_path[PATH_MAX]) {
     static const char *const places[] = {"../lib/switchyard/plugins", "../plugins"};
     char program[PATH_MAX];
     ssize_t n =
@@ -106,8 +107,9 @@ static const char *directory_beside_program(char *out_path, size_t n_bytes) {
     }
     *slash = '\0';
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        int length = snprintf(out_path, n_bytes, "%s/%s", program, places[i]);
-        if (length > 0 && (size_t)length < n_bytes && access(out_path, R_OK | X_OK) == 0) {
+        char path[PATH_MAX];
+        int length = snprintf(path, sizeof(path), "%s/%s", program, places[i]);
+        if (length > 0 && (size_t)length < sizeof(path) && realpath(path, out_path) != NULL) {
             return out_path;
         }
     }
@@ -137,8 +139,7 @@ int sy_cli_open(const sy_cli_shared *shared, sy_cli_setup *setup) {
         options.directories = shared->plugins.items;
         options.n_directories = shared->plugins.n;
         options.conf = setup->conf;
-        options.default_directory =
-            directory_beside_program(setup->directory, sizeof(setup->directory));
+        options.default_directory = directory_beside_program(setup->directory);
         status = sy_registry_open(setup->runtime, &options, &setup->registry, &error);
     }
     if (status != SY_OK) {

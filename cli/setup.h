@@ -24,7 +24,7 @@ typedef struct sy_cli_setup {
     sy_registry *registry;
     sy_log log;
     char flags_text[512]; /* the shared flags as the last layer of the configuration */
-    char directory[4096];
+    char directory[4096]; /* PATH_MAX */
 } sy_cli_setup;
 
 /* Fills defaults and the table; pass shared->options and shared->n_options to sy_cli_command. */

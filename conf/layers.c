@@ -40,9 +40,9 @@ static sy_status widens(const sy__setting *older, const sy__setting *newer, sy_e
     va_start(arguments, format);
     vsnprintf(what, sizeof(what), format, arguments);
     va_end(arguments);
-    sy_error_set(error, SY_PERMISSION_DENIED, "[%s] %s = %s %s, which %s:%u sets to \"%s\".",
-                 newer->section, newer->key, newer->value, what, older->source.file,
-                 older->source.line, older->value);
+    sy_error_set(error, SY_PERMISSION_DENIED, "[%s] %s = %s %s: %s:%u says \"%s\".", newer->section,
+                 newer->key, newer->value, what, older->source.file, older->source.line,
+                 older->value);
     sy_error_hint(error, "%s", hint);
     sy_error_at(error, newer->source.file, newer->source.line);
     return SY_PERMISSION_DENIED;

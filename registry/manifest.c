@@ -251,13 +251,25 @@ bool sy__manifest_finds_hardware(const sy__manifest *manifest, sy_error *error) 
     return false;
 }
 
+/* A key of [options] may be a glob: "us.*" allows "us.Linear". */
+static bool lists_option(const sy__manifest *manifest, const char *key) {
+    uint32_t n = 0;
+    const sy_ini_entry *entries = sy_ini_entries(manifest->ini, &n);
+    for (uint32_t i = 0; i < n; i++) {
+        if (strcmp(entries[i].section, "options") == 0 && fnmatch(entries[i].key, key, 0) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sy__manifest_knows_options(const sy__manifest *manifest, const char *options,
                                 sy_error *error) {
     while (options != NULL && *options != '\0') {
         size_t n = strcspn(options, "=");
         char key[SY_LIMIT_NAME_BYTES + 1];
         snprintf(key, sizeof(key), "%.*s", (int)n, options);
-        if (sy_ini_find(manifest->ini, "options", key) == NULL) {
+        if (!lists_option(manifest, key)) {
             sy_error_set(error, SY_INVALID_ARGUMENT,
                          "[delegate %s] sets %s, which its manifest does not list.", manifest->name,
                          key);

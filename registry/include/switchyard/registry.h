@@ -142,7 +142,7 @@ SY_MUST_CHECK sy_status sy_registry_cover(sy_registry *registry, sy_error *error
 const sy_element_type *sy_registry_coverage_types(uint32_t *out_n);
 
 /* Times one Linear of 512 x 512 on every device, through load and submit, within budget_ns in all
- * (0: 200 ms). Devices that the budget does not reach keep 0.
+ * (0: 200 ms); the fastest run counts. Devices that the budget does not reach keep 0.
  * shape: x [32, 512], w [512, 512] f32  unit: nanoseconds  owner: registry keeps the answers
  * errors: RESOURCE_EXHAUSTED; a device that fails gets its reason  thread: one at a time
  * cost: budget_ns  since: 0.1  source: - */
