@@ -13,6 +13,7 @@ typedef struct tables {
     sy_token_text *tokens, *merges;
     float *scores;
     int32_t *types;
+    uint8_t *strips;
 } tables;
 
 static sy_status no_memory(sy_error *error) {
@@ -154,6 +155,31 @@ static void read_ids(const sy_gguf *gguf, sy_vocabulary *v) {
     v->remove_extra_whitespaces = read_choice(gguf, "remove_extra_whitespaces");
 }
 
+/* Phi-3's special tokens swallow the white space after them; GGUF has no key for it. */
+static sy_status read_strips(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
+    static const char *const plain[] = {"<unk>", "<s>", "<|endoftext|>"};
+    const char *architecture = read_string(t, gguf, "general.architecture");
+    if (architecture == NULL || strcmp(architecture, "phi3") != 0 || v->types == NULL ||
+        strcmp(v->model, "llama") != 0) {
+        return SY_OK;
+    }
+    t->strips = sy__arena_alloc(&t->arena, (size_t)v->n_tokens + 1, 1);
+    if (t->strips == NULL) {
+        return no_memory(error);
+    }
+    for (uint32_t i = 0; i < v->n_tokens; i++) {
+        const sy_token_text *text = &v->tokens[i];
+        bool strips = v->types[i] == SY_TOKEN_CONTROL || v->types[i] == SY_TOKEN_USER_DEFINED;
+        for (size_t k = 0; strips && k < sizeof plain / sizeof plain[0]; k++) {
+            strips = strlen(plain[k]) != text->n_bytes ||
+                     memcmp(plain[k], text->bytes, text->n_bytes) != 0;
+        }
+        t->strips[i] = strips ? SY_TOKEN_STRIP_RIGHT : 0;
+    }
+    v->strips = t->strips;
+    return SY_OK;
+}
+
 static sy_status fill(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
     sy_gguf_value charsmap;
     v->model = read_string(t, gguf, "tokenizer.ggml.model");
@@ -175,7 +201,7 @@ static sy_status fill(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error
         v->charsmap = charsmap.bytes;
         v->n_charsmap_bytes = (size_t)charsmap.n_elements;
     }
-    return SY_OK;
+    return read_strips(t, gguf, v, error);
 }
 
 sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *gguf,
