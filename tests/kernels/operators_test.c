@@ -47,6 +47,7 @@ static void linear_plain_matches(void) {
                 linear_case(floats[w], floats[x], 37, 131, 1, false, xnnpack[o], tolerance);
                 linear_case(floats[w], floats[x], 65, 64, 69, true, xnnpack[o], tolerance);
                 linear_case(floats[w], floats[x], 1, 1, 5, true, xnnpack[o], tolerance);
+                linear_case(floats[w], floats[x], 257, 261, 5, true, xnnpack[o], 4 * tolerance);
             }
         }
     }

@@ -138,18 +138,27 @@ static void scale_row(const float *x, float factor, size_t n, float *out) {
 }
 
 /* ---- norms and softmax ---- */
-static float sum_of_squares(const float *x, size_t n, float minus) {
+/* Sums that scale a whole row are finished in double: their rounding would hit every element. */
+static double sum_of_lanes(vfloat v) {
+    double sum = 0.0;
+    for (int i = 0; i < VF; i++) {
+        sum += (double)v[i];
+    }
+    return sum;
+}
+
+static double sum_of_squares(const float *x, size_t n, float minus) {
     vfloat sum = vf_set1(0.0f), shift = vf_set1(minus);
     for (size_t i = 0; i < n; i += VF) {
         vfloat v = load_up_to(x + i, n - i, minus) - shift;
         sum = vf_fma(v, v, sum);
     }
-    return vf_sum(sum);
+    return sum_of_lanes(sum);
 }
 
 static void rms_norm(const float *x, const float *scale, size_t n, float epsilon, float *out) {
-    float mean = sum_of_squares(x, n, 0.0f) / (float)n;
-    vfloat factor = vf_set1(1.0f / sqrtf(mean + epsilon));
+    double mean = sum_of_squares(x, n, 0.0f) / (double)n;
+    vfloat factor = vf_set1((float)(1.0 / sqrt(mean + (double)epsilon)));
     for (size_t i = 0; i < n; i += VF) {
         vfloat y = load_up_to(x + i, n - i, 0.0f) * factor;
         store_up_to(out + i, n - i, y * load_up_to(scale + i, n - i, 0.0f));
@@ -162,9 +171,10 @@ static void layer_norm(const float *x, const float *scale, const float *bias, si
     for (size_t i = 0; i < n; i += VF) {
         sum = sum + load_up_to(x + i, n - i, 0.0f);
     }
-    float mean = vf_sum(sum) / (float)n;
-    float variance = sum_of_squares(x, n, mean) / (float)n;
-    vfloat shift = vf_set1(mean), factor = vf_set1(1.0f / sqrtf(variance + epsilon));
+    float mean = (float)(sum_of_lanes(sum) / (double)n);
+    double variance = sum_of_squares(x, n, mean) / (double)n;
+    vfloat shift = vf_set1(mean);
+    vfloat factor = vf_set1((float)(1.0 / sqrt(variance + (double)epsilon)));
     for (size_t i = 0; i < n; i += VF) {
         vfloat y = (load_up_to(x + i, n - i, 0.0f) - shift) * factor;
         vfloat offset = bias != NULL ? load_up_to(bias + i, n - i, 0.0f) : vf_set1(0.0f);
@@ -266,18 +276,26 @@ static float weigh(float *x, size_t n, float scale, float softcap, cpu_softmax_s
 
 ALWAYS_INLINE void accumulate_tile(const float *weights, const float *v, size_t stride, size_t n,
                                    float factor, unsigned n_vectors, size_t n_last, float *acc) {
-    vfloat sum[4];
+    vfloat even[4], odd[4]; /* two sums: less rounding, and two chains of additions at once */
     for (unsigned i = 0; i < n_vectors; i++) {
-        sum[i] = load_up_to(acc + i * VF, n_last, 0.0f) * vf_set1(factor);
+        even[i] = load_up_to(acc + i * VF, n_last, 0.0f) * vf_set1(factor);
+        odd[i] = vf_set1(0.0f);
     }
-    for (size_t j = 0; j < n; j++) {
-        vfloat w = vf_set1(weights[j]);
+    size_t j = 0;
+    for (; j + 2 <= n; j += 2) {
+        vfloat w = vf_set1(weights[j]), w2 = vf_set1(weights[j + 1]);
+        const float *row = v + j * stride, *row2 = row + stride;
         for (unsigned i = 0; i < n_vectors; i++) {
-            sum[i] = vf_fma(w, load_up_to(v + j * stride + i * VF, n_last, 0.0f), sum[i]);
+            even[i] = vf_fma(w, load_up_to(row + i * VF, n_last, 0.0f), even[i]);
+            odd[i] = vf_fma(w2, load_up_to(row2 + i * VF, n_last, 0.0f), odd[i]);
         }
     }
+    for (unsigned i = 0; j < n && i < n_vectors; i++) {
+        const float *row = v + j * stride;
+        even[i] = vf_fma(vf_set1(weights[j]), load_up_to(row + i * VF, n_last, 0.0f), even[i]);
+    }
     for (unsigned i = 0; i < n_vectors; i++) {
-        store_up_to(acc + i * VF, n_last, sum[i]);
+        store_up_to(acc + i * VF, n_last, even[i] + odd[i]);
     }
 }
 

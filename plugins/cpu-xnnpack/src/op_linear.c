@@ -35,9 +35,10 @@ static bool weight_check(const sy_device *device, const sy_value_view *w, const 
 }
 
 static bool use_xnnpack(const sy_device *device, const cpu_node *node) {
+    int64_t n_weights = cpu_bound_count(&node->in[1]);
     return device->use_xnnpack && node->in[1].type == SY_TYPE_F32 &&
            node->in[0].type == SY_TYPE_F32 && node->out[0].type == SY_TYPE_F32 &&
-           cpu_bound_count(&node->in[1]) <= CPU_XNNPACK_WEIGHT_MOST;
+           n_weights >= CPU_XNNPACK_WEIGHT_LEAST && n_weights <= CPU_XNNPACK_WEIGHT_MOST;
 }
 
 static bool linear_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
