@@ -30,6 +30,11 @@ static void write_head(const sy_plan *plan, sy__text *text) {
         sy__text_printf(text, ", margin %.1f %%", (double)plan->margin_pct);
     }
     write_source(text, plan->mode_source);
+    if (plan->result.unrestricted_total < plan->result.cost.total) {
+        sy__text_printf(text, "; later delegates of the order would save %.1f %%",
+                        100.0 - 100.0 * (double)plan->result.unrestricted_total /
+                                    (double)plan->result.cost.total);
+    }
     if (plan->result.optimal) {
         sy__text_puts(text, "; no placement under this policy is cheaper (proved)\n");
     } else {
@@ -92,17 +97,13 @@ static void write_loser(const sy_plan *plan, const sy__offer *offer, uint32_t d,
         sy__text_puts(text, offer->text);
         return;
     }
-    if (offer->kind == SY__ORDER) {
-        sy__text_printf(text, "order: all delegates would save %.1f %%",
-                        100.0 * (1.0 - (double)plan->result.unrestricted_total /
-                                           (double)plan->result.cost.total));
-        write_source(text, plan->mode_source);
-        return;
-    }
     sy__text_puts(text, sy__verdict_kind_name(offer->kind));
     if (offer->regret_known) {
-        sy__text_printf(text, " +%.1f us%s", offer->regret_us,
+        sy__text_printf(text, " %+.1f us%s", offer->regret_us,
                         offer->regret_exact ? "" : " at most");
+    }
+    if (offer->kind == SY__ORDER) {
+        write_source(text, plan->mode_source);
     }
 }
 

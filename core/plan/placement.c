@@ -187,7 +187,9 @@ static sy_status solve_prepared(solve_run *run) {
     uint64_t max_states = run->options->max_states != 0 ? run->options->max_states : DEFAULT_STATES;
     sy__candidate plan = {.device = result->device, .order = result->order, .cost = result->cost};
     if (!sy__marginals_run(run->placement, run->masked, &plan, result->lower_bound, max_states / 4u,
-                           result->marginals, &result->marginals_exact_below)) {
+                           result->marginals, &result->marginals_exact_below) ||
+        !sy__marginals_by_moves(run->placement, run->placement->time, result->device, result->order,
+                                result->marginals)) {
         return no_memory(run);
     }
     return SY_OK;

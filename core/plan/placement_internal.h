@@ -156,5 +156,10 @@ SY_MUST_CHECK bool sy__marginals_run(const sy__placement *placement, const sy__t
                                      const sy__candidate *plan, sy__time_ps lower_bound,
                                      uint64_t max_states, sy__time_ps *out_marginals,
                                      sy__time_ps *out_exact_below);
+/* Fills marginals that are still open with the cost of moving one node (and its group) alone. */
+SY_MUST_CHECK bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
+                                          const uint8_t *device, const uint32_t *order,
+                                          sy__time_ps *marginals);
+
 
 #endif

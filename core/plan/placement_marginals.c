@@ -248,8 +248,7 @@ static bool run_renumbered(marginals_run *run, const sy__placement *placement,
     return done;
 }
 
-/* Fills what a cut pass left open: only this node (and its group) moves. */
-static bool single_moves(const sy__placement *placement, const sy__time_ps *time,
+bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
                          const uint8_t *device, const uint32_t *order, sy__time_ps *marginals) {
     uint32_t n = placement->n;
     if (n > MAX_NODES_FOR_MOVES) {
@@ -313,5 +312,6 @@ bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
     sy__arena_deinit(&arena);
     *out_exact_below = run.exact_below;
     return done && (run.exact_below == SY__FOREVER ||
-                    single_moves(placement, time, plan->device, plan->order, out_marginals));
+                    sy__marginals_by_moves(placement, time, plan->device, plan->order,
+                                           out_marginals));
 }

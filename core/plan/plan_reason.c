@@ -89,8 +89,10 @@ static bool over_budget(const sy_plan *plan, uint32_t problem_node, uint32_t dev
     uint64_t bytes = 0;
     for (uint32_t w = problem->node_weight_first[problem_node];
          w < problem->node_weight_first[problem_node + 1u]; w++) {
-        bytes += problem->weight_bytes[(size_t)problem->node_weights[w] * problem->n_devices +
-                                       device];
+        uint32_t weight = problem->node_weights[w];
+        if ((plan->weight_seen[weight] >> device & 1u) == 0) {
+            bytes += problem->weight_bytes[(size_t)weight * problem->n_devices + device];
+        }
     }
     for (uint32_t b = 0; b < problem->n_budgets; b++) {
         uint64_t limit = problem->budgets[b].limit_bytes;
@@ -116,23 +118,33 @@ static bool group_may_follow(const sy_plan *plan, uint32_t i_node, uint32_t devi
     return true;
 }
 
+/* True when the mode did not let this delegate in for the node: its rank is past the limit, and it
+ * is not the first that the node and its group can use. */
+static bool left_out_by_mode(const sy_plan *plan, uint32_t chosen, uint32_t device) {
+    return plan->delegates[device].rank > plan->result.max_rank &&
+           plan->delegates[device].rank != plan->delegates[chosen].rank;
+}
+
 static void explain_loser(sy_plan *plan, uint32_t i_phase, uint32_t k, uint32_t device) {
     sy__phase_plan *phase = &plan->phases[i_phase];
     uint32_t node = phase->order[k], at = sy__plan_node(plan, node, i_phase);
     sy__offer *offer = sy__plan_offer(plan, i_phase, node, device);
     sy__time_ps marginal = plan->result.marginals[(size_t)at * plan->n_delegates + device];
     if (marginal >= SY__FOREVER) {
-        offer->kind = !group_may_follow(plan, node, device)                 ? SY__GROUP
-                      : plan->delegates[device].rank > plan->result.max_rank ? SY__ORDER
-                                                                              : SY__BUDGET;
+        offer->kind = !group_may_follow(plan, node, device) ? SY__GROUP : SY__BUDGET;
         return;
     }
+    bool by_mode = left_out_by_mode(plan, phase->device[node], device);
     double total = (double)plan->result.cost.total;
     offer->regret_known = true;
-    offer->regret_exact = marginal < plan->result.marginals_exact_below;
+    offer->regret_exact = !by_mode && marginal < plan->result.marginals_exact_below;
     offer->regret_us = ((double)marginal - total) * 1e-6 / (double)phase->runs;
     if (over_budget(plan, at, device)) {
         offer->kind = SY__BUDGET;
+        return;
+    }
+    if (by_mode && offer->regret_us <= 0.0) {
+        offer->kind = SY__ORDER;
         return;
     }
     change moved = change_of(plan, i_phase, k, device, (double)offer->time_us * (double)offer->scale);
