@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tools/test_graph.h"
+#include "conform/test_graph.h"
 
 #include "base/checked.h"
 #include "switchyard/types.h"

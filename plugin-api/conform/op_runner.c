@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tools/op_runner.h"
+#include "conform/op_runner.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tools/test_host.h"
+#include "conform/test_host.h"
 
 #include "base/clock.h"
 #include "base/digest.h"
