@@ -146,7 +146,8 @@ static void folds_constants_on_the_reference_delegate(void) {
                                .evaluate_user = runtime,
                                .trace = count_trace};
     CHECK_OK_ERROR(sy_graph_optimize(s.graph, &options, &s.error), s.error);
-    CHECK(sy_graph_n_nodes(s.graph) == 1 && n_traced == 2 * SY_PASS_COUNT);
+    CHECK_TEXT(sy_graph_n_nodes(s.graph) == 1 && n_traced == 2 * SY_PASS_COUNT, "%u %d",
+               sy_graph_n_nodes(s.graph), n_traced);
     sy_value_view view;
     CHECK_OK(sy_graph_value(s.graph, sy_graph_find_value(s.graph, "doubled"), &view));
     CHECK(view.kind == SY_VALUE_WEIGHT);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every allocation fails in turn during load, plan, session and one step: a clean status each time,
+ * nothing leaked, and success once memory is there again. */
+#include "e2e/engine_model.h"
+
+typedef struct failing {
+    sy_allocator allocator;
+    uint64_t n_calls, fail_at;
+    int64_t live_bytes;
+} failing;
+
+static void *fail_nth(void *self, void *pointer, size_t old_bytes, size_t new_bytes,
+                      size_t alignment_bytes) {
+    failing *f = self;
+    const sy_allocator *heap = sy_allocator_heap();
+    if (new_bytes > 0 && __atomic_add_fetch(&f->n_calls, 1, __ATOMIC_RELAXED) == f->fail_at) {
+        return NULL;
+    }
+    void *moved = heap->reallocate(heap->self, pointer, old_bytes, new_bytes, alignment_bytes);
+    int64_t change = (int64_t)new_bytes - (pointer != NULL ? (int64_t)old_bytes : 0);
+    if (moved != NULL || new_bytes == 0) {
+        __atomic_add_fetch(&f->live_bytes, change, __ATOMIC_RELAXED);
+    }
+    return moved;
+}
+
+static sy_status whole_way(const sy_allocator *allocator, const char *plugins, sy_error *error) {
+    static const int32_t prompt[5] = {1, 2, 3, 4, 5};
+    engine_kit kit;
+    sy_session *session = NULL, *copy = NULL;
+    sy_sampler *sampler = NULL;
+    int32_t token = 0;
+    sy_status status = engine_kit_open(&kit, allocator, 1, plugins, NULL);
+    *error = kit.error;
+    if (status == SY_OK) {
+        status = sy_session_open(kit.engine, 20, &session, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_prefill(session, prompt, 5, error);
+    }
+    if (status == SY_OK) {
+        status = sy_sampler_create(allocator, TINY_VOCAB, NULL, &sampler, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_decode(session, sampler, &token, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_clone(session, &copy, error);
+    }
+    sy_session_close(copy);
+    sy_sampler_destroy(sampler);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+    return status;
+}
+
+/* Plugins may be listed as broken when memory is short while they load: the way then still ends
+ * well on the reference delegate. */
+static uint64_t fail_each(const char *plugins) {
+    uint64_t n_failed = 0;
+    for (uint64_t n = 1;; n++) {
+        failing f = {.fail_at = n};
+        sy_error error;
+        sy_error_clear(&error);
+        f.allocator = (sy_allocator){.reallocate = fail_nth, .self = &f};
+        sy_status status = whole_way(&f.allocator, plugins, &error);
+        CHECK_TEXT(f.live_bytes == 0, "%lld bytes leaked when allocation %llu fails",
+                   (long long)f.live_bytes, (unsigned long long)n);
+        if (f.n_calls < n) {
+            CHECK_OK_ERROR(status, error);
+            break;
+        }
+        CHECK_TEXT(status == SY_OK || SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED,
+                   "allocation %llu: %s", (unsigned long long)n, error.message);
+        CHECK(status == SY_OK || error.message[0] != '\0');
+        n_failed += status != SY_OK;
+    }
+    sy_error error;
+    CHECK_OK_ERROR(whole_way(NULL, plugins, &error), error);
+    return n_failed;
+}
+
+static void every_allocation_fails_on_the_reference_delegate(void) {
+    uint64_t n = fail_each(NULL);
+    CHECK_TEXT(n > 100, "%llu", (unsigned long long)n);
+    printf("%llu allocations refused in turn\n", (unsigned long long)n);
+}
+
+static void every_allocation_fails_with_plugins(void) {
+    if (built_plugins() == NULL) {
+        SKIP("this build has no plugins");
+    }
+    uint64_t n = fail_each(built_plugins());
+    printf("%llu allocations refused in turn\n", (unsigned long long)n);
+}
+
+static const sy_test_case cases[] = {
+    {"every_allocation_fails_on_the_reference_delegate",
+     every_allocation_fails_on_the_reference_delegate},
+    {"every_allocation_fails_with_plugins", every_allocation_fails_with_plugins},
+};
+SY_TEST_MAIN(cases)

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * No heap call between two steps: this program brings its own malloc family, which the whole
+ * process uses, plugins and XNNPACK included, and counts calls while a trap is armed.
+ */
+#include "e2e/engine_model.h"
+
+#include <errno.h>
+
+extern void *__libc_malloc(size_t n);
+extern void __libc_free(void *pointer);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *pointer, size_t n);
+extern void *__libc_memalign(size_t alignment, size_t n);
+
+static int armed;
+static uint64_t n_trapped;
+
+static void trap(void) {
+    if (__atomic_load_n(&armed, __ATOMIC_RELAXED)) {
+        __atomic_add_fetch(&n_trapped, 1, __ATOMIC_RELAXED);
+    }
+}
+
+void *malloc(size_t n) {
+    trap();
+    return __libc_malloc(n);
+}
+void free(void *pointer) {
+    if (pointer != NULL) {
+        trap();
+    }
+    __libc_free(pointer);
+}
+void *calloc(size_t n, size_t size) {
+    trap();
+    return __libc_calloc(n, size);
+}
+void *realloc(void *pointer, size_t n) {
+    trap();
+    return __libc_realloc(pointer, n);
+}
+void *aligned_alloc(size_t alignment, size_t n) {
+    trap();
+    return __libc_memalign(alignment, n);
+}
+int posix_memalign(void **out_pointer, size_t alignment, size_t n) {
+    trap();
+    *out_pointer = __libc_memalign(alignment, n);
+    return *out_pointer != NULL ? 0 : ENOMEM;
+}
+
+static void decode_without_heap(uint32_t n_threads, const char *plugins) {
+    static const int32_t prompt[7] = {1, 2, 3, 4, 5, 6, 7};
+    engine_kit kit;
+    sy_session *session = NULL;
+    sy_sampler *sampler = NULL;
+    int32_t token = 0;
+    sy_sampler_options options;
+    sy_sampler_options_default(&options);
+    options.temperature = 1;
+    options.top_k = 10;
+    CHECK_OK_ERROR(engine_kit_open(&kit, NULL, n_threads, plugins, NULL), kit.error);
+    CHECK_OK(sy_session_open(kit.engine, 100, &session, &kit.error));
+    CHECK_OK(sy_sampler_create(NULL, TINY_VOCAB, &options, &sampler, &kit.error));
+    n_trapped = 0;
+    armed = 1;
+    sy_status status = sy_session_prefill(session, prompt, 7, &kit.error);
+    for (int i = 0; status == SY_OK && i < 50; i++) {
+        status = sy_session_decode(session, sampler, &token, &kit.error);
+    }
+    armed = 0;
+    CHECK_OK_ERROR(status, kit.error);
+    CHECK_TEXT(n_trapped == 0, "%llu heap calls in 51 steps", (unsigned long long)n_trapped);
+    armed = 1;
+    CHECK_OK(sy_session_rewind(session, 3, &kit.error));
+    armed = 0;
+    CHECK(n_trapped == 0);
+    sy_sampler_destroy(sampler);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+}
+
+static void the_trap_works(void) {
+    armed = 1;
+    void *volatile pointer = malloc(10);
+    armed = 0;
+    free(pointer);
+    CHECK(n_trapped == 1);
+}
+
+static void steps_on_the_reference_delegate_use_no_heap(void) {
+    decode_without_heap(1, NULL);
+    decode_without_heap(3, NULL);
+}
+
+static void steps_on_plugins_use_no_heap(void) {
+    if (built_plugins() == NULL) {
+        SKIP("this build has no plugins");
+    }
+    decode_without_heap(1, built_plugins());
+    decode_without_heap(3, built_plugins());
+}
+
+static const sy_test_case cases[] = {
+    {"the_trap_works", the_trap_works},
+    {"steps_on_the_reference_delegate_use_no_heap", steps_on_the_reference_delegate_use_no_heap},
+    {"steps_on_plugins_use_no_heap", steps_on_plugins_use_no_heap},
+};
+SY_TEST_MAIN(cases)

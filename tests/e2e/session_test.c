@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sessions over a random model: the verbs that users know, on the reference delegate and, where it
+ * was built, on cpu-xnnpack. */
+#include "e2e/engine_model.h"
+
+#include <pthread.h>
+
+#define N_PROMPT 12u
+
+static const int32_t prompt[N_PROMPT] = {1, 5, 9, 13, 2, 7, 19, 4, 4, 11, 0, 3};
+
+static void open_kit(engine_kit *kit, uint32_t n_threads, const sy_engine_options *options) {
+    sy_status status = engine_kit_open(kit, NULL, n_threads, built_plugins(), options);
+    CHECK_OK_ERROR(status, kit->error);
+}
+
+static sy_session *open_session(engine_kit *kit, uint32_t max_tokens) {
+    sy_session *session = NULL;
+    CHECK_OK_ERROR(sy_session_open(kit->engine, max_tokens, &session, &kit->error), kit->error);
+    CHECK_OK_ERROR(sy_session_prefill(session, prompt, N_PROMPT, &kit->error), kit->error);
+    return session;
+}
+
+static void decode(engine_kit *kit, sy_session *session, sy_sampler *sampler, uint32_t n,
+                   int32_t *out_tokens) {
+    for (uint32_t i = 0; i < n; i++) {
+        sy_status status = sy_session_decode(session, sampler, &out_tokens[i], &kit->error);
+        CHECK_OK_ERROR(status, kit->error);
+    }
+}
+
+static sy_sampler *new_sampler(float temperature, uint64_t seed) {
+    sy_sampler *sampler = NULL;
+    sy_sampler_options options;
+    sy_sampler_options_default(&options);
+    options.temperature = temperature;
+    options.top_k = temperature > 0 ? 12 : 0;
+    options.top_p = 0.95f;
+    options.seed = seed;
+    CHECK_OK(sy_sampler_create(NULL, TINY_VOCAB, &options, &sampler, NULL));
+    return sampler;
+}
+
+static void same_seed_gives_same_tokens_at_any_thread_count(void) {
+    int32_t tokens[3][40];
+    for (uint32_t i = 0; i < 3; i++) {
+        engine_kit kit;
+        open_kit(&kit, i == 0 ? 1 : i == 1 ? 2 : 5, NULL);
+        sy_sampler *sampler = new_sampler(0.9f, 42);
+        sy_session *session = open_session(&kit, 100);
+        decode(&kit, session, sampler, 40, tokens[i]);
+        sy_session_close(session);
+        sy_sampler_destroy(sampler);
+        engine_kit_close(&kit);
+        CHECK(memcmp(tokens[0], tokens[i], sizeof(tokens[0])) == 0);
+    }
+    bool varied = false;
+    for (uint32_t i = 1; i < 40; i++) {
+        varied = varied || tokens[0][i] != tokens[0][0];
+    }
+    CHECK(varied);
+}
+
+static void clone_goes_its_own_way(void) {
+    engine_kit kit;
+    int32_t first[20], second[20], again[20];
+    open_kit(&kit, 1, NULL);
+    sy_sampler *greedy = new_sampler(0, 0), *warm = new_sampler(1.5f, 7);
+    sy_session *session = open_session(&kit, 60), *copy = NULL;
+    CHECK_OK_ERROR(sy_session_clone(session, &copy, &kit.error), kit.error);
+    decode(&kit, copy, warm, 20, second); /* writes its own rows first */
+    decode(&kit, session, greedy, 20, first);
+    sy_session_close(session);
+    CHECK_OK_ERROR(sy_session_rewind(copy, N_PROMPT, &kit.error), kit.error);
+    decode(&kit, copy, greedy, 20, again);
+    CHECK(memcmp(first, again, sizeof(first)) == 0 && memcmp(first, second, sizeof(first)) != 0);
+    sy_session_close(copy);
+    sy_sampler_destroy(greedy);
+    sy_sampler_destroy(warm);
+    engine_kit_close(&kit);
+}
+
+static void rewind_gives_the_same_logits(void) {
+    engine_kit kit;
+    float before[TINY_VOCAB];
+    const float *logits = NULL;
+    int32_t tokens[9];
+    open_kit(&kit, 1, NULL);
+    sy_sampler *greedy = new_sampler(0, 0);
+    sy_session *session = open_session(&kit, 60);
+    CHECK_OK(sy_session_logits(session, &logits, &kit.error));
+    memcpy(before, logits, sizeof(before));
+    decode(&kit, session, greedy, 9, tokens);
+    CHECK_OK_ERROR(sy_session_rewind(session, N_PROMPT, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_logits(session, &logits, &kit.error), kit.error);
+    CHECK(memcmp(before, logits, sizeof(before)) == 0);
+    CHECK(sy_session_rewind(session, N_PROMPT + 1, &kit.error) == SY_OUT_OF_RANGE);
+    sy_session_close(session);
+    sy_sampler_destroy(greedy);
+    engine_kit_close(&kit);
+}
+
+static void score_is_the_sum_of_log_probabilities(void) {
+    engine_kit kit;
+    static const int32_t text[5] = {3, 8, 8, 1, 17};
+    double each[5], sum = 0, expected = 0;
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.n_output_rows = 2; /* forces several chunks */
+    open_kit(&kit, 1, &options);
+    sy_session *session = open_session(&kit, 60), *plain = open_session(&kit, 60);
+    CHECK_OK_ERROR(sy_session_score(session, text, 5, each, &sum, &kit.error), kit.error);
+    for (uint32_t i = 0; i < 5; i++) {
+        const float *logits = NULL;
+        double total = 0;
+        CHECK_OK(sy_session_logits(plain, &logits, &kit.error));
+        for (uint32_t v = 0; v < TINY_VOCAB; v++) {
+            total += exp((double)logits[v] - (double)logits[text[i]]);
+        }
+        CHECK_TEXT(fabs(each[i] + log(total)) < 1e-6, "%g %g", each[i], -log(total));
+        expected -= log(total);
+        CHECK_OK(sy_session_prefill(plain, &text[i], 1, &kit.error));
+    }
+    CHECK(fabs(sum - expected) < 1e-5 && sum < 0);
+    uint32_t n_tokens = 0;
+    sy_session_tokens(session, &n_tokens);
+    CHECK(n_tokens == N_PROMPT);
+    sy_session_close(plain);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+}
+
+static void save_and_load_go_on_alike(void) {
+    static const sy_element_type types[] = {SY_TYPE_F32, SY_TYPE_F16, SY_TYPE_BF16};
+    for (size_t t = 0; t < 3; t++) {
+        engine_kit kit;
+        int32_t expected[12], found[12];
+        char path[] = "/tmp/switchyard-session-XXXXXX";
+        sy_engine_options options;
+        sy_engine_options_default(&options);
+        options.key_type = options.value_type = types[t];
+        open_kit(&kit, 1, &options);
+        sy_sampler *greedy = new_sampler(0, 0);
+        sy_session *session = open_session(&kit, 60), *loaded = NULL;
+        close(mkstemp(path));
+        CHECK_OK_ERROR(sy_session_save(session, path, &kit.error), kit.error);
+        decode(&kit, session, greedy, 12, expected);
+        CHECK_OK_ERROR(sy_session_load(kit.engine, path, 50, &loaded, &kit.error), kit.error);
+        decode(&kit, loaded, greedy, 12, found);
+        CHECK(memcmp(expected, found, sizeof(found)) == 0);
+        sy_session_close(loaded);
+        CHECK(sy_session_load(kit.engine, path, N_PROMPT - 1, &loaded, &kit.error) ==
+              SY_OUT_OF_RANGE);
+        unlink(path);
+        sy_session_close(session);
+        sy_sampler_destroy(greedy);
+        engine_kit_close(&kit);
+    }
+}
+
+/* Every byte of a session file counts: any flip and any cut is refused. */
+static void damaged_session_files_are_refused(void) {
+    engine_kit kit;
+    char path[] = "/tmp/switchyard-session-XXXXXX";
+    static uint8_t bytes[1 << 16];
+    open_kit(&kit, 1, NULL);
+    sy_session *session = open_session(&kit, 60), *loaded = NULL;
+    close(mkstemp(path));
+    CHECK_OK_ERROR(sy_session_save(session, path, &kit.error), kit.error);
+    FILE *file = fopen(path, "rb");
+    CHECK(file != NULL);
+    size_t n = fread(bytes, 1, sizeof(bytes), file);
+    fclose(file);
+    CHECK(n > 100 && n < sizeof(bytes));
+    for (size_t at = 0; at < n; at += at < 128 ? 1 : 97) {
+        for (int cut = 0; cut < 2; cut++) {
+            file = fopen(path, "wb");
+            CHECK(file != NULL);
+            bytes[at] ^= cut ? 0 : 0x10;
+            CHECK(fwrite(bytes, 1, cut ? at : n, file) == (cut ? at : n));
+            bytes[at] ^= cut ? 0 : 0x10;
+            fclose(file);
+            sy_status status = sy_session_load(kit.engine, path, 60, &loaded, &kit.error);
+            CHECK(status != SY_OK && kit.error.message[0] != '\0');
+        }
+    }
+    unlink(path);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+}
+
+static void limits_are_kept_with_a_sentence(void) {
+    engine_kit kit;
+    static const int32_t wrong[1] = {(int32_t)TINY_VOCAB}, negative[1] = {-1};
+    int32_t token = 0;
+    open_kit(&kit, 1, NULL);
+    sy_sampler *greedy = new_sampler(0, 0);
+    sy_session *session = NULL;
+    CHECK(sy_session_open(kit.engine, TINY_CONTEXT + 1, &session, &kit.error) == SY_OUT_OF_RANGE);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, N_PROMPT + 2, &session, &kit.error), kit.error);
+    const float *logits = NULL;
+    CHECK(sy_session_logits(session, &logits, &kit.error) == SY_FAILED_PRECONDITION);
+    CHECK(sy_session_prefill(session, wrong, 1, &kit.error) == SY_OUT_OF_RANGE);
+    CHECK(sy_session_prefill(session, negative, 1, &kit.error) == SY_OUT_OF_RANGE);
+    CHECK_OK_ERROR(sy_session_prefill(session, prompt, N_PROMPT, &kit.error), kit.error);
+    CHECK(sy_session_prefill(session, prompt, 3, &kit.error) == SY_OUT_OF_RANGE);
+    CHECK_OK(sy_session_decode(session, greedy, &token, &kit.error));
+    CHECK_OK(sy_session_decode(session, greedy, &token, &kit.error));
+    CHECK(sy_session_decode(session, greedy, &token, &kit.error) == SY_OUT_OF_RANGE);
+    CHECK(kit.error.hint[0] != '\0');
+    CHECK_OK_ERROR(sy_session_rewind(session, 1, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_decode(session, greedy, &token, &kit.error), kit.error);
+    sy_session_close(session);
+    sy_sampler_destroy(greedy);
+    engine_kit_close(&kit);
+}
+
+static void budget_is_a_wall(void) {
+    engine_kit kit;
+    sy_session *session = NULL, *second = NULL;
+    sy_memory_report report;
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    open_kit(&kit, 1, &options);
+    sy_executor_memory(sy_engine_executor(kit.engine), &report);
+    engine_kit_close(&kit);
+    uint64_t fixed =
+        report.arena_bytes + report.device_bytes + report.scratch_bytes + report.unit_bytes;
+    options.budget_bytes = fixed + 100 * report.state_bytes_per_token;
+    open_kit(&kit, 1, &options);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 60, &session, &kit.error), kit.error);
+    CHECK(sy_session_open(kit.engine, 60, &second, &kit.error) ==
+          SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
+    CHECK(strstr(kit.error.message, "more than the budget") != NULL);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 40, &second, &kit.error), kit.error);
+    sy_session_close(second);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+    options.budget_bytes = fixed - 1;
+    CHECK(engine_kit_open(&kit, NULL, 1, built_plugins(), &options) ==
+          SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
+    engine_kit_close(&kit);
+}
+
+typedef struct stream_log {
+    sy_session *session;
+    uint32_t n_calls, n_terminal, cancel_at;
+    sy_finish last;
+} stream_log;
+
+static int log_stream(void *user, const char *text, size_t n_bytes, sy_finish finish) {
+    stream_log *log = user;
+    (void)text;
+    (void)n_bytes;
+    log->n_calls++;
+    log->n_terminal += finish != SY_FINISH_NONE;
+    log->last = finish;
+    return 0;
+}
+
+static void *cancel_soon(void *argument) {
+    stream_log *log = argument;
+    for (int i = 0; i < 200 && log->n_terminal == 0; i++) {
+        sy_session_cancel(log->session);
+        usleep(100);
+    }
+    return NULL;
+}
+
+static void cancel_leaves_the_session_usable(void) {
+    engine_kit kit;
+    sy_engine_options engine_options;
+    sy_engine_options_default(&engine_options);
+    engine_options.n_context_tokens = 1u << 14;
+    open_kit(&kit, 1, &engine_options);
+    sy_session *session = open_session(&kit, 1u << 14);
+    stream_log log = {.session = session};
+    sy_generate_options options = {
+        .struct_bytes = sizeof(options), .stream = log_stream, .user = &log};
+    sy_generate_result result;
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, cancel_soon, &log) == 0);
+    sy_status status = sy_session_generate(session, NULL, &options, &result, &kit.error);
+    pthread_join(thread, NULL);
+    CHECK_OK_ERROR(status, kit.error);
+    CHECK(result.finish == SY_FINISH_CANCELLED && log.n_terminal == 1);
+    CHECK(log.last == SY_FINISH_CANCELLED);
+    uint32_t n_tokens = 0;
+    sy_session_tokens(session, &n_tokens);
+    CHECK(n_tokens == N_PROMPT + result.n_tokens);
+    options.n_tokens_max = 5;
+    CHECK_OK_ERROR(sy_session_generate(session, NULL, &options, &result, &kit.error), kit.error);
+    CHECK(result.finish == SY_FINISH_LENGTH && result.n_tokens == 5 && log.n_terminal == 2);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+}
+
+static void two_sessions_do_not_disturb_each_other(void) {
+    engine_kit kit;
+    int32_t alone[10], first[10], second[10];
+    open_kit(&kit, 2, NULL);
+    sy_sampler *greedy = new_sampler(0, 0);
+    sy_session *a = open_session(&kit, 60);
+    decode(&kit, a, greedy, 10, alone);
+    sy_session_close(a);
+    a = open_session(&kit, 60);
+    sy_session *b = NULL;
+    CHECK_OK(sy_session_open(kit.engine, 40, &b, &kit.error));
+    CHECK_OK(sy_session_prefill(b, prompt + 3, 5, &kit.error));
+    for (uint32_t i = 0; i < 10; i++) {
+        decode(&kit, a, greedy, 1, &first[i]);
+        decode(&kit, b, greedy, 1, &second[i]);
+    }
+    CHECK(memcmp(alone, first, sizeof(alone)) == 0);
+    sy_session_close(b);
+    sy_session_close(a);
+    sy_sampler_destroy(greedy);
+    engine_kit_close(&kit);
+}
+
+static const sy_test_case cases[] = {
+    {"same_seed_gives_same_tokens_at_any_thread_count",
+     same_seed_gives_same_tokens_at_any_thread_count},
+    {"clone_goes_its_own_way", clone_goes_its_own_way},
+    {"rewind_gives_the_same_logits", rewind_gives_the_same_logits},
+    {"score_is_the_sum_of_log_probabilities", score_is_the_sum_of_log_probabilities},
+    {"save_and_load_go_on_alike", save_and_load_go_on_alike},
+    {"damaged_session_files_are_refused", damaged_session_files_are_refused},
+    {"limits_are_kept_with_a_sentence", limits_are_kept_with_a_sentence},
+    {"budget_is_a_wall", budget_is_a_wall},
+    {"cancel_leaves_the_session_usable", cancel_leaves_the_session_usable},
+    {"two_sessions_do_not_disturb_each_other", two_sessions_do_not_disturb_each_other},
+};
+SY_TEST_MAIN(cases)
