@@ -49,7 +49,7 @@ static inline sy_status sample_try(sample *s, const char *domain, const char *op
                                    const sy_attribute *attribute, uint32_t *out_values) {
     sy_node_view node = {.domain = domain,
                          .op = op,
-                         .version = 1,
+                         .version = domain[0] != '\0' ? 1 : 14,
                          .n_inputs = n_inputs,
                          .n_outputs = 1,
                          .n_attributes = attribute != NULL,
