@@ -29,10 +29,11 @@ static sy_status fold_node(sy_graph *graph, uint32_t i_node, const sy_pass_optio
     void *data[SY_LIMIT_NODE_OUTPUTS] = {NULL};
     for (uint32_t k = 0; k < node->n_outputs; k++) {
         uint64_t n_bytes = graph->values[node->outputs[k]].view.data.length_bytes;
-        data[k] = sy__arena_alloc(&graph->arena, n_bytes > 0 ? n_bytes : 1, 1);
-        if (data[k] == NULL) {
+        uint8_t *raw = sy__arena_alloc(&graph->arena, n_bytes + SY__ALIGNMENT, 1);
+        if (raw == NULL) {
             return sy__graph_no_memory(error, graph);
         }
+        data[k] = raw + (SY__ALIGNMENT - (uintptr_t)raw % SY__ALIGNMENT) % SY__ALIGNMENT;
     }
     sy_status status = options->evaluate(options->evaluate_user, graph, i_node, data, error);
     if (SY_STATUS_CLASS(status) == SY_UNIMPLEMENTED) {
