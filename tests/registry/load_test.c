@@ -2,6 +2,7 @@
 /* Plugins that are fine, that are wrong in one way, and what the registry says about each. */
 #include "sandbox.h"
 
+#include "coverage.h"
 #include "switchyard/graph.h"
 
 /* Scans a directory with one variant and looks at the result. */
@@ -247,6 +248,43 @@ static void coverage_counts_what_a_device_runs(void) {
     CHECK(sandbox_close(&box) == 0);
 }
 
+/* The reference delegate runs everything, so every example of the table must be a good node. */
+static void reference_runs_every_example(void) {
+    sandbox box;
+    sy_error error;
+    sandbox_open(&box);
+    sandbox_scan(&box, NULL);
+    sy_operator_coverage *coverage = calloc(sy__coverage_n_rows, sizeof(*coverage));
+    const sy_delegate *reference = sy_runtime_delegate(box.runtime, 0);
+    CHECK(coverage != NULL && strcmp(reference->name, "reference") == 0);
+    CHECK_OK_ERROR(sy__coverage_ask(NULL, reference, coverage, &error), error);
+    for (uint32_t i = 0; i < sy__coverage_n_rows; i++) {
+        CHECK_TEXT(coverage[i].types_asked != 0 &&
+                       (coverage[i].types_native | coverage[i].types_emulated) ==
+                           coverage[i].types_asked,
+                   "%s: %s", coverage[i].op, coverage[i].why_not);
+    }
+    free(coverage);
+    sandbox_close(&box);
+}
+
+static void measured_within_the_budget(void) {
+    sandbox box;
+    sy_error error;
+    sandbox_open(&box);
+    place(&box, "good");
+    place_as(&box, "cpu-second", "second", "[plugin]\nname = cpu-second\nabi_min = 0.9\n");
+    sandbox_scan(&box, NULL);
+    CHECK_OK_ERROR(sy_registry_measure(box.registry, 50000000, &error), error);
+    uint32_t n = 0;
+    const sy_candidate *const *candidates = sy_registry_candidates(box.registry, &n);
+    CHECK(n == 2 && candidates[0]->devices[0].linear_us > 0);
+    double us = candidates[0]->devices[0].linear_us,
+           gflops = candidates[0]->devices[0].linear_gflops;
+    CHECK(fabs(gflops * us * 1000 - 32.0 * 512 * 512) < 1);
+    CHECK(sandbox_close(&box) == 0); /* nothing of the measurement is left on the devices */
+}
+
 static void a_device_that_cannot_judge_says_so(void) {
     sandbox box;
     sy_error error;
@@ -295,6 +333,8 @@ static const sy_test_case cases[] = {
     {"first_directory_wins", first_directory_wins},
     {"broken_one_does_not_shadow", broken_one_does_not_shadow},
     {"coverage_counts_what_a_device_runs", coverage_counts_what_a_device_runs},
+    {"reference_runs_every_example", reference_runs_every_example},
+    {"measured_within_the_budget", measured_within_the_budget},
     {"a_device_that_cannot_judge_says_so", a_device_that_cannot_judge_says_so},
     {"report_is_text_and_json", report_is_text_and_json},
 };
