@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * libFuzzer target: any bytes as configuration, as a second layer over a fixed first one, as plugin
- * manifest, and as shared object for the static check. The first byte chooses. What is accepted must
- * hold what the readers promise.
+ * manifest, and as shared object for the static check. The first byte chooses. What is accepted
+ * must hold what the readers promise.
  */
 #include "registry_internal.h"
 #include "switchyard/graph.h"

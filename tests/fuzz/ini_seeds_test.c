@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The fuzz target fuzz_ini over a fixed set of seeds and 40 000 changes of them by a fixed random
- * sequence: what the fuzzer checks for minutes, every test run checks for a second. With a folder as
- * argument the seeds are written there instead, for the fuzzer to start from.
+ * sequence. What the fuzzer checks for minutes, every test run checks for a second. With --write
+ * FOLDER the seeds are written there instead, for the fuzzer to start from.
  */
 #include "harness.h"
 

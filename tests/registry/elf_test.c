@@ -62,7 +62,7 @@ static void every_cut_is_refused_or_harmless(void) {
         }
         free(exact);
     }
-    /* Only debug sections and section headers may be missing without harm: they are never mapped. */
+    /* Only debug sections and section headers may be missing: they are never mapped. */
     CHECK_TEXT(n_refused * 20 > n_cuts, "%zu of %zu", n_refused, n_cuts);
     free(bytes);
 }

@@ -20,6 +20,11 @@ typedef struct sandbox {
     const sy_allocator *allocator;
 } sandbox;
 
+static inline void copy_path(char out_path[PATH_BYTES], const char *path) {
+    int n = snprintf(out_path, PATH_BYTES, "%s", path);
+    CHECK(n > 0 && n < PATH_BYTES);
+}
+
 static inline void path_in(const char *folder, const char *name, char out_path[PATH_BYTES]) {
     int n = snprintf(out_path, PATH_BYTES, "%s/%s", folder, name);
     CHECK(n > 0 && n < PATH_BYTES);

@@ -117,10 +117,10 @@ static void parents_are_checked(void) {
         sandbox box;
         char inner[PATH_BYTES], outer[PATH_BYTES];
         marked_open(&box);
-        strcpy(outer, box.directory);
+        copy_path(outer, box.directory);
         in_box(&box, "inner", inner);
         CHECK(mkdir(inner, 0755) == 0);
-        strcpy(box.directory, inner);
+        copy_path(box.directory, inner);
         place(&box, "good");
         CHECK(chmod(outer, parents[i].mode) == 0);
         bool is_fine = parents[i].is_fine && (parents[i].mode != 01777 || geteuid() == 0);
@@ -131,7 +131,7 @@ static void parents_are_checked(void) {
         CHECK_TEXT(directory->is_searched == is_fine, "mode %o", parents[i].mode);
         CHECK(has_run() == is_fine);
         sandbox_unload(&box);
-        strcpy(box.directory, outer);
+        copy_path(box.directory, outer);
         sandbox_close(&box);
     }
 }
@@ -179,13 +179,13 @@ static void links_are_refused(void) {
     in_box(&box, "way", path);
     CHECK(symlink(other.directory, path) == 0);
     char outer[PATH_BYTES];
-    strcpy(outer, box.directory);
-    strcpy(box.directory, path);
+    copy_path(outer, box.directory);
+    copy_path(box.directory, path);
     sandbox_scan(&box, NULL);
     check_candidate(&box, SY_CANDIDATE_READY, "");
     sandbox_unload(&box);
     CHECK(has_run());
-    strcpy(box.directory, outer);
+    copy_path(box.directory, outer);
     sandbox_close(&box);
     sandbox_close(&other);
 }
@@ -194,7 +194,7 @@ static void make_socket(const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     CHECK(fd >= 0 && strlen(path) < sizeof(address.sun_path));
-    strcpy(address.sun_path, path);
+    memcpy(address.sun_path, path, strlen(path) + 1);
     CHECK(bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
     close(fd);
 }
@@ -330,7 +330,7 @@ static void at_most_64_plugins_are_looked_at(void) {
 }
 
 /* A file that is swapped all the time is either the one that was checked or refused: never is code
- * mapped that the checks did not see. The bad file fails its hash, so its marker must not appear. */
+ * mapped that the checks did not see. The bad one fails its hash, so its state must not appear. */
 static void swapping_files_wins_nothing(void) {
     sandbox box;
     char path[PATH_BYTES], bad[PATH_BYTES], good[PATH_BYTES], hex[65], manifest[400];
