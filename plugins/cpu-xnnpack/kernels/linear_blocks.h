@@ -9,10 +9,8 @@
  */
 #include "block_unpack.h"
 #include "kernels.h"
+#include "template.h"
 
-#define CPU_JOIN2(a, b) a##b
-#define CPU_JOIN(a, b) CPU_JOIN2(a, b)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
 
 typedef void (*scales_function)(const uint8_t *block, factors *out);
 typedef chunk (*weights_function)(const uint8_t *block, unsigned i_chunk);
@@ -117,26 +115,26 @@ ALWAYS_INLINE void tile(const cpu_linear *l, size_t column, size_t row, unsigned
     }
 }
 
-/* Weights are read once per four rows; columns go in pairs to hide latency. */
+/* n_r rows against all columns, n_c at a time. */
+ALWAYS_INLINE void row_band(const cpu_linear *l, size_t row, unsigned n_c, unsigned n_r,
+                            cpu_planes planes, block_kind kind) {
+    size_t column = 0;
+    for (; n_c > 1 && column + n_c <= l->n_columns; column += n_c) {
+        tile(l, column, row, n_c, n_r, planes, kind);
+    }
+    for (; column < l->n_columns; column++) {
+        tile(l, column, row, 1, n_r, planes, kind);
+    }
+}
+
+/* Weights are read once per four rows; several columns at a time hide latency. */
 ALWAYS_INLINE void columns(const cpu_linear *l, cpu_planes planes, block_kind kind) {
     size_t row = 0;
     for (; row + 4 <= l->n_rows; row += 4) {
-        size_t column = 0;
-        for (; column + 2 <= l->n_columns; column += 2) {
-            tile(l, column, row, 2, 4, planes, kind);
-        }
-        if (column < l->n_columns) {
-            tile(l, column, row, 1, 4, planes, kind);
-        }
+        row_band(l, row, CPU_TILE_COLUMNS / 2, 4, planes, kind);
     }
     for (; row < l->n_rows; row++) {
-        size_t column = 0;
-        for (; column + 4 <= l->n_columns; column += 4) {
-            tile(l, column, row, 4, 1, planes, kind);
-        }
-        for (; column < l->n_columns; column++) {
-            tile(l, column, row, 1, 1, planes, kind);
-        }
+        row_band(l, row, CPU_TILE_COLUMNS, 1, planes, kind);
     }
 }
 

@@ -5,10 +5,7 @@
  * vectors of k, in every tile.
  */
 #include "kernels.h"
-
-#define CPU_JOIN2(a, b) a##b
-#define CPU_JOIN(a, b) CPU_JOIN2(a, b)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "template.h"
 
 ALWAYS_INLINE vfloat load_bf16(const uint16_t *p) {
     typedef uint16_t shorts __attribute__((vector_size(VF * 2)));

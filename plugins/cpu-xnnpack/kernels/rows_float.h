@@ -3,10 +3,7 @@
  * activation functions, rotation, attention inner loops. Included after a vector layer; makes
  * cpu_rows_<level>. */
 #include "rows_math.h"
-
-#define CPU_JOIN2(a, b) a##b
-#define CPU_JOIN(a, b) CPU_JOIN2(a, b)
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "template.h"
 
 /* n < VF elements, `fill` behind them */
 static inline vfloat load_part(const float *p, size_t n, float fill) {

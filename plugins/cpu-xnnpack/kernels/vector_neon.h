@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define CPU_TILE_COLUMNS 4 /* of one row of activations */
+
 #if defined(__ARM_FEATURE_DOTPROD)
 #define CPU_LEVEL dotprod
 #else

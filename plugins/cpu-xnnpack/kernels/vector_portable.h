@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define CPU_TILE_COLUMNS 1 /* of one row of activations: small code */
+
 #define CPU_LEVEL portable
 #define VF 4
 typedef float vfloat __attribute__((vector_size(16)));

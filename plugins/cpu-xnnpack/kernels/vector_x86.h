@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define CPU_TILE_COLUMNS 4 /* of one row of activations */
+
 static inline float half_to_float(uint16_t half) {
     return _cvtsh_ss(half);
 }

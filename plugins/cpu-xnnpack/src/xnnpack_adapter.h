@@ -6,9 +6,9 @@
 
 #include "operators.h"
 
-#define CPU_LINEAR_COLUMNS 64u             /* columns of one task, also of one XNNPACK operator */
-/* Elements of a weight matrix that goes to XNNPACK. It packs a copy, so not the largest; it sums in
- * the order of k, which rounds a little more than lanes do, so not where little time is at stake. */
+#define CPU_LINEAR_COLUMNS 64u /* columns of one task, also of one XNNPACK operator */
+/* Elements of a weight matrix that goes to XNNPACK. It packs a copy, so not the largest; it sums
+ * in the order of k, which rounds more than lanes do, so not where little time is at stake. */
 #define CPU_XNNPACK_WEIGHT_LEAST (64 << 10)
 #define CPU_XNNPACK_WEIGHT_MOST (64 << 20)
 
