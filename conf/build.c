@@ -135,6 +135,7 @@ static sy_status build_delegates(sy_conf *conf, sy_error *error) {
         }
         sy__conf_options_text *options = &conf->delegates[conf->n_delegates];
         options->name = section + sizeof(prefix) - 1;
+        options->source = conf->settings[i].source;
         sy_status status = join_options(conf, section, &options->options, error);
         if (status != SY_OK) {
             return status;

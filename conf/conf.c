@@ -160,6 +160,16 @@ const char *sy_conf_delegate_options(const sy_conf *conf, const char *name) {
     return NULL;
 }
 
+const char *sy_conf_delegate_name(const sy_conf *conf, uint32_t i_delegate, sy_source *out_source) {
+    if (i_delegate >= conf->n_delegates) {
+        return NULL;
+    }
+    if (out_source != NULL) {
+        *out_source = conf->delegates[i_delegate].source;
+    }
+    return conf->delegates[i_delegate].name;
+}
+
 const char *sy_conf_value(const sy_conf *conf, const char *section, const char *key,
                           sy_source *out_source) {
     const sy__setting *setting = sy__conf_find(conf, section, key);

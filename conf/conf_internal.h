@@ -20,6 +20,7 @@ typedef struct sy__setting {
 typedef struct sy__conf_options_text {
     const char *name;    /* of the delegate */
     const char *options; /* "key=value\n..." */
+    sy_source source;    /* of the first key */
 } sy__conf_options_text;
 
 struct sy_conf {

@@ -83,8 +83,8 @@ static const char *loader_text(const char *path) {
     return strncmp(text, path, n) == 0 && strncmp(text + n, ": ", 2) == 0 ? text + n + 2 : text;
 }
 
-static sy_status check_file(sy_registry *registry, sy__candidate *candidate, int fd,
-                            sy_error *error) {
+sy_status sy__plugin_check_file(sy_registry *registry, sy__candidate *candidate, int fd,
+                                sy_error *error) {
     struct stat facts;
     if (fstat(fd, &facts) != 0) {
         return sy_error_set(error, SY_UNAVAILABLE, "The file cannot be examined: %s.",
@@ -111,7 +111,7 @@ static sy_status check_file(sy_registry *registry, sy__candidate *candidate, int
 sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd,
                           sy_error *error) {
     char path[40];
-    sy_status status = check_file(registry, candidate, fd, error);
+    sy_status status = sy__plugin_check_file(registry, candidate, fd, error);
     if (status == SY_OK) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         dlerror();

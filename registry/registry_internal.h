@@ -76,6 +76,9 @@ sy_status sy__elf_check(const sy_allocator *allocator, const sy__elf_source *sou
 /* load.c: hash, static check and dlopen through one descriptor, which it takes over. */
 sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd, sy_error *error);
 void sy__plugin_unload(sy__candidate *candidate);
+/* The part before dlopen: size, hash and static check. */
+sy_status sy__plugin_check_file(sy_registry *registry, sy__candidate *candidate, int fd,
+                                sy_error *error);
 
 /* negotiate.c: entry, table, devices. Sets state and reason of the candidate. */
 void sy__plugin_negotiate(sy_registry *registry, sy__candidate *candidate);

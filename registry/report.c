@@ -71,6 +71,53 @@ static void text_candidate(sy__text *text, const sy_candidate *candidate) {
     }
 }
 
+static void pair_string(sy__json *json, const char *key, const char *value) {
+    sy__json_key(json, key);
+    sy__json_string(json, value[0] != '\0' ? value : NULL);
+}
+
+/* Next [delegate NAME] that no plugin answers to, from index *inout_i on; NULL at the end. */
+static const char *next_unknown(const sy_registry *registry, uint32_t *inout_i,
+                                sy_source *out_source) {
+    for (;;) {
+        const char *name = sy_conf_delegate_name(registry->conf, (*inout_i)++, out_source);
+        bool is_known = name == NULL;
+        for (uint32_t i = 0; !is_known && i < registry->n_candidates; i++) {
+            is_known = strcmp(registry->candidates[i]->name, name) == 0;
+        }
+        if (name == NULL || !is_known) {
+            return name;
+        }
+    }
+}
+
+static void text_notes(sy__text *text, const sy_registry *registry) {
+    sy_source source;
+    uint32_t i = 0;
+    for (const char *name = next_unknown(registry, &i, &source); name != NULL;
+         name = next_unknown(registry, &i, &source)) {
+        sy__text_printf(text, "\nNote: %s:%u sets options of %s, and no plugin has that name.\n",
+                        source.file, source.line, name);
+    }
+}
+
+static void json_notes(sy__json *json, const sy_registry *registry) {
+    sy_source source;
+    uint32_t i = 0;
+    sy__json_key(json, "unknown_delegates");
+    sy__json_begin_array(json);
+    for (const char *name = next_unknown(registry, &i, &source); name != NULL;
+         name = next_unknown(registry, &i, &source)) {
+        sy__json_begin_object(json);
+        pair_string(json, "name", name);
+        pair_string(json, "file", source.file);
+        sy__json_key(json, "line");
+        sy__json_u64(json, source.line);
+        sy__json_end_object(json);
+    }
+    sy__json_end_array(json);
+}
+
 static void write_text(const sy_registry *registry, sy__text *text) {
     sy__text_printf(text, "%-20s %-13s %-10s %s\n", "DELEGATE", "STATE", "VERSION", "FILE");
     for (uint32_t i = 0; i < registry->n_candidates; i++) {
@@ -90,11 +137,7 @@ static void write_text(const sy_registry *registry, sy__text *text) {
         }
         sy__text_puts(text, "\n");
     }
-}
-
-static void pair_string(sy__json *json, const char *key, const char *value) {
-    sy__json_key(json, key);
-    sy__json_string(json, value[0] != '\0' ? value : NULL);
+    text_notes(text, registry);
 }
 
 static void json_types(sy__json *json, const char *key, uint64_t set) {
@@ -211,6 +254,7 @@ static void write_json(const sy_registry *registry, sy__text *text) {
         sy__json_end_object(&json);
     }
     sy__json_end_array(&json);
+    json_notes(&json, registry);
     sy__json_end_object(&json);
     sy__text_puts(text, "\n");
 }

@@ -128,7 +128,7 @@ static sy_status broken_pin(rule_run *run, const sy_node_view *node, uint32_t i_
     if (run->rules[i_rule].source.file != NULL) {
         sy_error_at(error, run->rules[i_rule].source.file, run->rules[i_rule].source.line);
     }
-    sy_error_hint(error, "Change the pin, or set fallback = allow in [require].");
+    sy_error_hint(error, "Change the pin, or set fallback = allow in [policy].");
     return SY_FAILED_PRECONDITION;
 }
 
@@ -254,7 +254,7 @@ static sy_status check_order(sy_plan *plan, uint32_t i_order, sy_error *error) {
     if (order->source.file != NULL) {
         sy_error_at(error, order->source.file, order->source.line);
     }
-    sy_error_hint(error, "Set fallback = allow or warn in [require] to run without it.");
+    sy_error_hint(error, "Set fallback = allow or warn in [policy] to run without it.");
     return SY_FAILED_PRECONDITION;
 }
 

@@ -316,6 +316,44 @@ static void report_is_text_and_json(void) {
     CHECK(sandbox_close(&box) == 0);
 }
 
+static void options_for_nobody_are_noted(void) {
+    sandbox box;
+    sy_error error;
+    char *text = NULL;
+    sandbox_open(&box);
+    place(&box, "good");
+    sandbox_scan(&box, "[delegate cpu-test]\nspeed = fast\n[delegate cpu-tset]\nspeed = fast\n");
+    check_candidate(&box, SY_CANDIDATE_READY, "");
+    CHECK_OK_ERROR(sy_registry_report(box.registry, SY_REGISTRY_TEXT, &text, &error), error);
+    CHECK(strstr(text, "test.ini:4 sets options of cpu-tset, and no plugin") != NULL);
+    CHECK(strstr(text, "sets options of cpu-test,") == NULL);
+    sy_string_destroy(NULL, text);
+    CHECK(sandbox_close(&box) == 0);
+}
+
+/* docs/plugin-manifest.md names every key of the schema, and every state of a plugin. */
+static void manual_names_every_key(void) {
+    char path[PATH_BYTES], word[SY_LIMIT_NAME_BYTES];
+    void *bytes = NULL;
+    CHECK(getenv("SY_SOURCE_DIR") != NULL);
+    path_in(getenv("SY_SOURCE_DIR"), "docs/plugin-manifest.md", path);
+    size_t n = read_file(path, &bytes);
+    char *text = bytes;
+    text[n] = '\0';
+    const sy_ini_schema *schema = sy__manifest_schema();
+    for (uint32_t i = 0; i < schema->n_rules; i++) {
+        if (strcmp(schema->rules[i].section, "plugin") == 0) {
+            snprintf(word, sizeof(word), "`%s`", schema->rules[i].key);
+            CHECK_TEXT(strstr(text, word) != NULL, "%s", word);
+        }
+    }
+    for (int i = 0; i < SY_CANDIDATE_STATE_COUNT; i++) {
+        const char *state = sy_candidate_state_name((sy_candidate_state)i);
+        CHECK_TEXT(strstr(text, state) != NULL, "%s", state);
+    }
+    free(text);
+}
+
 static const sy_test_case cases[] = {
     {"good_plugin_is_ready", good_plugin_is_ready},
     {"can_be_loaded_again", can_be_loaded_again},
@@ -337,5 +375,7 @@ static const sy_test_case cases[] = {
     {"measured_within_the_budget", measured_within_the_budget},
     {"a_device_that_cannot_judge_says_so", a_device_that_cannot_judge_says_so},
     {"report_is_text_and_json", report_is_text_and_json},
+    {"options_for_nobody_are_noted", options_for_nobody_are_noted},
+    {"manual_names_every_key", manual_names_every_key},
 };
 SY_TEST_MAIN(cases)

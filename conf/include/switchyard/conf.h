@@ -115,6 +115,12 @@ const sy_conf_directory *sy_conf_directories(const sy_conf *conf, uint32_t *out_
  * source: SYP open */
 const char *sy_conf_delegate_options(const sy_conf *conf, const char *name);
 
+/* Name of the i-th [delegate NAME], in the order of the files, and where its first key stands; NULL
+ * past the end. out_source may be NULL.
+ * shape: -  unit: -  owner: conf  errors: NULL  thread: any  cost: O(settings)  since: 0.1
+ * source: - */
+const char *sy_conf_delegate_name(const sy_conf *conf, uint32_t i_delegate, sy_source *out_source);
+
 /* Value in force for one key and where it came from; built-in defaults have no file. NULL when the
  * key is neither set nor has a default. out_source may be NULL.
  * shape: -  unit: -  owner: conf  errors: NULL  thread: any  cost: O(settings)  since: 0.1
