@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logits of one tiny random model of each family against transformers in float64."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+SOURCE = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
+sys.path.insert(0, str(SOURCE / "tests/families"))
+from families import FAMILIES, IDS, write_gguf  # noqa: E402
+
+GOLDENS = json.loads((SOURCE / "tests/families/goldens.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("families")
+    for name in FAMILIES:
+        write_gguf(name, folder / f"{name}.gguf")
+    return folder
+
+
+def dump(path, chunk, *flags):
+    command = [BUILD / "bin/logits_dump", path, "f32", chunk, *flags, "--", *IDS]
+    result = subprocess.run(list(map(str, command)), capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+    return np.frombuffer(result.stdout, np.float32).astype(np.float64)
+
+
+@pytest.mark.parametrize("delegate", ["reference", "cpu-xnnpack"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_logits_equal_transformers(models, name, delegate):
+    golden = np.array(GOLDENS["rows"][name])
+    flags = [] if delegate == "reference" else ["--plugins", BUILD / "plugins"]
+    found = dump(models / f"{name}.gguf", 1, *flags).reshape(len(IDS), -1)[-len(golden):]
+    scale = np.abs(golden).max()
+    assert np.abs(found - golden).max() < 2e-5 * max(scale, 1), np.abs(found - golden).max()
+
+
+@pytest.mark.parametrize("name", [n for n in FAMILIES if n != "bert"])
+def test_one_prefill_equals_single_tokens(models, name):
+    flags = ["--plugins", BUILD / "plugins"]
+    single = dump(models / f"{name}.gguf", 1, *flags).reshape(len(IDS), -1)[-1]
+    assert np.array_equal(single, dump(models / f"{name}.gguf", len(IDS), *flags))
