@@ -21,7 +21,7 @@ enum { IN_Q, IN_K, IN_V, IN_KEY_STATE, IN_VALUE_STATE, IN_SINKS, N_IN };
 static bool prepare_attributes(sy__facts *facts) {
     sy__params *p = &facts->params;
     if (!sy__ref_attribute_int(facts, "num_heads", 0, &p->n_heads) ||
-        !sy__ref_attribute_int(facts, "num_kv_heads", p->n_heads, &p->n_kv_heads) ||
+        !sy__ref_attribute_int(facts, "num_kv_heads", 0, &p->n_kv_heads) ||
         !sy__ref_attribute_float(facts, "softcap", 0.0, &p->softcap) ||
         !sy__ref_attribute_int(facts, "window", 0, &p->window) ||
         !sy__ref_attribute_bool(facts, "causal", true, &p->causal)) {

@@ -43,19 +43,13 @@ static sy__block_decode block_decoder(sy_element_type type) {
     }
 }
 
-/* Element i of a row of plain type; memcpy because rows need no alignment. */
-#define READ(c_type, row, i, out)                                      \
-    do {                                                               \
-        c_type value_;                                                 \
-        memcpy(&value_, (row) + (i) * sizeof(value_), sizeof(value_)); \
-        *(out) = value_;                                               \
-    } while (0)
-#define DECODE_PLAIN(c_type)                  \
-    for (size_t i = 0; i < n_elements; i++) { \
-        c_type value;                         \
-        READ(c_type, row, i, &value);         \
-        out_values[i] = (float)value;         \
-    }                                         \
+/* memcpy because rows need no alignment. */
+#define DECODE_PLAIN(c_type)                                    \
+    for (size_t i = 0; i < n_elements; i++) {                   \
+        c_type value;                                           \
+        memcpy(&value, row + i * sizeof(value), sizeof(value)); \
+        out_values[i] = (float)value;                           \
+    }                                                           \
     return SY_OK
 
 static sy_status decode_half(sy_element_type type, const uint8_t *row, size_t n_elements,

@@ -59,12 +59,12 @@ static void slice_axis(const sy__params *p, uint32_t axis, int64_t n, int64_t *o
     if (step > 0) {
         *out_first = clamp_place(p->starts[axis], n, 0, n);
         span = clamp_place(p->ends[axis], n, 0, n) - *out_first;
-    } else { /* going down, the end may be before the first element */
-        *out_first = clamp_place(p->starts[axis], n, -1, n - 1);
+    } else { /* going down, the end may be before the first element, the start may not */
+        *out_first = clamp_place(p->starts[axis], n, 0, n - 1);
         span = *out_first - clamp_place(p->ends[axis], n, -1, n - 1);
         step = -step;
     }
-    *out_n = span > 0 ? (span - 1) / step + 1 : 0;
+    *out_n = span > 0 && n > 0 ? (span - 1) / step + 1 : 0;
 }
 
 SY__INFER(slice) {
