@@ -220,3 +220,14 @@ sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *
     sy__arena_deinit(&t.arena);
     return status;
 }
+
+sy_status sy_tokenizer_open(const sy_allocator *allocator, const char *path,
+                            sy_tokenizer **out_tokenizer, sy_error *error) {
+    sy_gguf *gguf = NULL;
+    sy_status status = sy_gguf_open(allocator, path, &gguf, error);
+    if (status == SY_OK) {
+        status = sy__tokenizer_from_gguf(allocator, gguf, out_tokenizer, error);
+    }
+    sy_gguf_close(gguf);
+    return status;
+}

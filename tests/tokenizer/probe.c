@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tokenizer as a shared library, for comparisons from Python (ctypes). */
-#include "switchyard/gguf.h"
 #include "switchyard/tokenizer.h"
-#include "tokenizer/from_gguf.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -21,13 +19,8 @@ EXPORT int32_t probe_find(const sy_tokenizer *tokenizer, const char *text, size_
 sy_tokenizer *probe_open(const char *path, char *out_error, size_t n_error_bytes) {
     sy_error error;
     sy_error_clear(&error);
-    sy_gguf *gguf = NULL;
     sy_tokenizer *tokenizer = NULL;
-    sy_status status = sy_gguf_open(NULL, path, &gguf, &error);
-    if (status == SY_OK) {
-        status = sy__tokenizer_from_gguf(NULL, gguf, &tokenizer, &error);
-    }
-    sy_gguf_close(gguf);
+    sy_status status = sy_tokenizer_open(NULL, path, &tokenizer, &error);
     if (status != SY_OK) {
         sy_error_format(&error, out_error, n_error_bytes);
     }

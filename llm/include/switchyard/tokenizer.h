@@ -84,6 +84,13 @@ SY_MUST_CHECK sy_status sy_tokenizer_create(const sy_allocator *allocator,
                                             const sy_vocabulary *vocabulary,
                                             sy_tokenizer **out_tokenizer, sy_error *error);
 
+/* Makes the tokenizer that a GGUF file carries; the file is closed again.
+ * shape: -  unit: -  owner: caller, sy_tokenizer_destroy  errors: those of reading the file and of
+ * sy_tokenizer_create; NOT_FOUND for a file without a vocabulary  thread: any
+ * cost: O(bytes of the vocabulary)  since: 0.1  source: GGUF specification */
+SY_MUST_CHECK sy_status sy_tokenizer_open(const sy_allocator *allocator, const char *path,
+                                          sy_tokenizer **out_tokenizer, sy_error *error);
+
 /* Ends a tokenizer. NULL is fine.
  * shape: -  unit: -  owner: takes it  errors: none  thread: when no call uses it any more
  * cost: O(1)  since: 0.1  source: - */
