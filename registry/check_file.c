@@ -17,10 +17,10 @@ static int open_manifest(const char *path, char out_path[PATH_BYTES]) {
     const char *dot = strrchr(path + n_folder, '.');
     int n_stem = dot != NULL ? (int)(dot - path) : (int)strlen(path);
     snprintf(out_path, PATH_BYTES, "%.*s" SY__MANIFEST_NAME, n_folder, path);
-    int fd = open(out_path, O_RDONLY | O_CLOEXEC);
+    int fd = open(out_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
         snprintf(out_path, PATH_BYTES, "%.*s.ini", n_stem, path);
-        fd = open(out_path, O_RDONLY | O_CLOEXEC);
+        fd = open(out_path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     }
     return fd;
 }
@@ -54,14 +54,15 @@ sy_status sy_registry_check_file(const char *path, sy_error *error) {
         return SY_NOT_FOUND;
     }
     sy__candidate candidate = {.fd = -1};
-    sy_registry registry = {.n_candidates = 0};
+    const sy_conf_trust trust = {0}; /* a hash is asked for only when the manifest gives one */
+    sy_registry registry = {.trust = &trust};
     sy_status status = sy__manifest_read(NULL, fd, manifest_path, &candidate.manifest, error);
     close(fd);
     if (status != SY_OK) {
         return status;
     }
     status = check_manifest(&candidate.manifest, path, error);
-    fd = status == SY_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    fd = status == SY_OK ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     if (status == SY_OK && fd < 0) {
         status = sy_error_set(error, SY_NOT_FOUND, "%.150s cannot be opened: %s.", path,
                               strerror(errno));

@@ -149,8 +149,8 @@ const sy_element_type *sy_registry_coverage_types(uint32_t *out_n);
 SY_MUST_CHECK sy_status sy_registry_measure(sy_registry *registry, uint64_t budget_ns,
                                             sy_error *error);
 
-/* Looks at one shared object and the manifest beside it (plugin.ini, or NAME.ini for NAME.so) as the
- * registry does before it loads: manifest, names, processor, ABI, hash, ELF. Runs nothing of it and
+/* Looks at one shared object and the manifest beside it (plugin.ini, or NAME.ini for NAME.so) as
+ * the registry does before it loads: manifest, names, processor, ABI, hash, ELF. Runs nothing and
  * does not ask who owns the files.
  * shape: -  unit: -  owner: -  errors: NOT_FOUND, INVALID_ARGUMENT, DATA_LOSS, UNIMPLEMENTED,
  * UNAUTHENTICATED with the reason  thread: any  cost: reads the file  since: 0.1
