@@ -331,6 +331,29 @@ static void options_for_nobody_are_noted(void) {
     CHECK(sandbox_close(&box) == 0);
 }
 
+static void one_file_can_be_checked_alone(void) {
+    static const struct {
+        const char *variant, *manifest;
+        sy_status status;
+    } given[] = {{"good", MANIFEST, SY_OK},
+                 {"good", NULL, SY_NOT_FOUND},
+                 {"good", "[plugin]\nname = cpu-other\nabi_min = 0.9\n", SY_INVALID_ARGUMENT},
+                 {"good", "[plugin]\nname = cpu-test\nabi_min = 0.10\n", SY_UNIMPLEMENTED},
+                 {"rpath", MANIFEST, SY_INVALID_ARGUMENT},
+                 {"extra_library", MANIFEST, SY_PERMISSION_DENIED}};
+    for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {
+        sandbox box;
+        sy_error error;
+        char path[PATH_BYTES];
+        sandbox_open(&box);
+        place_as(&box, "cpu-test", given[i].variant, given[i].manifest);
+        path_in(box.directory, "cpu-test/cpu-test.so", path);
+        sy_status status = sy_registry_check_file(path, &error);
+        CHECK_TEXT(SY_STATUS_CLASS(status) == given[i].status, "case %zu: %s", i, error.message);
+        sandbox_close(&box);
+    }
+}
+
 /* docs/plugin-manifest.md names every key of the schema, and every state of a plugin. */
 static void manual_names_every_key(void) {
     char path[PATH_BYTES], word[SY_LIMIT_NAME_BYTES];
@@ -376,6 +399,7 @@ static const sy_test_case cases[] = {
     {"a_device_that_cannot_judge_says_so", a_device_that_cannot_judge_says_so},
     {"report_is_text_and_json", report_is_text_and_json},
     {"options_for_nobody_are_noted", options_for_nobody_are_noted},
+    {"one_file_can_be_checked_alone", one_file_can_be_checked_alone},
     {"manual_names_every_key", manual_names_every_key},
 };
 SY_TEST_MAIN(cases)
