@@ -32,6 +32,14 @@ int64_t sy__ref_dimension_at(const sy_dimension *dimension, const int64_t *symbo
     return value;
 }
 
+uint32_t sy__ref_dynamic_set(const sy_dimension *dims, uint32_t rank) {
+    uint32_t set = 0;
+    for (uint32_t i = 0; i < rank; i++) {
+        set |= dims[i].symbol != SY_SYMBOL_NONE ? 1u << i : 0;
+    }
+    return set;
+}
+
 /* A weight must lie in memory that this process can read, all of it. */
 static bool check_weight(sy__facts *facts, const sy_value_view *view, const sy__tensor *tensor) {
     uint64_t n_bytes = 0;
@@ -69,7 +77,9 @@ static sy_status read_tensor(sy__facts *facts, const sy_graph_view *view, uint32
                        value.type, value.rank);
         return SY_OK;
     }
-    *tensor = (sy__tensor){.type = value.type, .kind = value.kind, .shape.rank = value.rank};
+    *tensor = (sy__tensor){.type = value.type, .kind = value.kind};
+    tensor->shape.rank = value.rank;
+    tensor->dynamic = sy__ref_dynamic_set(value.dims, value.rank);
     for (uint32_t i = 0; i < value.rank; i++) {
         tensor->shape.dims[i] = value.dims[i].bound;
     }

@@ -27,6 +27,7 @@ typedef struct sy__tensor {
     sy_element_type type;
     sy_value_kind kind;
     sy__shape shape;
+    uint32_t dynamic; /* set of the dimensions that follow a symbol */
     void *data;
     uint32_t i_slot; /* STATE: its place in sy_segment.states */
 } sy__tensor;
@@ -177,6 +178,8 @@ const sy__operator *sy__ref_operator_find(const char *domain, const char *name, 
 /* Reads and checks node i_node. Not OK only for a broken view; support is facts->reason == NONE. */
 sy_status sy__ref_facts_read(sy__facts *facts, const sy_graph_view *view, uint32_t i_node);
 bool sy__ref_refuse(sy__facts *facts, sy_reason reason, const char *format, ...) SY_PRINTF(3, 4);
+/* Set of the dimensions that follow a symbol. */
+uint32_t sy__ref_dynamic_set(const sy_dimension *dims, uint32_t rank);
 /* Value of a dimension at symbol values; -1 past its bound or when the symbol is missing. */
 int64_t sy__ref_dimension_at(const sy_dimension *dimension, const int64_t *symbols,
                              uint32_t n_symbols);

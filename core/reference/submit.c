@@ -78,6 +78,7 @@ static sy_status bind_values(sy_unit *unit, const sy_job *job, uint8_t *scratch)
         sy__tensor *tensor = &unit->tensors[i];
         *tensor = (sy__tensor){.type = value->type, .kind = value->kind, .i_slot = value->i_slot};
         tensor->shape.rank = value->rank;
+        tensor->dynamic = sy__ref_dynamic_set(value->dims, value->rank);
         for (uint32_t d = 0; d < value->rank; d++) {
             int64_t n = sy__ref_dimension_at(&value->dims[d], job->symbols, job->n_symbols);
             if (n < 0) {

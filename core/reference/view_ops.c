@@ -26,6 +26,17 @@ SY__PREPARE(reshape) {
            sy__ref_constant_ints(facts, 1, SY_MAX_RANK, p->list, &p->n_list);
 }
 
+/* Product of the dimensions of x that the shape does not simply copy with a 0. */
+static int64_t uncopied(const sy__params *params, const sy__shape *x) {
+    int64_t product = 1;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        bool copied = i < params->n_list && params->list[i] == 0 && !params->allow_zero;
+        product *= copied ? 1 : x->dims[i];
+    }
+    return product;
+}
+
+/* Copied dimensions cancel out, so that -1 keeps its meaning when one of them is 0. */
 SY__INFER(reshape) {
     const sy__shape *x = &inputs[0]->shape;
     sy__shape out = {.rank = params->n_list};
@@ -34,28 +45,28 @@ SY__INFER(reshape) {
     (void)n_inputs;
     (void)n_outputs;
     for (uint32_t i = 0; i < out.rank; i++) {
-        int64_t n = params->list[i];
-        if (n == 0 && !params->allow_zero) {
-            n = i < x->rank ? x->dims[i] : -1;
-        } else if (n == -1 && i_free == SY_NO_VALUE) {
+        out.dims[i] = params->list[i];
+        if (out.dims[i] == 0 && !params->allow_zero) {
+            if (i >= x->rank) {
+                return false;
+            }
+            out.dims[i] = x->dims[i];
+        } else if (out.dims[i] == -1 && i_free == SY_NO_VALUE) {
             i_free = i;
-            continue;
-        }
-        out.dims[i] = n;
-        if (n < 0 || !sy__mul_i64(known, n, &known)) {
+        } else if (out.dims[i] < 0 || !sy__mul_i64(known, out.dims[i], &known)) {
             return false;
         }
     }
-    int64_t count = sy__ref_shape_count(x);
+    int64_t rest = uncopied(params, x);
     if (i_free != SY_NO_VALUE) {
-        if (known == 0 || count % known != 0) {
+        if (known == 0 || rest % known != 0) {
             return false;
         }
-        out.dims[i_free] = count / known;
-        known = count;
+        out.dims[i_free] = rest / known;
+        known = rest;
     }
     out_shapes[0] = out;
-    return known == count;
+    return known == rest;
 }
 
 /* Axes by attribute-free constant input, as opset 13 has them. */
@@ -96,7 +107,8 @@ SY__INFER(squeeze) {
         if (marked[i] && x->dims[i] != 1) {
             return false;
         }
-        if (!marked[i] && !(params->all_axes && x->dims[i] == 1)) {
+        bool is_one = x->dims[i] == 1 && (inputs[0]->dynamic >> i & 1) == 0;
+        if (!marked[i] && !(params->all_axes && is_one)) {
             out.dims[out.rank++] = x->dims[i];
         }
     }

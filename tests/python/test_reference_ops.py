@@ -598,6 +598,51 @@ def test_sizes_of_the_step_are_bound_by_symbols(probe):
         close_to(got, values @ rounded("f32", weight).T, "f32", scale=5)
 
 
+def bounded(n, tail, type_name="f32"):
+    """An input [n_tokens, *tail] with room for 64 tokens, and its values."""
+    values = np.random.default_rng(59).normal(size=(n,) + tail)
+    x = Tensor(type_name, values, symbols={0: TOKENS})
+    x.bounds = {0: 64}
+    return x, rounded(type_name, values)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 64])
+def test_views_of_any_number_of_rows(probe, n):
+    """What -1, 0 and 1 mean must not change when the step has no row or one."""
+    x, values = bounded(n, (4, 6))
+    for shape, tail in [([0, -1, 3], (8, 3)), ([-1, 4, 6], (4, 6)), ([0, 24], (24,)),
+                        ([0, 0, -1, 2], (4, 3, 2)), ([0, -1], (24,))]:
+        (y,) = probe.run("", "Reshape", 14, [x, Weight("i64", shape)],
+                         [BoundedOutput("f32", (n,) + tail, 64)], symbols={TOKENS: n})
+        assert np.array_equal(y, values.reshape((n,) + tail))
+    x, values = bounded(n, (1, 5))
+    for inputs in ([x], [x, Weight("i64", [1])]):
+        (y,) = probe.run("", "Squeeze", 13, inputs, [BoundedOutput("f32", (n, 5), 64)],
+                         symbols={TOKENS: n})
+        assert np.array_equal(y, values[:, 0])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 64])
+def test_broadcasting_of_any_number_of_rows(probe, n):
+    x, values = bounded(n, (5,))
+    for other in (np.arange(5.0), np.arange(5.0).reshape(1, 5), np.array(3.0)):
+        (y,) = probe.run("", "Mul", 14, [x, Weight("f32", other)],
+                         [BoundedOutput("f32", (n, 5), 64)], symbols={TOKENS: n})
+        close_to(y, values * other, "f32")
+    (y,) = probe.run("", "Add", 14, [x, x], [BoundedOutput("f32", (n, 5), 64)],
+                     symbols={TOKENS: n})
+    close_to(y, values * 2, "f32")
+    for op in ("Softmax", "ReduceSum"):
+        keywords = dict(axis=-1) if op == "Softmax" else {}
+        inputs = [x] if op == "Softmax" else [x, Weight("i64", [1])]
+        want = values.sum(1, keepdims=True)
+        if op == "Softmax":
+            want = np.exp(values) / np.exp(values).sum(1, keepdims=True)
+        (y,) = probe.run("", op, 13, inputs, [BoundedOutput("f32", want.shape, 64)],
+                         symbols={TOKENS: n}, **keywords)
+        close_to(y, want, "f32")
+
+
 class BoundedOutput(Output):
     """An output whose first dimension is n_tokens up to a bound."""
 

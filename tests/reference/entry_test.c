@@ -151,6 +151,28 @@ static void buffers_check_their_ranges(void) {
     close_reference();
 }
 
+static void refused_memory_leaves_nothing_behind(void) {
+    open_reference();
+    sy_buffer *buffer = NULL;
+    sy_device *device = NULL;
+    sy_context *context = host.services.context;
+    size_t n_live = host.n_live;
+    for (uint64_t n_ok = 0; buffer == NULL; n_ok++) {
+        sy_test_host_fail_alloc(&host, n_ok, 1);
+        sy_status status =
+            runner.plugin->buffer_create(runner.device, SY_MEMORY_HOST, 100, &buffer);
+        CHECK(status == (buffer != NULL ? SY_OK : SY_RESOURCE_EXHAUSTED));
+        CHECK(buffer != NULL || host.n_live == n_live);
+        CHECK(n_ok < 10);
+    }
+    sy_test_host_fail_alloc(&host, 0, 1);
+    CHECK(runner.plugin->open(context, 0, NULL, &device) == SY_RESOURCE_EXHAUSTED);
+    CHECK_OK(runner.plugin->open(context, 0, NULL, &device));
+    CHECK_OK(runner.plugin->close(device));
+    CHECK_OK(runner.plugin->buffer_destroy(buffer));
+    close_reference();
+}
+
 static void links_cost_a_copy(void) {
     open_reference();
     sy_cost cost = {.header = SY_HEADER_INIT(sy_cost)};
@@ -240,6 +262,7 @@ static const sy_test_case cases[] = {
     {"serves_many_hosts", serves_many_hosts},
     {"counts_live_handles", counts_live_handles},
     {"buffers_check_their_ranges", buffers_check_their_ranges},
+    {"refused_memory_leaves_nothing_behind", refused_memory_leaves_nothing_behind},
     {"links_cost_a_copy", links_cost_a_copy},
     {"judges_every_node", judges_every_node},
     {"refuses_unknown_extensions", refuses_unknown_extensions},
