@@ -45,19 +45,25 @@ static int is_text(const sy_tokenizer *tokenizer, int32_t id, size_t n_piece) {
 static int print_tokens(const sy_tokenizer *tokenizer, const int32_t *ids, size_t n,
                         const job *work) {
     size_t capacity = sy_tokenizer_max_piece_bytes(tokenizer), n_piece = 0;
-    char *piece = malloc(capacity);
+    const sy_allocator *heap = sy_allocator_heap();
+    char *piece = heap->reallocate(heap->self, NULL, 0, capacity, 1);
     sy_error error;
     sy_status status = SY_OK;
+    if (piece == NULL) {
+        sy_error_set(&error, SY_RESOURCE_EXHAUSTED, "No memory for a token of %zu bytes.",
+                     capacity);
+        return sy_cli_fail(&error);
+    }
     if (work->count_only) {
         printf("%zu\n", n);
     }
-    for (size_t i = 0; piece != NULL && !work->count_only && status == SY_OK && i < n; i++) {
+    for (size_t i = 0; !work->count_only && status == SY_OK && i < n; i++) {
         if (work->ids_only) {
             printf("%s%d", i == 0 ? "" : " ", (int)ids[i]);
             continue;
         }
-        status = sy_tokenizer_piece(tokenizer, ids[i], SY_DECODE_SPECIAL, piece, capacity,
-                                    &n_piece, &error);
+        status = sy_tokenizer_piece(tokenizer, ids[i], SY_DECODE_SPECIAL, piece, capacity, &n_piece,
+                                    &error);
         if (status == SY_OK) {
             printf("%6d  ", (int)ids[i]);
             if (is_text(tokenizer, ids[i], n_piece)) {
@@ -73,7 +79,7 @@ static int print_tokens(const sy_tokenizer *tokenizer, const int32_t *ids, size_
     if (work->ids_only && !work->count_only) {
         putchar('\n');
     }
-    free(piece);
+    heap->reallocate(heap->self, piece, capacity, 0, 1);
     return status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
 }
 
@@ -84,8 +90,8 @@ static int tokenize(const sy_tokenizer *tokenizer, const char *text, size_t n_by
     sy_cli_tokens tokens = {0};
     sy_error error;
     sy_status status = sy_cli_encode(tokenizer, text, n_bytes, flags, &tokens, &error);
-    int exit_status = status == SY_OK ? print_tokens(tokenizer, tokens.ids, tokens.n, work)
-                                      : sy_cli_fail(&error);
+    int exit_status =
+        status == SY_OK ? print_tokens(tokenizer, tokens.ids, tokens.n, work) : sy_cli_fail(&error);
     sy_cli_free_tokens(&tokens);
     return exit_status;
 }

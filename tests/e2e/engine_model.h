@@ -49,7 +49,7 @@ static inline const char *engine_model(void) {
     CHECK(writer != NULL);
     tiny_write(&model, writer);
     engine_model_fill(&model, writer);
-    strcpy(engine_model_path, "/tmp/switchyard-test-XXXXXX");
+    snprintf(engine_model_path, sizeof(engine_model_path), "/tmp/switchyard-test-XXXXXX");
     int fd = mkstemp(engine_model_path);
     CHECK(fd >= 0);
     CHECK(write(fd, writer->bytes, writer->n_bytes) == (ssize_t)writer->n_bytes);

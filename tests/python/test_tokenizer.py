@@ -71,9 +71,9 @@ class Probe:
 
 # --- random texts -------------------------------------------------------------------------------
 
-WORDS = ("the of and I'm you're he'll they've it's IT'S don'T l'amour Straße naïve résumé façade "
+WORDS = ("the of and I'm you're he'll they've it's IT'S don'T l'amour Stra\u00dfe na\u00efve r\u00e9sum\u00e9 fa\u00e7ade "
          "hello Hello HELLO world's 2024 3.14 1,000,000 foo_bar fooBar HTTPServer http://a.b/c?d=e "
-         "x=y+z; {\"a\": [1, 2]} #include <stdio.h> <s> </s> <0x0A> ▁ ▁▁ Ġ Ċ <|im_end|>").split(" ")
+         "x=y+z; {\"a\": [1, 2]} #include <stdio.h> <s> </s> <0x0A> \u2581 \u2581\u2581 \u0120 \u010a <|im_end|>").split(" ")
 RANGES = [(0x20, 0x7e), (0x20, 0x7e), (0xa0, 0x24f), (0x250, 0x2af), (0x300, 0x36f),
           (0x370, 0x3ff), (0x400, 0x52f), (0x530, 0x5ff), (0x600, 0x6ff), (0x900, 0x97f),
           (0xe00, 0xe7f), (0x1100, 0x11ff), (0x1e00, 0x1fff), (0x2000, 0x206f), (0x20a0, 0x214f),
@@ -181,7 +181,7 @@ def from_sentencepiece(model_path, path):
             types.append(piece.get(3, NORMAL))
             text = piece[1]
             if types[-1] == USER_DEFINED:  # as converters write them
-                text = text.replace("▁".encode(), b" ")
+                text = text.replace("\u2581".encode(), b" ")
             tokens.append(text)
             scores.append(struct.unpack("<f", piece[2])[0] if 2 in piece else 0.0)
         elif number == 2:
@@ -288,8 +288,8 @@ PRE_TOKENIZERS = {
     "smollm": (False, ["digits", GPT2]),
     "command-r": (True, ["digits", GPT2]),
     "falcon": (False, ["punctuation", GPT2, "[0-9][0-9][0-9]"]),
-    "deepseek-coder": (False, ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-퟿]+", "digits"]),
-    "deepseek-v3": (False, [r"\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
+    "deepseek-coder": (False, ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+", "digits"]),
+    "deepseek-v3": (False, [r"\p{N}{1,3}", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
                             r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|"
                             "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*"
                             r"|\s*[\r\n]+|\s+(?!\S)|\s+"]),
@@ -349,7 +349,7 @@ def outside_wordpiece(path, lowercase=True):
     tokens = gguf.GGUFReader(path).fields["tokenizer.ggml.tokens"].contents()
     vocabulary = {}
     for i, token in enumerate(tokens):
-        word = token.startswith("▁")
+        word = token.startswith("\u2581")
         named = token.startswith("[") and token.endswith("]")
         vocabulary[token[1:] if word else token if named else "##" + token] = i
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]",

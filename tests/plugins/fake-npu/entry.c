@@ -12,8 +12,8 @@ static sy_status enumerate(sy_context *context, sy_device_info *out_infos, size_
     (void)context;
     (void)stride;
     if (out_infos != NULL && *inout_count > 0) {
-        strcpy(out_infos->id, "npu0");
-        strcpy(out_infos->driver, "1.0");
+        memcpy(out_infos->id, "npu0", sizeof("npu0"));
+        memcpy(out_infos->driver, "1.0", sizeof("1.0"));
         out_infos->device_class = SY_DEVICE_NPU;
         out_infos->memory_in = SY_MEMORY_BIT(FAKE_MEMORY_KIND);
         out_infos->memory_own = SY_MEMORY_BIT(FAKE_MEMORY_KIND);
