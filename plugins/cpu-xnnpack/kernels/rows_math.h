@@ -66,13 +66,19 @@ static inline vfloat vf_sigmoid(vfloat x) {
     return one / (one + vf_exp(-x));
 }
 
+/* x * share, and 0 where the share is 0 even if x is infinite. */
+static inline vfloat vf_share_of(vfloat x, vfloat share) {
+    vfloat zero = vf_set1(0.0f);
+    return vf_select(share == zero, zero, x * share);
+}
+
 static inline vfloat vf_gelu_tanh(vfloat x) {
     vfloat inner = vf_fma(x * x * x, vf_set1(0.044715f), x) * vf_set1(0.797884561f);
-    return x * vf_set1(0.5f) * (vf_set1(1.0f) + vf_tanh(inner));
+    return vf_share_of(x, vf_set1(0.5f) * (vf_set1(1.0f) + vf_tanh(inner)));
 }
 
 static inline vfloat vf_gelu(vfloat x) {
-    return x * vf_set1(0.5f) * (vf_set1(1.0f) + vf_erf(x * vf_set1(0.707106781f)));
+    return vf_share_of(x, vf_set1(0.5f) * (vf_set1(1.0f) + vf_erf(x * vf_set1(0.707106781f))));
 }
 
 /* kind is a constant wherever this is used */
@@ -81,7 +87,7 @@ static inline __attribute__((always_inline)) vfloat vf_unary(cpu_unary kind, vfl
     vfloat p = vf_set1(parameter);
     switch (kind) {
     case CPU_UNARY_SILU:
-        return x * vf_sigmoid(p * x);
+        return vf_share_of(x, vf_sigmoid(p * x));
     case CPU_UNARY_GELU:
         return vf_gelu(x);
     case CPU_UNARY_GELU_TANH:

@@ -179,6 +179,14 @@ bool cpu_require_type(const sy_value_view *value, sy_element_type type, const ch
                                          cpu_type_name(value->type), cpu_type_name(type));
 }
 
+bool cpu_require_same_float(const sy_value_view *x, const sy_value_view *y, cpu_answer *answer) {
+    if (!cpu_require_float(x, "the first input", answer)) {
+        return false;
+    }
+    return x->type == y->type || cpu_no(answer, SY_REASON_TYPE, "the output is %s, the input %s",
+                                        cpu_type_name(y->type), cpu_type_name(x->type));
+}
+
 bool cpu_require_weight(const sy_value_view *value, const char *what, cpu_answer *answer) {
     uint64_t row_bytes = 0, n_bytes = 0;
     int64_t n = cpu_bound_count(value), width = cpu_width(value);

@@ -61,6 +61,8 @@ const uint8_t *cpu_weight_bytes(const sy_value_view *value);
 bool cpu_require_float(const sy_value_view *value, const char *what, cpu_answer *answer);
 bool cpu_require_type(const sy_value_view *value, sy_element_type type, const char *what,
                       cpu_answer *answer);
+/* The output has the type of the first float input, and that is a float. */
+bool cpu_require_same_float(const sy_value_view *x, const sy_value_view *y, cpu_answer *answer);
 bool cpu_require_weight(const sy_value_view *value, const char *what, cpu_answer *answer);
 
 #endif

@@ -53,7 +53,7 @@ static bool attributes_check(const cpu_node *node, cpu_params *p, cpu_answer *an
     int64_t causal = 1, width = cpu_width(&node->in[IN_Q]);
     if (!cpu_attributes_known(node, names, answer) ||
         !cpu_attribute_int(node, "num_heads", 0, &p->n_heads, answer) ||
-        !cpu_attribute_int(node, "num_kv_heads", p->n_heads, &p->n_kv_heads, answer) ||
+        !cpu_attribute_int(node, "num_kv_heads", 0, &p->n_kv_heads, answer) ||
         !cpu_attribute_int(node, "window", 0, &p->window, answer) ||
         !cpu_attribute_int(node, "causal", 1, &causal, answer) ||
         !cpu_attribute_float(node, "softcap", 0.0, &p->softcap, answer)) {
@@ -99,8 +99,8 @@ static bool attention_check(const sy_device *device, const cpu_node *node, const
     const sy_value_view *q = &node->in[IN_Q], *y = &node->out[0];
     (void)device;
     (void)op;
-    if (!cpu_require_float(q, "q", answer) || !cpu_require_float(y, "y", answer) ||
-        !attributes_check(node, p, answer) || !inputs_check(node, p, answer)) {
+    if (!cpu_require_same_float(q, y, answer) || !attributes_check(node, p, answer) ||
+        !inputs_check(node, p, answer)) {
         return false;
     }
     if (y->rank != 2 || !cpu_dimension_same(&y->dims[0], &q->dims[0]) ||

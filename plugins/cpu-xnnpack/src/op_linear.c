@@ -46,8 +46,8 @@ static bool linear_check(const sy_device *device, const cpu_node *node, const cp
     const sy_value_view *x = &node->in[0], *w = &node->in[1], *bias = &node->in[2];
     const sy_value_view *y = &node->out[0];
     (void)op;
-    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_float(x, "x", answer) ||
-        !cpu_require_float(y, "y", answer) || !weight_check(device, w, "w", answer)) {
+    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_same_float(x, y, answer) ||
+        !weight_check(device, w, "w", answer)) {
         return false;
     }
     out_params->k = (uint64_t)w->dims[1].bound;

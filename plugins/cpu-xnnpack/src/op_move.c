@@ -39,11 +39,11 @@ static bool view_check(const sy_device *device, const cpu_node *node, const cpu_
                        cpu_params *out_params, cpu_answer *answer) {
     static const char *const names[] = {"allowzero", NULL};
     const sy_value_view *x = &node->in[0], *y = &node->out[0];
+    bool is_reshape = strcmp(op->name, "Reshape") == 0;
     int64_t allow_zero = 0;
     (void)device;
-    (void)op;
     (void)out_params;
-    if (!cpu_attributes_known(node, names, answer) ||
+    if (!cpu_attributes_known(node, is_reshape ? names : NULL, answer) ||
         !cpu_attribute_int(node, "allowzero", 0, &allow_zero, answer)) {
         return false;
     }
@@ -96,9 +96,8 @@ static bool gather_check(const sy_device *device, const cpu_node *node, const cp
     if (x->rank == 0 || (out_params->axis != 0 && out_params->axis != -(int64_t)x->rank)) {
         return cpu_no(answer, SY_REASON_ATTRIBUTE, "only axis 0 runs here");
     }
-    if (x->type != y->type || x->kind == SY_VALUE_STATE ||
-        !(cpu_type_is_float(x->type) || x->type == SY_TYPE_I32 || x->type == SY_TYPE_I64)) {
-        return cpu_no(answer, SY_REASON_TYPE, "data is neither float, i32 nor i64");
+    if (x->type != y->type || x->kind == SY_VALUE_STATE || !is_plain(x->type)) {
+        return cpu_no(answer, SY_REASON_TYPE, "data and y must have one plain type");
     }
     if (ids->type != SY_TYPE_I32 && ids->type != SY_TYPE_I64) {
         return cpu_no(answer, SY_REASON_TYPE, "indices are neither i32 nor i64");

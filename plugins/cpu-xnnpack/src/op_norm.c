@@ -26,49 +26,40 @@ static bool inner_from(const sy_value_view *x, int64_t axis, uint64_t *out_inner
     return true;
 }
 
-static bool factor_check(const sy_value_view *factor, const char *what, uint64_t inner,
-                         cpu_answer *answer) {
-    if (!cpu_require_type(factor, SY_TYPE_F32, what, answer)) {
-        return false;
+/* scale or bias: the shape of the last dimensions of x, from the axis on */
+static bool factor_check(const sy_value_view *factor, const char *what, const sy_value_view *x,
+                         int64_t axis, cpu_answer *answer) {
+    uint32_t first = (uint32_t)(axis < 0 ? axis + (int64_t)x->rank : axis);
+    bool fits = factor->rank == x->rank - first;
+    for (uint32_t i = 0; fits && i < factor->rank; i++) {
+        fits = cpu_dimension_same(&factor->dims[i], &x->dims[first + i]);
     }
-    for (uint32_t i = 0; i < factor->rank; i++) {
-        if (factor->dims[i].symbol != 0) {
-            return cpu_no(answer, SY_REASON_SHAPE, "%s must have a fixed shape", what);
-        }
-    }
-    if (cpu_bound_count(factor) != (int64_t)inner) {
-        return cpu_no(answer, SY_REASON_SHAPE, "%s must have one element per normalised one", what);
-    }
-    return true;
+    return cpu_require_type(factor, SY_TYPE_F32, what, answer) &&
+           (fits || cpu_no(answer, SY_REASON_SHAPE, "%s has not the normalised shape", what));
 }
 
 static bool norm_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
                        cpu_params *out_params, cpu_answer *answer) {
-    static const char *const with_axis[] = {"axis", "epsilon", "stash_type", NULL};
+    static const char *const with_axis[] = {"axis", "epsilon", NULL};
     static const char *const without_axis[] = {"epsilon", NULL};
     const sy_value_view *x = &node->in[0];
     bool is_add = op->variant == NORM_ADD_RMS;
     uint32_t i_scale = is_add ? 2 : 1;
-    int64_t stash = 1;
     (void)device;
     if (!cpu_attributes_known(node, is_add ? without_axis : with_axis, answer) ||
         !cpu_attribute_int(node, "axis", -1, &out_params->axis, answer) ||
-        !cpu_attribute_int(node, "stash_type", 1, &stash, answer) ||
         !cpu_attribute_float(node, "epsilon", 1e-5, &out_params->epsilon, answer) ||
         !cpu_require_float(x, "x", answer) ||
         !inner_from(x, out_params->axis, &out_params->inner, answer) ||
-        !factor_check(&node->in[i_scale], "scale", out_params->inner, answer)) {
+        !factor_check(&node->in[i_scale], "scale", x, out_params->axis, answer)) {
         return false;
     }
-    if (stash != 1) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "only stash_type 1 (f32) runs here");
-    }
     if (op->variant == NORM_LAYER && node->n_in > 2 && node->has_in[2] &&
-        !factor_check(&node->in[2], "bias", out_params->inner, answer)) {
+        !factor_check(&node->in[2], "bias", x, out_params->axis, answer)) {
         return false;
     }
     for (uint32_t i = 0; i < node->n_out; i++) {
-        if (!cpu_require_float(&node->out[i], "an output", answer)) {
+        if (!cpu_require_same_float(x, &node->out[i], answer)) {
             return false;
         }
         if (!cpu_shape_same(x, &node->out[i])) {
@@ -93,7 +84,7 @@ static bool softmax_check(const sy_device *device, const cpu_node *node, const c
     (void)op;
     if (!cpu_attributes_known(node, names, answer) ||
         !cpu_attribute_int(node, "axis", -1, &out_params->axis, answer) ||
-        !cpu_require_float(x, "x", answer) || !cpu_require_float(&node->out[0], "y", answer)) {
+        !cpu_require_same_float(x, &node->out[0], answer)) {
         return false;
     }
     if (!cpu_shape_same(x, &node->out[0])) {
@@ -149,8 +140,9 @@ static void norm_row(const norm_work *work, uint64_t row, float *space) {
         float *total = cpu_floats_target(sum, first, space + n);
         kernels->binary(CPU_BINARY_ADD, x, r, n, total);
         cpu_floats_write(work->run, sum, first, n, total);
-        kernels->rms_norm(total, (const float *)(const void *)cpu_run_in(work->run, step, 2)->data,
-                          n, (float)step->params.epsilon, out);
+        x = cpu_floats_read(work->run, sum, first, n, total); /* as rounded */
+        kernels->rms_norm(x, (const float *)(const void *)cpu_run_in(work->run, step, 2)->data, n,
+                          (float)step->params.epsilon, out);
     }
     cpu_floats_write(work->run, y, first, n, out);
 }

@@ -39,8 +39,7 @@ static bool unary_check(const sy_device *device, const cpu_node *node, const cpu
                         cpu_params *out_params, cpu_answer *answer) {
     (void)device;
     if (!unary_parameter(node, op, out_params, answer) ||
-        !cpu_require_float(&node->in[0], "x", answer) ||
-        !cpu_require_float(&node->out[0], "y", answer)) {
+        !cpu_require_same_float(&node->in[0], &node->out[0], answer)) {
         return false;
     }
     if (!cpu_shape_same(&node->in[0], &node->out[0])) {
@@ -68,9 +67,8 @@ static bool gated_check(const sy_device *device, const cpu_node *node, const cpu
     (void)op;
     if (!cpu_attributes_known(node, names, answer) ||
         !cpu_attribute_string(node, "activation", "", &text, answer) ||
-        !cpu_require_float(&node->in[0], "gate", answer) ||
-        !cpu_require_float(&node->in[1], "up", answer) ||
-        !cpu_require_float(&node->out[0], "y", answer)) {
+        !cpu_require_same_float(&node->in[0], &node->out[0], answer) ||
+        !cpu_require_float(&node->in[1], "up", answer)) {
         return false;
     }
     out_params->unary = CPU_UNARY_COUNT;
@@ -154,8 +152,8 @@ static bool binary_check(const sy_device *device, const cpu_node *node, const cp
                          cpu_params *out_params, cpu_answer *answer) {
     const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
     (void)device;
-    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_float(a, "a", answer) ||
-        !cpu_require_float(b, "b", answer) || !cpu_require_float(y, "y", answer)) {
+    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_same_float(a, y, answer) ||
+        !cpu_require_float(b, "b", answer)) {
         return false;
     }
     if (y->rank == 0 || !broadcasts(a, y) || !broadcasts(b, y)) {

@@ -17,7 +17,7 @@ bool cpu_rotary_check(const sy_device *device, const cpu_node *node, const cpu_o
         !cpu_attribute_int(node, "num_heads", 0, &out_params->n_heads, answer) ||
         !cpu_attribute_int(node, "interleaved", 0, &interleaved, answer) ||
         !cpu_attribute_float(node, "magnitude", 1.0, &out_params->scale, answer) ||
-        !cpu_require_float(x, "x", answer) || !cpu_require_float(&node->out[0], "y", answer) ||
+        !cpu_require_same_float(x, &node->out[0], answer) ||
         !cpu_require_type(positions, SY_TYPE_I32, "positions", answer) ||
         !cpu_require_type(frequency, SY_TYPE_F32, "inverse_frequency", answer)) {
         return false;
