@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard plan: which delegate runs what, what it costs, and why not the others. */
 #include "engine_flags.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include "switchyard/graph.h"
 
@@ -49,7 +49,8 @@ static void print_memory(const sy_engine *engine) {
                    report.state_bytes_per_token);
         }
     }
-    printf("%-18s %14" PRIu64 " bytes %9.2f MiB  beside the mapped weights\n", "peak", own, mib(own));
+    printf("%-18s %14" PRIu64 " bytes %9.2f MiB  beside the mapped weights\n", "peak", own,
+           mib(own));
     printf("%-18s %14" PRIu64 " bytes %9.2f MiB\n", "peak with weights", own + report.weight_bytes,
            mib(own + report.weight_bytes));
 }

@@ -4,7 +4,7 @@
 #include "run_report.h"
 #include "switchyard/conversation.h"
 #include "text_file.h"
-#include "verbs.h"
+#include <verbs.h>
 
 #include <signal.h>
 #include <stdbool.h>
@@ -20,7 +20,7 @@ typedef struct run_flags {
     uint32_t n_predict, top_k;
     double temperature, top_p, min_p;
     uint64_t seed;
-    int raw, ignore_end, quiet;
+    int raw, ignore_end, profile, quiet;
     sy_cli_list stops;
 } run_flags;
 
@@ -77,6 +77,8 @@ static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
          "go on with a saved session", NULL},
         {"save-session", 0, NULL, SY_CLI_TEXT, &flags->save_path, "FILE", 0, 0,
          "save the session afterwards", NULL},
+        {"profile", 0, NULL, SY_CLI_SWITCH, &flags->profile, NULL, 0, 0,
+         "print what each segment took on standard error", NULL},
         {"quiet", 'q', NULL, SY_CLI_SWITCH, &flags->quiet, NULL, 0, 0,
          "print no figures on standard error", NULL}};
     memcpy(out_options, options, sizeof(options));
@@ -236,6 +238,9 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
         exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
         if (status == SY_OK && !flags->quiet) {
             sy_run_print(engine_flags->engine, &figures);
+        }
+        if (status == SY_OK && flags->profile) {
+            sy_run_profile(engine_flags->engine);
         }
         sy_cli_engine_close(engine_flags);
     }

@@ -90,6 +90,9 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     }
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
     out_options->policy = sy_conf_policy(flags->setup.conf);
+    out_options->disabled_passes = flags->disabled_passes;
+    out_options->trace = flags->trace;
+    out_options->trace_user = flags->trace_user;
     out_options->n_without = flags->without.n;
     out_options->without = flags->without.items;
     return read_rules(flags, out_options);

@@ -15,6 +15,9 @@ typedef struct sy_cli_engine {
     sy_cli_list without, pins, forbids;
     sy_policy_rule rules[SY_CLI_RULES_MAX];
     char patterns[SY_CLI_RULES_MAX][128]; /* left halves of PATTERN=DELEGATE */
+    uint32_t disabled_passes;             /* set by verbs: 1 << sy_pass */
+    void (*trace)(void *user, sy_pass pass, int before, const sy_graph *graph);
+    void *trace_user;
     sy_cli_setup setup;
     sy_engine *engine;
 } sy_cli_engine;

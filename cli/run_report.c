@@ -57,3 +57,27 @@ void sy_run_print(const sy_engine *engine, const sy_run_figures *figures) {
             per_second(figures->result.n_tokens, figures->result.decode_ns),
             ends[figures->result.finish]);
 }
+
+static void print_segment(const sy_engine *engine, uint32_t i_phase, uint32_t i_segment) {
+    const sy_plan *plan = sy_engine_plan(engine);
+    const sy_plan_segment *segment = sy_plan_segment_at(plan, i_phase, i_segment);
+    const sy_delegate *delegate = sy_runtime_delegate(sy_plan_runtime(plan), segment->i_delegate);
+    sy_segment_stats stats;
+    sy_executor_stats(sy_engine_executor(engine), i_phase, i_segment, &stats);
+    double runs = stats.n_runs > 0 ? (double)stats.n_runs : 1;
+    fprintf(stderr, "%-8s %7u %-16s %5u %6llu %12.1f %12.1f %12.1f\n",
+            i_phase == SY_ENGINE_PREFILL ? "prefill" : "decode", i_segment, delegate->name,
+            segment->segment.n_nodes, (unsigned long long)stats.n_runs, segment->predicted_us,
+            (double)stats.total_ns / runs / 1e3, (double)stats.transfer_ns / runs / 1e3);
+}
+
+void sy_run_profile(const sy_engine *engine) {
+    fprintf(stderr, "%-8s %7s %-16s %5s %6s %12s %12s %12s\n", "phase", "segment", "delegate",
+            "nodes", "runs", "predicted us", "measured us", "transfer us");
+    for (uint32_t p = 0; p < 2; p++) {
+        uint32_t n = sy_plan_n_segments(sy_engine_plan(engine), p);
+        for (uint32_t s = 0; s < n; s++) {
+            print_segment(engine, p, s);
+        }
+    }
+}

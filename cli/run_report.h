@@ -18,4 +18,7 @@ void sy_run_prefilled(sy_run_figures *figures, uint32_t n_tokens);
 /* Prints two lines on standard error: delegates with their nodes, and speeds. */
 void sy_run_print(const sy_engine *engine, const sy_run_figures *figures);
 
+/* Prints one line a segment on standard error: runs, time of one run predicted and measured. */
+void sy_run_profile(const sy_engine *engine);
+
 #endif
