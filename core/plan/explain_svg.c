@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The explanation as a picture: one row a phase, one lane a delegate, a box a segment. The x axis is
- * predicted time of a step, so that a wide box is where time goes; a tooltip names its nodes.
+ * The explanation as a picture: one row a phase, one lane a delegate, a box a segment. The x axis
+ * is predicted time of a step, so that a wide box is where time goes; a tooltip names its nodes.
  */
 #include "base/text.h"
 #include "plan/plan_internal.h"
@@ -14,17 +14,25 @@
 #define LANE 30.0
 #define PHASE_GAP 64.0
 
-static const char *const colours[] = {"#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756",
-                                      "#72b7b2", "#eeca3b", "#9d755d"};
+static const char *const colours[] = {"#4c78a8", "#f58518", "#54a24b", "#b279a2",
+                                      "#e45756", "#72b7b2", "#eeca3b", "#9d755d"};
 #define N_COLOURS (sizeof(colours) / sizeof(colours[0]))
 
 static void write_escaped(sy__text *text, const char *string) {
     for (; *string != '\0'; string++) {
         switch (*string) {
-        case '<': sy__text_puts(text, "&lt;"); break;
-        case '>': sy__text_puts(text, "&gt;"); break;
-        case '&': sy__text_puts(text, "&amp;"); break;
-        case '"': sy__text_puts(text, "&quot;"); break;
+        case '<':
+            sy__text_puts(text, "&lt;");
+            break;
+        case '>':
+            sy__text_puts(text, "&gt;");
+            break;
+        case '&':
+            sy__text_puts(text, "&amp;");
+            break;
+        case '"':
+            sy__text_puts(text, "&quot;");
+            break;
         default:
             if ((unsigned char)*string >= 0x20) { /* other control bytes are not allowed in XML */
                 sy__text_append(text, string, 1);
@@ -73,15 +81,16 @@ static void write_tooltip(const sy_plan *plan, const sy_plan_segment *planned, u
 static void write_segment(const sy_plan *plan, const sy_plan_segment *planned, uint32_t i_segment,
                           double x, double width, double y, sy__text *text) {
     uint32_t lane = lane_of(plan, planned->i_delegate);
-    sy__text_printf(text, "<g><rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" "
-                    "fill=\"%s\" stroke=\"#ffffff\" stroke-width=\"0.5\"/>", x,
-                    y + (double)lane * LANE + 3.0, width, LANE - 6.0,
-                    colours[lane % N_COLOURS]);
+    sy__text_printf(text,
+                    "<g><rect x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" height=\"%.1f\" "
+                    "fill=\"%s\" stroke=\"#ffffff\" stroke-width=\"0.5\"/>",
+                    x, y + (double)lane * LANE + 3.0, width, LANE - 6.0, colours[lane % N_COLOURS]);
     write_tooltip(plan, planned, i_segment, text);
     if (width > 34.0) {
-        sy__text_printf(text, "<text x=\"%.2f\" y=\"%.1f\" font-size=\"11\" fill=\"#ffffff\" "
-                        "text-anchor=\"middle\">%" PRIu32 "</text>", x + width / 2.0,
-                        y + (double)lane * LANE + 19.0, planned->segment.n_nodes);
+        sy__text_printf(text,
+                        "<text x=\"%.2f\" y=\"%.1f\" font-size=\"11\" fill=\"#ffffff\" "
+                        "text-anchor=\"middle\">%" PRIu32 "</text>",
+                        x + width / 2.0, y + (double)lane * LANE + 19.0, planned->segment.n_nodes);
     }
     sy__text_puts(text, "</g>\n");
 }
@@ -93,9 +102,11 @@ static void write_lanes(const sy_plan *plan, double y, sy__text *text) {
             continue;
         }
         double top = y + (double)lane * LANE;
-        sy__text_printf(text, "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
+        sy__text_printf(text,
+                        "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" "
                         "fill=\"%s\"/>\n<text x=\"%.1f\" y=\"%.1f\" font-size=\"12\" "
-                        "text-anchor=\"end\">", LEFT, top, WIDTH - LEFT - 20.0, LANE,
+                        "text-anchor=\"end\">",
+                        LEFT, top, WIDTH - LEFT - 20.0, LANE,
                         lane % 2u == 0 ? "#f4f4f4" : "#ececec", LEFT - 8.0, top + 19.0);
         write_escaped(text, plan->delegates[d].delegate->name);
         sy__text_puts(text, "</text>\n");
@@ -109,9 +120,11 @@ static void write_axis(double y, double scale, double total_us, sy__text *text) 
     }
     for (double at = 0.0; at <= total_us * 1.0001; at += step) {
         double x = LEFT + at * scale;
-        sy__text_printf(text, "<path d=\"M%.1f %.1fv6\" stroke=\"#888888\"/><text x=\"%.1f\" "
+        sy__text_printf(text,
+                        "<path d=\"M%.1f %.1fv6\" stroke=\"#888888\"/><text x=\"%.1f\" "
                         "y=\"%.1f\" font-size=\"10\" fill=\"#666666\" text-anchor=\"middle\">%g"
-                        "</text>\n", x, y, x, y + 17.0, at);
+                        "</text>\n",
+                        x, y, x, y + 17.0, at);
     }
 }
 
@@ -119,13 +132,17 @@ static void write_phase(const sy_plan *plan, const sy__phase_plan *phase, double
                         sy__text *text) {
     double total_us = phase->compute_us + phase->launch_us;
     double scale = total_us > 0.0 ? (WIDTH - LEFT - 20.0) / total_us : 0.0, x = LEFT;
-    sy__text_printf(text, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"14\" font-weight=\"bold\">%s: "
-                    "%.1f us a step</text>\n", LEFT, y - 10.0, sy__phase_name(phase->phase.phase),
+    sy__text_printf(text,
+                    "<text x=\"%.1f\" y=\"%.1f\" font-size=\"14\" font-weight=\"bold\">%s: "
+                    "%.1f us a step</text>\n",
+                    LEFT, y - 10.0, sy__phase_name(phase->phase.phase),
                     total_us + phase->transfer_us);
-    sy__text_printf(text, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"11\" text-anchor=\"end\" "
+    sy__text_printf(text,
+                    "<text x=\"%.1f\" y=\"%.1f\" font-size=\"11\" text-anchor=\"end\" "
                     "fill=\"#666666\">compute %.1f, launches %.1f, transfers %.1f us; %" PRIu32
-                    " segments; box: nodes, width: us</text>\n", WIDTH - 20.0, y - 10.0,
-                    phase->compute_us, phase->launch_us, phase->transfer_us, phase->n_segments);
+                    " segments; box: nodes, width: us</text>\n",
+                    WIDTH - 20.0, y - 10.0, phase->compute_us, phase->launch_us, phase->transfer_us,
+                    phase->n_segments);
     write_lanes(plan, y, text);
     for (uint32_t s = 0; s < phase->n_segments; s++) {
         double width = phase->segments[s].predicted_us * scale;
@@ -142,9 +159,10 @@ static void write_legend(const sy_plan *plan, sy__text *text) {
         if (lane == SY__NONE) {
             continue;
         }
-        sy__text_printf(text, "<rect x=\"%.1f\" y=\"40\" width=\"12\" height=\"12\" fill=\"%s\"/>"
-                        "<text x=\"%.1f\" y=\"50\" font-size=\"12\">", x,
-                        colours[lane % N_COLOURS], x + 17.0);
+        sy__text_printf(text,
+                        "<rect x=\"%.1f\" y=\"40\" width=\"12\" height=\"12\" fill=\"%s\"/>"
+                        "<text x=\"%.1f\" y=\"50\" font-size=\"12\">",
+                        x, colours[lane % N_COLOURS], x + 17.0);
         write_escaped(text, plan->delegates[d].delegate->name);
         sy__text_printf(text, " (%" PRIu32 " nodes)</text>\n", plan->delegates[d].n_nodes_run);
         x += 230.0;
@@ -154,7 +172,8 @@ static void write_legend(const sy_plan *plan, sy__text *text) {
 void sy__explain_svg(const sy_plan *plan, sy__text *text) {
     double lanes = (double)count_lanes(plan) * LANE;
     double height = TOP + (double)plan->n_phases * (lanes + PHASE_GAP);
-    sy__text_printf(text, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" "
+    sy__text_printf(text,
+                    "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" "
                     "height=\"%.0f\" viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\">\n"
                     "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n"
                     "<text x=\"20\" y=\"26\" font-size=\"17\" font-weight=\"bold\">plan of ",

@@ -49,7 +49,8 @@ static void write_head(const sy_plan *plan, sy__text *text) {
                 continue;
             }
             n_shown++;
-            sy__text_printf(text, "  %-16s %-16s nodes %-5" PRIu32 " launch %.1f us  memory %.1f MiB",
+            sy__text_printf(text,
+                            "  %-16s %-16s nodes %-5" PRIu32 " launch %.1f us  memory %.1f MiB",
                             who->delegate->name, who->delegate->info.id, who->n_nodes_run,
                             (double)who->launch_us[0], (double)who->weight_bytes / 1048576.0);
             sy__text_printf(text, "  %s", who->on_host ? "host memory" : "own memory");
@@ -77,16 +78,19 @@ static void write_segments(const sy_plan *plan, const sy__phase_plan *phase, sy_
     sy__text_printf(text, "\nphase %s: %" PRId64 " tokens a step, %g runs\n",
                     sy__phase_name(phase->phase.phase), phase->phase.typical[SY_SYMBOL_TOKENS],
                     phase->phase.n_runs);
-    sy__text_printf(text, "  predicted %.1f us a step = compute %.1f + launches %.1f + transfers "
-                    "%.1f (%" PRIu64 " bytes)\n", total_us, phase->compute_us, phase->launch_us,
-                    phase->transfer_us, phase->transfer_bytes);
+    sy__text_printf(text,
+                    "  predicted %.1f us a step = compute %.1f + launches %.1f + transfers "
+                    "%.1f (%" PRIu64 " bytes)\n",
+                    total_us, phase->compute_us, phase->launch_us, phase->transfer_us,
+                    phase->transfer_bytes);
     sy__text_puts(text, "  segment delegate         nodes          us  in out states\n");
     for (uint32_t s = 0; s < phase->n_segments; s++) {
         const sy_plan_segment *planned = &phase->segments[s];
-        sy__text_printf(text, "  %7" PRIu32 " %-16s %5" PRIu32 " %11.1f %3" PRIu32 " %3" PRIu32
-                        " %6" PRIu32, s, plan->delegates[planned->i_delegate].delegate->name,
-                        planned->segment.n_nodes, planned->predicted_us, planned->segment.n_inputs,
-                        planned->segment.n_outputs, planned->segment.n_states);
+        sy__text_printf(
+            text, "  %7" PRIu32 " %-16s %5" PRIu32 " %11.1f %3" PRIu32 " %3" PRIu32 " %6" PRIu32, s,
+            plan->delegates[planned->i_delegate].delegate->name, planned->segment.n_nodes,
+            planned->predicted_us, planned->segment.n_inputs, planned->segment.n_outputs,
+            planned->segment.n_states);
         write_range(plan, &planned->segment, text);
     }
 }
@@ -169,7 +173,8 @@ static void write_blockers(const sy_plan *plan, sy__text *text) {
     }
     for (uint32_t i = 0; i < n && i < BLOCKERS_SHOWN; i++) {
         sy__text_printf(text, "  %9.1f us a %s step: %s on %s, %" PRIu32 " nodes: %s\n",
-                        blockers[i].saving_us, sy__phase_name(plan->phases[blockers[i].i_phase].phase.phase),
+                        blockers[i].saving_us,
+                        sy__phase_name(plan->phases[blockers[i].i_phase].phase.phase),
                         blockers[i].op, plan->delegates[blockers[i].i_delegate].delegate->name,
                         blockers[i].n_nodes, blockers[i].text);
     }

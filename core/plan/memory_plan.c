@@ -146,8 +146,8 @@ sy_status sy__memory_plan(const sy_allocator *allocator, sy__lifetime *ranges, s
     if (items == NULL || sorted == NULL) {
         status = sy__no_memory(error, (uint64_t)n_ranges * sizeof(*items), "the memory plan");
     } else {
-        status = plan_with(items, sorted, ranges, n_ranges, alignment_bytes, out_total_bytes,
-                           error);
+        status =
+            plan_with(items, sorted, ranges, n_ranges, alignment_bytes, out_total_bytes, error);
     }
     sy__free_array(allocator, items, n_ranges, sizeof(*items));
     sy__free_array(allocator, sorted, n_ranges, 2u * sizeof(*sorted));

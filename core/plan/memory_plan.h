@@ -8,7 +8,7 @@
 
 typedef struct sy__lifetime {
     uint64_t n_bytes;
-    uint32_t first, last; /* steps [first, last] during which the range is alive */
+    uint32_t first, last;  /* steps [first, last] during which the range is alive */
     uint64_t offset_bytes; /* written by sy__memory_plan */
 } sy__lifetime;
 

@@ -187,7 +187,7 @@ static sy_status solve_prepared(solve_run *run) {
     uint64_t max_states = run->options->max_states != 0 ? run->options->max_states : DEFAULT_STATES;
     sy__candidate plan = {.device = result->device, .order = result->order, .cost = result->cost};
     if (!sy__marginals_run(run->placement, run->masked, &plan, result->lower_bound, max_states / 4u,
-                           result->marginals, &result->marginals_exact_below) ||
+                           result->marginals, result->marginal_exact) ||
         !sy__marginals_by_moves(run->placement, run->placement->time, result->device, result->order,
                                 result->marginals)) {
         return no_memory(run);
@@ -210,11 +210,13 @@ static bool reserve(solve_run *run, sy__arena *arena) {
     if (run->options->want_marginals) {
         result->marginals =
             sy__alloc_array(placement->allocator, n * n_devices, sizeof(sy__time_ps));
+        result->marginal_exact = sy__alloc_array(placement->allocator, n * n_devices, 1);
     }
     return run->masked != NULL && run->allowed != NULL && run->level.device != NULL &&
            run->level.order != NULL && run->all.device != NULL && run->all.order != NULL &&
            result->device != NULL && result->order != NULL &&
-           (result->marginals != NULL || !run->options->want_marginals);
+           ((result->marginals != NULL && result->marginal_exact != NULL) ||
+            !run->options->want_marginals);
 }
 
 sy_status sy__placement_solve(const sy_allocator *allocator, const sy__placement_problem *problem,
@@ -251,5 +253,6 @@ void sy__placement_result_deinit(sy__placement_result *result) {
     sy__free_array(allocator, result->device, n, 1);
     sy__free_array(allocator, result->order, n, sizeof(uint32_t));
     sy__free_array(allocator, result->marginals, n * result->n_devices, sizeof(sy__time_ps));
+    sy__free_array(allocator, result->marginal_exact, n * result->n_devices, 1);
     memset(result, 0, sizeof(*result));
 }

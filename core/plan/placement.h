@@ -122,11 +122,12 @@ typedef struct sy__placement_result {
     uint32_t max_rank;       /* devices of a later rank were left out by the mode, see below */
     sy__time_ps unrestricted_total; /* best plan found with every device */
     /* [node][device] cost of the best plan in this order and under the mode's masks that has the
-     * node there; exact where below marginals_exact_below, else an upper bound. For devices that
+     * node there; exact where marginal_exact says so, else an upper bound. With several lanes the
+     * plans for a node outside groups leave the groups where they are. For devices that
      * the mode left out: the cost when only this node (and its group) moves there. SY__FOREVER: no
      * plan, or none found. NULL unless asked for. */
     sy__time_ps *marginals;
-    sy__time_ps marginals_exact_below; /* SY__FOREVER: all are exact */
+    uint8_t *marginal_exact; /* [node][device] 1 or 0 */
     uint64_t n_states;       /* work done by all searches */
     uint64_t hash;
     uint32_t n_peers;

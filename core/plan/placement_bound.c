@@ -123,11 +123,18 @@ bool sy__bound_run(const sy__placement *placement, const sy__time_ps *time, uint
     uint8_t *marks = sy__alloc_array(placement->allocator, n * 2u, 1);
     bool done = memory != NULL && marks != NULL;
     if (done) {
-        path_run run = {.placement = placement, .time = time, .length = memory, .next = memory + n,
-                        .path = memory + 2u * n, .used = marks + n};
+        path_run run = {.placement = placement,
+                        .time = time,
+                        .length = memory,
+                        .next = memory + n,
+                        .path = memory + 2u * n,
+                        .used = marks + n};
         sy__time_ps paths = cover_by_paths(&run, marks);
-        sy__search_request request = {.time = time, .window = 1, .max_states = max_states,
-                                      .upper_bound = SY__FOREVER, .on_path = marks};
+        sy__search_request request = {.time = time,
+                                      .window = 1,
+                                      .max_states = max_states,
+                                      .upper_bound = SY__FOREVER,
+                                      .on_path = marks};
         sy__search_answer answer = {false, false, SY__FOREVER, 0};
         done = sy__search_run(placement, &request, out_device, memory + 3u * n, &answer);
         *inout_states += answer.n_states;

@@ -43,7 +43,8 @@ static bool move_price(const sy__placement *placement, const sy__time_ps *time,
         added += (double)time[(size_t)node * n_devices + change->to] -
                  (double)time[(size_t)node * n_devices + change->from];
     }
-    uint64_t bytes = placement->problem->weight_bytes[(size_t)change->weight * n_devices + change->from];
+    uint64_t bytes =
+        placement->problem->weight_bytes[(size_t)change->weight * n_devices + change->from];
     change->price = added / (double)(bytes > 0 ? bytes : 1);
     return bytes > 0;
 }
@@ -123,8 +124,8 @@ bool sy__budget_repair(const sy__placement *placement, const sy__time_ps *time, 
     if (excess == 0) {
         return true;
     }
-    size_t n_moves = (size_t)placement->problem->n_weights * placement->n_devices *
-                     placement->n_devices;
+    size_t n_moves =
+        (size_t)placement->problem->n_weights * placement->n_devices * placement->n_devices;
     move *moves = sy__alloc_array(placement->allocator, n_moves, sizeof(*moves));
     uint8_t *trial = sy__alloc_array(placement->allocator, placement->n, 1);
     bool done = moves != NULL && trial != NULL;
@@ -159,7 +160,8 @@ typedef struct multipliers {
 static uint64_t share_bytes(const sy__placement *placement, uint32_t node, uint32_t device) {
     const sy__placement_problem *problem = placement->problem;
     uint64_t sum = 0;
-    for (uint32_t i = problem->node_weight_first[node]; i < problem->node_weight_first[node + 1]; i++) {
+    for (uint32_t i = problem->node_weight_first[node]; i < problem->node_weight_first[node + 1];
+         i++) {
         uint32_t w = problem->node_weights[i];
         uint32_t n_users = placement->weight_user_first[w + 1] - placement->weight_user_first[w];
         sum += problem->weight_bytes[(size_t)w * placement->n_devices + device] / n_users;
@@ -181,7 +183,8 @@ static void price_times(multipliers *run) {
             run->priced[at] = run->time[at];
             for (uint32_t b = 0; b < placement->problem->n_budgets; b++) {
                 if (placement->problem->budgets[b].devices >> d & 1u) {
-                    run->priced[at] = sy__time_add(run->priced[at], priced_bytes(run->now[b], bytes));
+                    run->priced[at] =
+                        sy__time_add(run->priced[at], priced_bytes(run->now[b], bytes));
                 }
             }
         }
@@ -229,8 +232,8 @@ static bool multiplier_round(multipliers *run, uint64_t max_states, sy__candidat
         return false;
     }
     for (uint32_t b = 0; b < placement->problem->n_budgets; b++) {
-        sy__time_ps back = sy__time_add(
-            priced_bytes(run->now[b], placement->problem->budgets[b].limit_bytes), 1);
+        sy__time_ps back =
+            sy__time_add(priced_bytes(run->now[b], placement->problem->budgets[b].limit_bytes), 1);
         bound = bound > back ? bound - back : 0;
     }
     run->bound = bound;

@@ -24,7 +24,9 @@ static bool closed(const core_run *run) {
 
 /* One search below the best so far; complete answers raise the bound when `covers` all orders. */
 static bool search(core_run *run, uint32_t window, uint32_t beam_width, bool covers) {
-    sy__search_request request = {.time = run->time, .window = window, .beam_width = beam_width,
+    sy__search_request request = {.time = run->time,
+                                  .window = window,
+                                  .beam_width = beam_width,
                                   .max_states = run->max_states,
                                   .upper_bound = run->best->cost.total,
                                   .track_budgets = run->placement->budgets_bind};
@@ -33,8 +35,8 @@ static bool search(core_run *run, uint32_t window, uint32_t beam_width, bool cov
         return false;
     }
     run->answer->n_states += found.n_states;
-    if (found.found && !sy__candidate_offer(run->placement, run->time, run->device, run->order,
-                                            run->best, NULL)) {
+    if (found.found &&
+        !sy__candidate_offer(run->placement, run->time, run->device, run->order, run->best, NULL)) {
         return false;
     }
     if (found.complete && covers) {
@@ -90,7 +92,10 @@ bool sy__core_solve(const sy__placement *placement, const sy__time_ps *time,
     memset(out_answer, 0, sizeof(*out_answer));
     out_answer->missing_bytes = UINT64_MAX;
     best->cost.total = SY__FOREVER;
-    core_run run = {.placement = placement, .time = time, .best = best, .answer = out_answer,
+    core_run run = {.placement = placement,
+                    .time = time,
+                    .best = best,
+                    .answer = out_answer,
                     .max_states = options->max_states != 0 ? options->max_states : DEFAULT_STATES,
                     .beam_width = options->beam_width != 0 ? options->beam_width : DEFAULT_BEAM};
     run.device = sy__alloc_array(placement->allocator, placement->n, 1);
@@ -99,8 +104,8 @@ bool sy__core_solve(const sy__placement *placement, const sy__time_ps *time,
     if (done && out_answer->lower_bound > best->cost.total) {
         out_answer->lower_bound = best->cost.total;
     }
-    out_answer->optimal = done && best->cost.total < SY__FOREVER &&
-                          out_answer->lower_bound == best->cost.total;
+    out_answer->optimal =
+        done && best->cost.total < SY__FOREVER && out_answer->lower_bound == best->cost.total;
     sy__free_array(placement->allocator, run.device, placement->n, 1);
     sy__free_array(placement->allocator, run.order, placement->n, sizeof(*run.order));
     return done;

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static sy__time_ps way(sy__time_ps latency, sy__time_ps per_kib, uint64_t n_bytes, uint64_t n_runs) {
+static sy__time_ps way(sy__time_ps latency, sy__time_ps per_kib, uint64_t n_bytes,
+                       uint64_t n_runs) {
     unsigned __int128 time = (unsigned __int128)per_kib * n_bytes;
     time = ((time >> 10) + latency) * n_runs;
     return time > SY__FOREVER ? SY__FOREVER : (sy__time_ps)time;
@@ -25,8 +26,8 @@ sy__time_ps sy__placement_bring(const sy__placement *placement, uint32_t i_value
     }
     if (place != SY__HOST_PLACE) {
         const sy__placement_link *link = &problem->links[__builtin_ctz(place)];
-        sum = sy__time_add(sum, way(link->from_host_latency, link->from_host_per_kib,
-                                    value->n_bytes, n_runs));
+        sum = sy__time_add(
+            sum, way(link->from_host_latency, link->from_host_per_kib, value->n_bytes, n_runs));
     }
     *inout_places |= place | SY__HOST_PLACE;
     return sum;
@@ -293,8 +294,8 @@ bool sy__placement_arrange(const sy__placement *placement, const uint8_t *device
     if (memory == NULL) {
         return false;
     }
-    merge_run run = {.placement = placement, .device = device, .waiting = memory,
-                     .next = memory + n};
+    merge_run run = {
+        .placement = placement, .device = device, .waiting = memory, .next = memory + n};
     uint32_t *order = memory + 2u * n, *by_lane = memory + 3u * n;
     lane_best best = {{UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
     take_given(placement, device, current, order, &best, by_lane);

@@ -149,13 +149,13 @@ SY_MUST_CHECK bool sy__core_solve(const sy__placement *placement, const sy__time
                                   sy__core_answer *out_answer);
 
 /* Cost of the best plan with each node on each device, along the order of `plan`: one pass forward
- * and one back over all states. What is below *out_exact_below is exact; a layer that had to be cut
- * leaves upper bounds above it, with single moves from the plan where nothing was found.
- * lower_bound: of every plan under these masks. */
+ * and one back over all states. With several lanes and no budget that binds, nodes outside groups
+ * keep all groups where the plan has them. Where a layer had to be cut, what that could hide is not marked
+ * exact and is an upper bound. lower_bound: of every plan under these masks. */
 SY_MUST_CHECK bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
                                      const sy__candidate *plan, sy__time_ps lower_bound,
                                      uint64_t max_states, sy__time_ps *out_marginals,
-                                     sy__time_ps *out_exact_below);
+                                     uint8_t *out_exact);
 /* Fills marginals that are still open with the cost of moving one node (and its group) alone. */
 SY_MUST_CHECK bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
                                           const uint8_t *device, const uint32_t *order,

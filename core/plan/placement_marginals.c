@@ -165,63 +165,101 @@ static bool pass_both(marginals_run *run) {
     return true;
 }
 
-/* The same problem with nodes numbered along `order`, in the arena. */
-static bool renumber(const sy__placement *placement, const sy__time_ps *time, const uint32_t *order,
-                     sy__arena *arena, sy__placement_problem *out_problem) {
-    const sy__placement_problem *problem = placement->problem;
-    size_t n = placement->n, n_devices = placement->n_devices;
-    uint32_t *position = sy__arena_alloc(arena, n, sizeof(*position));
-    uint32_t *lane = sy__arena_alloc(arena, n, sizeof(*lane));
-    uint32_t *group = sy__arena_alloc(arena, n, sizeof(*group));
-    uint32_t *weight_first = sy__arena_alloc(arena, n + 1u, sizeof(*weight_first));
-    uint32_t *weights = sy__arena_alloc(arena, problem->n_node_weights + 1u, sizeof(*weights));
-    uint32_t *consumers = sy__arena_alloc(arena, problem->n_consumers + 1u, sizeof(*consumers));
-    sy__time_ps *times = sy__arena_alloc(arena, n * n_devices, sizeof(*times));
-    sy__placement_value *values = sy__arena_alloc(arena, problem->n_values + 1u, sizeof(*values));
-    if (position == NULL || lane == NULL || group == NULL || weight_first == NULL ||
-        weights == NULL || consumers == NULL || times == NULL || values == NULL) {
-        return false;
-    }
-    for (uint32_t k = 0; k < n; k++) {
-        uint32_t node = order[k];
-        position[node] = k;
-        lane[k] = problem->node_lane[node];
-        group[k] = problem->node_group[node];
-        memcpy(times + k * n_devices, time + node * n_devices, n_devices * sizeof(*times));
-        weight_first[k + 1] = weight_first[k];
-        for (uint32_t w = problem->node_weight_first != NULL ? problem->node_weight_first[node] : 0;
-             problem->node_weight_first != NULL && w < problem->node_weight_first[node + 1]; w++) {
-            weights[weight_first[k + 1]++] = problem->node_weights[w];
-        }
-    }
-    for (uint32_t v = 0; v < problem->n_values; v++) {
-        values[v] = problem->values[v];
-        values[v].producer =
-            values[v].producer == SY__NONE ? SY__NONE : position[values[v].producer];
-        for (uint32_t c = values[v].i_consumer; c < values[v].i_consumer + values[v].n_consumers;
-             c++) {
-            uint32_t at = c, now = position[problem->consumers[c]];
-            for (; at > values[v].i_consumer && consumers[at - 1] > now; at--) {
-                consumers[at] = consumers[at - 1];
-            }
-            consumers[at] = now;
-        }
-    }
-    *out_problem = *problem;
-    out_problem->node_lane = lane;
-    out_problem->node_group = group;
-    out_problem->node_weight_first = problem->node_weight_first != NULL ? weight_first : NULL;
-    out_problem->node_weights = weights;
-    out_problem->consumers = consumers;
-    out_problem->values = values;
-    out_problem->time = times;
-    return true;
+/* A problem with nodes numbered along an order; only those of one lane, or all (SY__NONE). */
+typedef struct renumbering {
+    const sy__placement *placement;
+    uint32_t lane, n;
+    uint32_t *order, *position; /* [new number], [old number] */
+    uint32_t *node_lane, *group, *weight_first, *weights, *consumers;
+    sy__time_ps *times;
+    sy__placement_value *values;
+    uint8_t *device; /* of the plan, by new number */
+} renumbering;
+
+static bool reserve_renumbering(renumbering *to, sy__arena *arena) {
+    const sy__placement_problem *problem = to->placement->problem;
+    size_t n = to->placement->n;
+    to->order = sy__arena_alloc(arena, n, sizeof(*to->order));
+    to->position = sy__arena_alloc(arena, n, sizeof(*to->position));
+    to->node_lane = sy__arena_alloc(arena, n, sizeof(*to->node_lane));
+    to->group = sy__arena_alloc(arena, n, sizeof(*to->group));
+    to->weight_first = sy__arena_alloc(arena, n + 1u, sizeof(*to->weight_first));
+    to->weights = sy__arena_alloc(arena, problem->n_node_weights + 1u, sizeof(*to->weights));
+    to->consumers = sy__arena_alloc(arena, problem->n_consumers + 1u, sizeof(*to->consumers));
+    to->times = sy__arena_alloc(arena, n * problem->n_devices, sizeof(*to->times));
+    to->values = sy__arena_alloc(arena, problem->n_values + 1u, sizeof(*to->values));
+    to->device = sy__arena_alloc(arena, n, 1);
+    return to->order != NULL && to->position != NULL && to->node_lane != NULL &&
+           to->group != NULL && to->weight_first != NULL && to->weights != NULL &&
+           to->consumers != NULL && to->times != NULL && to->values != NULL && to->device != NULL;
 }
 
-static bool run_renumbered(marginals_run *run, const sy__placement *placement,
-                           const uint32_t *order, sy__time_ps *out_marginals) {
-    const sy_allocator *allocator = placement->allocator;
-    size_t n = placement->n, n_devices = placement->n_devices;
+static void renumber_nodes(renumbering *to, const sy__time_ps *time, const sy__candidate *plan) {
+    const sy__placement_problem *problem = to->placement->problem;
+    size_t n_devices = problem->n_devices;
+    for (uint32_t i = 0; i < to->placement->n; i++) {
+        uint32_t node = plan->order[i], k = to->n;
+        to->position[node] = SY__NONE;
+        if (to->lane != SY__NONE && problem->node_lane[node] != to->lane) {
+            continue;
+        }
+        to->order[k] = node;
+        to->position[node] = k;
+        to->device[k] = plan->device[node];
+        to->node_lane[k] = problem->node_lane[node];
+        to->group[k] = problem->node_group[node];
+        memcpy(to->times + k * n_devices, time + node * n_devices, n_devices * sizeof(*to->times));
+        to->weight_first[k + 1u] = to->weight_first[k];
+        for (uint32_t w = problem->node_weight_first != NULL ? problem->node_weight_first[node] : 0;
+             problem->node_weight_first != NULL && w < problem->node_weight_first[node + 1]; w++) {
+            to->weights[to->weight_first[k + 1u]++] = problem->node_weights[w];
+        }
+        to->n++;
+    }
+}
+
+static uint32_t renumber_values(renumbering *to) {
+    const sy__placement_problem *problem = to->placement->problem;
+    uint32_t n_values = 0;
+    for (uint32_t v = 0; v < problem->n_values; v++) {
+        if (to->lane != SY__NONE && problem->values[v].lane != to->lane) {
+            continue;
+        }
+        sy__placement_value *value = &to->values[n_values++];
+        *value = problem->values[v];
+        value->producer =
+            value->producer == SY__NONE ? SY__NONE : to->position[value->producer];
+        for (uint32_t c = value->i_consumer; c < value->i_consumer + value->n_consumers; c++) {
+            uint32_t at = c, now = to->position[problem->consumers[c]];
+            for (; at > value->i_consumer && to->consumers[at - 1] > now; at--) {
+                to->consumers[at] = to->consumers[at - 1];
+            }
+            to->consumers[at] = now;
+        }
+    }
+    return n_values;
+}
+
+static void renumber(renumbering *to, const sy__time_ps *time, const sy__candidate *plan,
+                     sy__placement_problem *out_problem) {
+    *out_problem = *to->placement->problem;
+    renumber_nodes(to, time, plan);
+    out_problem->n_nodes = to->n;
+    out_problem->n_values = renumber_values(to);
+    out_problem->node_lane = to->node_lane;
+    out_problem->node_group = to->group;
+    out_problem->node_weight_first =
+        to->placement->problem->node_weight_first != NULL ? to->weight_first : NULL;
+    out_problem->node_weights = to->weights;
+    out_problem->consumers = to->consumers;
+    out_problem->values = to->values;
+    out_problem->time = to->times;
+}
+
+static bool run_renumbered(marginals_run *run, const uint32_t *order,
+                           sy__time_ps *out_marginals) {
+    const sy_allocator *allocator = run->placement->allocator;
+    size_t n = run->placement->n, n_devices = run->placement->n_devices;
     run->layers = sy__alloc_array(allocator, n + 1u, sizeof(*run->layers));
     run->marginals = sy__alloc_array(allocator, n * n_devices, sizeof(sy__time_ps));
     run->path = sy__alloc_array(allocator, run->expander.max_words, sizeof(*run->path));
@@ -249,7 +287,7 @@ static bool run_renumbered(marginals_run *run, const sy__placement *placement,
 }
 
 bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
-                         const uint8_t *device, const uint32_t *order, sy__time_ps *marginals) {
+                            const uint8_t *device, const uint32_t *order, sy__time_ps *marginals) {
     uint32_t n = placement->n;
     if (n > MAX_NODES_FOR_MOVES) {
         return true;
@@ -277,41 +315,123 @@ bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *t
     return true;
 }
 
-bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
-                       const sy__candidate *plan, sy__time_ps lower_bound, uint64_t max_states,
-                       sy__time_ps *out_marginals, sy__time_ps *out_exact_below) {
+/* The cheapest plan in this order, 0 when the search would take too long. */
+static bool best_in_order(const sy__placement *renumbered, uint64_t max_states,
+                          sy__time_ps *out_bound) {
+    uint8_t *device = sy__alloc_array(renumbered->allocator, renumbered->n, 1);
+    uint32_t *order = sy__alloc_array(renumbered->allocator, renumbered->n, sizeof(*order));
+    sy__search_request request = {.time = renumbered->problem->time, .window = 1,
+                                  .max_states = max_states, .upper_bound = SY__FOREVER};
+    sy__search_answer answer = {false, false, 0, 0};
+    bool done = device != NULL && order != NULL &&
+                sy__search_run(renumbered, &request, device, order, &answer);
+    *out_bound = done && answer.found && answer.complete ? answer.total : 0;
+    sy__free_array(renumbered->allocator, device, renumbered->n, 1);
+    sy__free_array(renumbered->allocator, order, renumbered->n, sizeof(*order));
+    return done;
+}
+
+/* Both passes over one lane or all; *inout_exact_below falls to what a cut could hide. */
+static bool run_lane(const sy__placement *placement, const sy__time_ps *time,
+                     const sy__candidate *plan, sy__time_ps lower_bound, uint64_t max_states,
+                     uint32_t lane, sy__time_ps *out_marginals, sy__time_ps *out_exact_below) {
     sy__arena arena;
     sy__placement_problem problem;
     sy__placement renumbered;
     marginals_run run;
+    renumbering to = {.placement = placement, .lane = lane};
     memset(&run, 0, sizeof(run));
     sy__arena_init(&arena, placement->allocator, 1u << 16);
-    uint8_t *device = sy__arena_alloc(&arena, placement->n, 1);
-    bool done = device != NULL && renumber(placement, time, plan->order, &arena, &problem) &&
-                sy__placement_prepare(placement->allocator, &problem, &renumbered, NULL) == SY_OK;
+    bool done = reserve_renumbering(&to, &arena);
     if (done) {
-        for (uint32_t k = 0; k < placement->n; k++) {
-            device[k] = plan->device[plan->order[k]];
-        }
+        renumber(&to, time, plan, &problem);
+        done = sy__placement_prepare(placement->allocator, &problem, &renumbered, NULL) == SY_OK;
+    }
+    if (done) {
+        sy__time_ps best = 0;
         run.placement = &renumbered;
-        run.device = device;
-        run.lower_bound = lower_bound;
+        run.device = to.device;
         run.exact_below = SY__FOREVER;
-        run.max_layer_states = (size_t)(max_states / (placement->n + 1u));
+        run.max_layer_states = (size_t)(max_states / (to.n + 1u));
         if (run.max_layer_states < LEAST_LAYER_STATES) {
             run.max_layer_states = LEAST_LAYER_STATES;
         }
-        done = sy__expander_init(&run.expander, &renumbered, problem.time, NULL,
-                                 placement->budgets_bind);
-        if (done) {
-            done = run_renumbered(&run, placement, plan->order, out_marginals);
+        done = best_in_order(&renumbered, max_states, &best);
+        run.lower_bound = best > lower_bound ? best : lower_bound;
+        if (done && sy__expander_init(&run.expander, &renumbered, problem.time, NULL,
+                                      placement->budgets_bind)) {
+            done = run_renumbered(&run, to.order, out_marginals);
             sy__expander_deinit(&run.expander);
+        } else {
+            done = false;
         }
         sy__placement_release(&renumbered);
     }
     sy__arena_deinit(&arena);
     *out_exact_below = run.exact_below;
-    return done && (run.exact_below == SY__FOREVER ||
-                    sy__marginals_by_moves(placement, time, plan->device, plan->order,
-                                           out_marginals));
+    return done;
+}
+
+/* Where no budget binds, lanes meet only in groups. With the groups where the plan has them each
+ * lane stands alone, and the marginals of its other nodes are those of the lane and the rest of the
+ * plan. */
+static bool marginals_by_lanes(const sy__placement *placement, const sy__time_ps *time,
+                               const sy__candidate *plan, uint64_t max_states, sy__time_ps *fixed,
+                               sy__time_ps *fixed_time, sy__time_ps *inout_marginals,
+                               uint8_t *inout_exact) {
+    uint32_t n_devices = placement->n_devices;
+    const uint32_t *group = placement->problem->node_group;
+    for (size_t at = 0; at < (size_t)placement->n * n_devices; at++) {
+        bool elsewhere = group[at / n_devices] != SY__NONE &&
+                         plan->device[at / n_devices] != at % n_devices;
+        fixed_time[at] = elsewhere ? SY__FOREVER : time[at];
+    }
+    for (uint32_t lane = 0; lane < placement->problem->n_lanes; lane++) {
+        sy__time_ps below = 0, own = SY__FOREVER;
+        uint32_t first = placement->lane_first[lane], end = placement->lane_first[lane + 1];
+        if (first == end) {
+            continue;
+        }
+        if (!run_lane(placement, fixed_time, plan, 0, max_states, lane, fixed, &below)) {
+            return false;
+        }
+        const sy__time_ps *row = fixed + (size_t)placement->lane_nodes[first] * n_devices;
+        for (uint32_t d = 0; d < n_devices; d++) {
+            own = row[d] < own ? row[d] : own;
+        }
+        sy__time_ps others = plan->cost.total - (own < plan->cost.total ? own : plan->cost.total);
+        for (uint32_t i = first; i < end; i++) {
+            uint32_t node = placement->lane_nodes[i];
+            for (uint32_t d = 0; group[node] == SY__NONE && d < n_devices; d++) {
+                size_t at = (size_t)node * n_devices + d;
+                inout_marginals[at] = sy__time_add(fixed[at], others);
+                inout_exact[at] = fixed[at] < below || below == SY__FOREVER;
+            }
+        }
+    }
+    return true;
+}
+
+bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
+                       const sy__candidate *plan, sy__time_ps lower_bound, uint64_t max_states,
+                       sy__time_ps *out_marginals, uint8_t *out_exact) {
+    size_t n = (size_t)placement->n * placement->n_devices;
+    sy__time_ps below = 0;
+    if (!run_lane(placement, time, plan, lower_bound, max_states, SY__NONE, out_marginals, &below)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        out_exact[i] = out_marginals[i] < below || below == SY__FOREVER;
+    }
+    if (placement->problem->n_lanes > 1 && !placement->budgets_bind) {
+        sy__time_ps *memory = sy__alloc_array(placement->allocator, n * 2u, sizeof(*memory));
+        bool done = memory != NULL &&
+                    marginals_by_lanes(placement, time, plan, max_states * 2u, memory, memory + n,
+                                       out_marginals, out_exact);
+        sy__free_array(placement->allocator, memory, n * 2u, sizeof(*memory));
+        if (!done) {
+            return false;
+        }
+    }
+    return sy__marginals_by_moves(placement, time, plan->device, plan->order, out_marginals);
 }

@@ -35,7 +35,8 @@ void sy__placement_assign(const sy__placement *placement, uint8_t *device, uint3
 void sy__placement_by_rank(const sy__placement *placement, uint32_t *out_devices) {
     for (uint32_t d = 0; d < placement->n_devices; d++) {
         uint32_t at = d;
-        for (; at > 0 && placement->problem->rank[out_devices[at - 1]] > placement->problem->rank[d];
+        for (;
+             at > 0 && placement->problem->rank[out_devices[at - 1]] > placement->problem->rank[d];
              at--) {
             out_devices[at] = out_devices[at - 1];
         }
@@ -70,7 +71,8 @@ static bool offer(portfolio *run, sy__peer_policy policy, uint32_t device, uint3
                                &peer->total);
 }
 
-/* The first device by rank within `mask`, or within everything allowed when the mask leaves none. */
+/* The first device by rank within `mask`, or within everything allowed when the mask leaves
+ * none. */
 static uint32_t first_device(const portfolio *run, uint32_t node, uint32_t mask) {
     uint32_t wanted = run->allowed[node] & mask;
     wanted = wanted != 0 ? wanted : run->allowed[node];
@@ -220,8 +222,9 @@ static bool run_min_size(portfolio *run, uint32_t n_least) {
             while (next < end && run->base[run->order[next]] == here) {
                 next++;
             }
-            uint32_t to = k > first ? run->device[run->order[k - 1]]
-                                    : next < end ? run->base[run->order[next]] : here;
+            uint32_t to = k > first    ? run->device[run->order[k - 1]]
+                          : next < end ? run->base[run->order[next]]
+                                       : here;
             for (; next - k < n_least && k < next; k++) {
                 if (run->allowed[run->order[k]] >> to & 1u) {
                     sy__placement_assign(placement, run->device, run->order[k], to);
@@ -258,8 +261,12 @@ bool sy__portfolio_run(const sy__placement *placement, const sy__time_ps *time, 
     sy__arena arena;
     sy__arena_init(&arena, placement->allocator, 1u << 14);
     size_t n = placement->n;
-    portfolio run = {.placement = placement, .time = time, .best = best, .peers = out_peers,
-                     .n_peers = out_n_peers, .missing = inout_missing};
+    portfolio run = {.placement = placement,
+                     .time = time,
+                     .best = best,
+                     .peers = out_peers,
+                     .n_peers = out_n_peers,
+                     .missing = inout_missing};
     run.allowed = sy__arena_alloc(&arena, n, sizeof(*run.allowed));
     run.device = sy__arena_alloc(&arena, n, 1);
     run.base = sy__arena_alloc(&arena, n, 1);
@@ -280,8 +287,8 @@ bool sy__portfolio_run(const sy__placement *placement, const sy__time_ps *time, 
 }
 
 const char *sy__peer_policy_name(sy__peer_policy policy) {
-    static const char *const names[SY__PEER_COUNT] = {
-        "priority order", "cheapest node", "single device", "keep largest", "weights decide",
-        "minimum size"};
+    static const char *const names[SY__PEER_COUNT] = {"priority order", "cheapest node",
+                                                      "single device",  "keep largest",
+                                                      "weights decide", "minimum size"};
     return (unsigned)policy < SY__PEER_COUNT ? names[policy] : "unknown";
 }

@@ -53,8 +53,8 @@ static void list_put(list_builder *list, uint32_t i, uint32_t item) {
 
 typedef void (*list_visit)(const sy__placement *placement, list_builder *list);
 
-static bool list_build(sy__placement *placement, uint32_t n, list_visit visit,
-                       uint32_t **out_first, uint32_t **out_items) {
+static bool list_build(sy__placement *placement, uint32_t n, list_visit visit, uint32_t **out_first,
+                       uint32_t **out_items) {
     list_builder list;
     if (!list_begin(&placement->arena, &list, n)) {
         return false;
@@ -110,7 +110,8 @@ static void visit_weights(const sy__placement *placement, list_builder *list) {
         return;
     }
     for (uint32_t i = 0; i < placement->n; i++) {
-        for (uint32_t w = problem->node_weight_first[i]; w < problem->node_weight_first[i + 1]; w++) {
+        for (uint32_t w = problem->node_weight_first[i]; w < problem->node_weight_first[i + 1];
+             w++) {
             list_put(list, problem->node_weights[w], i);
         }
     }
@@ -256,7 +257,8 @@ static bool check_window(sy__placement *placement, bool *out_refused) {
             return false;
         }
         size_t n_words = (n + 63u) / 64u;
-        uint64_t *reach = sy__alloc_array(placement->allocator, (size_t)n * n_words, sizeof(*reach));
+        uint64_t *reach =
+            sy__alloc_array(placement->allocator, (size_t)n * n_words, sizeof(*reach));
         if (reach == NULL) {
             *out_refused = true;
             return false;
@@ -274,8 +276,8 @@ static bool fill(sy__placement *placement) {
     size_t n = placement->n, n_devices = placement->n_devices;
     sy__arena *arena = &placement->arena;
     placement->time = sy__arena_alloc(arena, n * n_devices, sizeof(sy__time_ps));
-    placement->launch =
-        sy__arena_alloc(arena, (size_t)placement->problem->n_lanes * n_devices, sizeof(sy__time_ps));
+    placement->launch = sy__arena_alloc(arena, (size_t)placement->problem->n_lanes * n_devices,
+                                        sizeof(sy__time_ps));
     placement->local = sy__arena_alloc(arena, n, sizeof(uint32_t));
     placement->scratch = sy__arena_alloc(arena, n, sizeof(uint32_t));
     if (placement->time == NULL || placement->launch == NULL || placement->local == NULL ||

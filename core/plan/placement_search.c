@@ -51,7 +51,8 @@ static bool add_step(search_run *run, const sy__layer *from, const sy__state *st
                       .parent = state->parent,
                       .node = node,
                       .device = (uint8_t)device};
-    if (next.cost >= SY__FOREVER || sy__time_add(next.cost, next.rest) >= run->request->upper_bound) {
+    if (next.cost >= SY__FOREVER ||
+        sy__time_add(next.cost, next.rest) >= run->request->upper_bound) {
         return true;
     }
     return sy__layer_add(to, run->expander.scratch, &next);

@@ -209,8 +209,8 @@ static bool join_group(const sy__expander *expander, uint64_t *words, uint32_t *
         return false;
     }
     bool all_done = true;
-    for (uint32_t m = placement->group_first[group]; all_done && m < placement->group_first[group + 1];
-         m++) {
+    for (uint32_t m = placement->group_first[group];
+         all_done && m < placement->group_first[group + 1]; m++) {
         all_done = is_done(placement, words, placement->group_nodes[m]);
     }
     if (all_done && is_open) {
@@ -247,7 +247,8 @@ static bool charge_weights(const sy__expander *expander, uint64_t *words, uint32
     if (!expander->track_budgets) {
         return true;
     }
-    for (uint32_t i = problem->node_weight_first[node]; i < problem->node_weight_first[node + 1]; i++) {
+    for (uint32_t i = problem->node_weight_first[node]; i < problem->node_weight_first[node + 1];
+         i++) {
         uint32_t weight = problem->node_weights[i];
         uint32_t id = problem->n_values + problem->n_groups + weight;
         uint32_t at = entry_find(words, expander->n_fixed, *inout_n_words, id);
@@ -348,8 +349,8 @@ static sy__time_ps value_distance(const sy__placement *placement, uint64_t a, ui
     uint32_t places = (uint32_t)a, only_b = (uint32_t)b & ~(uint32_t)a & ~SY__HOST_PLACE;
     sy__time_ps sum = sy__placement_bring(placement, entry_id(a), SY__HOST_PLACE, &places);
     for (; only_b != 0; only_b &= only_b - 1u) {
-        sum = sy__time_add(sum, sy__placement_bring(placement, entry_id(a),
-                                                    only_b & (0u - only_b), &places));
+        sum = sy__time_add(
+            sum, sy__placement_bring(placement, entry_id(a), only_b & (0u - only_b), &places));
     }
     return sum;
 }
@@ -397,8 +398,8 @@ static void start_state(sy__expander *expander) {
     expander->start_cost = 0;
     for (uint32_t v = 0; v < problem->n_values; v++) {
         if (problem->values[v].producer == SY__NONE) {
-            sy__time_ps cost = add_value(expander, expander->start, &expander->n_start, v,
-                                         SY__HOST_PLACE);
+            sy__time_ps cost =
+                add_value(expander, expander->start, &expander->n_start, v, SY__HOST_PLACE);
             expander->start_cost = sy__time_add(expander->start_cost, cost);
         }
     }
@@ -423,11 +424,12 @@ bool sy__expander_init(sy__expander *expander, const sy__placement *placement,
     expander->on_path = on_path;
     expander->track_budgets = track_budgets && problem->node_weight_first != NULL;
     expander->n_fixed = 2u * problem->n_lanes + (expander->track_budgets ? problem->n_budgets : 0u);
-    expander->max_words = (size_t)expander->n_fixed + problem->n_values + problem->n_groups +
-                          problem->n_weights + 1u;
+    expander->max_words =
+        (size_t)expander->n_fixed + problem->n_values + problem->n_groups + problem->n_weights + 1u;
     expander->node_min = sy__alloc_array(placement->allocator, placement->n, sizeof(sy__time_ps));
     expander->start = sy__alloc_array(placement->allocator, expander->max_words, sizeof(uint64_t));
-    expander->scratch = sy__alloc_array(placement->allocator, expander->max_words, sizeof(uint64_t));
+    expander->scratch =
+        sy__alloc_array(placement->allocator, expander->max_words, sizeof(uint64_t));
     if (expander->node_min == NULL || expander->start == NULL || expander->scratch == NULL) {
         sy__expander_deinit(expander);
         return false;

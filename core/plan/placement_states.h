@@ -17,8 +17,8 @@ typedef struct sy__state {
     sy__time_ps rest; /* at least this is still to come */
     size_t i_word;
     uint32_t n_words;
-    uint32_t parent;  /* in the trace */
-    uint32_t node;    /* the step that led here */
+    uint32_t parent; /* in the trace */
+    uint32_t node;   /* the step that led here */
     uint8_t device;
     bool dropped;
 } sy__state;
@@ -48,7 +48,7 @@ typedef struct sy__expander {
     const sy__time_ps *time;
     const uint8_t *on_path;
     bool track_budgets;
-    uint32_t n_fixed;      /* words before the entries */
+    uint32_t n_fixed; /* words before the entries */
     size_t max_words;
     sy__time_ps *node_min; /* [node] least time over devices */
     uint64_t *start, *scratch;

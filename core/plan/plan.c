@@ -144,13 +144,15 @@ static sy_status solve(sy_plan *plan, bool want_marginals, sy_error *error) {
     float permille = plan->policy->margin_pct * 10.0f;
     sy__placement_options options = {
         .mode = modes[(unsigned)plan->policy->mode % 3u],
-        .margin_permille = permille > 0.0f ? (uint32_t)(permille < 1000.0f ? permille : 1000.0f) : 0,
+        .margin_permille =
+            permille > 0.0f ? (uint32_t)(permille < 1000.0f ? permille : 1000.0f) : 0,
         .max_states = SEARCH_STATES,
         .want_marginals = want_marginals};
     sy__placement_result result;
     sy_error own;
     sy_error_clear(&own);
-    sy_status status = sy__placement_solve(plan->allocator, &plan->problem, &options, &result, &own);
+    sy_status status =
+        sy__placement_solve(plan->allocator, &plan->problem, &options, &result, &own);
     if (status == SY_FAILED_PRECONDITION) {
         return nobody_runs(plan, own.i_node, error);
     }
@@ -227,8 +229,8 @@ sy_status sy_plan_create(sy_runtime *runtime, const sy_graph *graph, const sy_po
     plan->n_values = sy_graph_n_values(graph);
     plan->state_delegate =
         sy__arena_alloc(&plan->arena, (size_t)plan->n_values + 1u, sizeof(uint32_t));
-    sy_status status = plan->state_delegate == NULL ? sy__plan_no_memory(error)
-                                                    : make(plan, options, error);
+    sy_status status =
+        plan->state_delegate == NULL ? sy__plan_no_memory(error) : make(plan, options, error);
     plan->policy = NULL;
     if (status != SY_OK) {
         sy_plan_destroy(plan);
@@ -289,9 +291,15 @@ sy_status sy_plan_explain(const sy_plan *plan, sy_plan_format format, const sy_a
     sy__text text;
     sy__text_init(&text, sy__allocator_or_heap(allocator), 0);
     switch (format) {
-    case SY_PLAN_TEXT: sy__explain_text(plan, &text); break;
-    case SY_PLAN_JSON: sy__explain_json(plan, &text); break;
-    case SY_PLAN_SVG: sy__explain_svg(plan, &text); break;
+    case SY_PLAN_TEXT:
+        sy__explain_text(plan, &text);
+        break;
+    case SY_PLAN_JSON:
+        sy__explain_json(plan, &text);
+        break;
+    case SY_PLAN_SVG:
+        sy__explain_svg(plan, &text);
+        break;
     default:
         return sy_error_set(error, SY_INVALID_ARGUMENT, "A plan has no format number %d.",
                             (int)format);

@@ -20,7 +20,8 @@ static sy_status list_consumers(sy_plan *plan, sy_error *error) {
         for (uint32_t i = 0; i < plan->n_nodes; i++) {
             sy_node_view node;
             if (sy_graph_node(plan->graph, i, &node) != SY_OK) {
-                return sy_error_set(error, SY_INTERNAL, "The graph does not answer for node %u.", i);
+                return sy_error_set(error, SY_INTERNAL, "The graph does not answer for node %u.",
+                                    i);
             }
             for (uint32_t k = 0; k < node.n_inputs; k++) {
                 if (node.inputs[k] == SY_NO_VALUE || reads_before(&node, k)) {
@@ -59,8 +60,7 @@ static uint32_t find_root(uint32_t *parent, uint32_t i) {
 /* Nodes that touch one STATE value share a delegate; a node with two states joins them. */
 static sy_status find_groups(sy_plan *plan, sy_error *error) {
     uint32_t *parent = sy__arena_alloc(&plan->arena, (size_t)plan->n_nodes + 1u, sizeof(*parent));
-    plan->node_group =
-        sy__arena_alloc(&plan->arena, (size_t)plan->n_nodes + 1u, sizeof(uint32_t));
+    plan->node_group = sy__arena_alloc(&plan->arena, (size_t)plan->n_nodes + 1u, sizeof(uint32_t));
     plan->state_group =
         sy__arena_alloc(&plan->arena, (size_t)plan->n_values + 1u, sizeof(uint32_t));
     if (parent == NULL || plan->node_group == NULL || plan->state_group == NULL) {

@@ -12,16 +12,16 @@
 /* Why a delegate does or does not run a node. */
 typedef enum sy__verdict_kind {
     SY__CHOSEN = 0,
-    SY__UNSUPPORTED, /* the plugin said no: text */
+    SY__UNSUPPORTED,  /* the plugin said no: text */
     SY__STATIC_SHAPE, /* only with sizes that the phase does not keep to: text */
-    SY__LEFT_OUT,    /* --without, or its judge failed: text */
-    SY__RULE,        /* a pin or forbid: text and source */
-    SY__ORDER,       /* the mode stopped before its rank */
-    SY__BUDGET,      /* its memory budget is taken by others */
-    SY__GROUP,       /* a node that shares its state cannot follow */
-    SY__TRANSFER,    /* supported; lost mostly by transfers */
-    SY__LAUNCH,      /* supported; lost mostly by launches */
-    SY__COST         /* supported; slower */
+    SY__LEFT_OUT,     /* --without, or its judge failed: text */
+    SY__RULE,         /* a pin or forbid: text and source */
+    SY__ORDER,        /* the mode stopped before its rank */
+    SY__BUDGET,       /* its memory budget is taken by others */
+    SY__GROUP,        /* a node that shares its state cannot follow */
+    SY__TRANSFER,     /* supported; lost mostly by transfers */
+    SY__LAUNCH,       /* supported; lost mostly by launches */
+    SY__COST          /* supported; slower */
 } sy__verdict_kind;
 
 /* One delegate's offer for one node in one phase. */
@@ -30,10 +30,10 @@ typedef struct sy__offer {
     sy_support support;
     sy_reason reason;
     float time_us, energy_uj, confidence;
-    float scale;        /* correction by price() of the segment it was in, 1 none */
-    double regret_us;   /* a run; cost of the best plan with the node here over the plan's */
+    float scale;      /* correction by price() of the segment it was in, 1 none */
+    double regret_us; /* a run; cost of the best plan with the node here over the plan's */
     bool regret_exact, regret_known;
-    const char *text;   /* NULL none */
+    const char *text; /* NULL none */
     sy_source source;
 } sy__offer;
 
@@ -52,10 +52,10 @@ typedef struct sy__plan_delegate {
 
 typedef struct sy__phase_plan {
     sy_plan_phase phase;
-    uint64_t runs; /* weight against the other phases, whole */
-    sy__offer *offers;   /* [node][delegate] */
-    uint8_t *device;     /* [node] */
-    uint32_t *order;     /* [position] */
+    uint64_t runs;     /* weight against the other phases, whole */
+    sy__offer *offers; /* [node][delegate] */
+    uint8_t *device;   /* [node] */
+    uint32_t *order;   /* [position] */
     sy_plan_segment *segments;
     uint32_t n_segments;
     double compute_us, launch_us, transfer_us; /* a run, without bias or energy */
@@ -74,18 +74,18 @@ struct sy_plan {
     uint32_t n_nodes, n_values, n_delegates, n_phases;
     sy__plan_delegate *delegates;
     sy__phase_plan *phases;
-    uint32_t *node_group;     /* [node] SY__NONE or a set of states */
-    uint32_t *state_group;    /* [value] of STATE values */
+    uint32_t *node_group;  /* [node] SY__NONE or a set of states */
+    uint32_t *state_group; /* [value] of STATE values */
     uint32_t n_groups;
     uint32_t *consumer_first, *consumers; /* [value + 1]: nodes that read it, each once */
-    uint32_t *state_delegate; /* [value] */
+    uint32_t *state_delegate;             /* [value] */
     sy__placement_problem problem;
-    sy__time_ps *times;       /* what problem.time points at */
-    uint32_t *problem_value;  /* [value] first of n_phases values of the problem, SY__NONE none */
+    sy__time_ps *times;      /* what problem.time points at */
+    uint32_t *problem_value; /* [value] first of n_phases values of the problem, SY__NONE none */
     sy__placement_result result;
     uint64_t budget_used_bytes[SY__BUDGETS_MAX];
-    uint32_t *weight_seen;    /* [weight of the problem] delegates that hold it */
-    uint32_t n_rounds;        /* solves, with prices of segments in between */
+    uint32_t *weight_seen; /* [weight of the problem] delegates that hold it */
+    uint32_t n_rounds;     /* solves, with prices of segments in between */
     const char **notes;
     size_t n_notes, note_capacity;
     uint64_t hash;
@@ -137,7 +137,7 @@ double sy__plan_way_us(const sy_plan *plan, uint32_t i_phase, uint32_t i_value, 
 typedef struct sy__blocker {
     const char *op;
     uint32_t i_delegate, i_phase, n_nodes, i_node; /* i_node: one of them */
-    double saving_us;   /* a run, estimated */
+    double saving_us;                              /* a run, estimated */
     const char *text;
 } sy__blocker;
 /* Nodes that a delegate cannot run, by what support for them would save. Answers how many. */

@@ -106,16 +106,16 @@ static sy_status judge_phase(sy_plan *plan, uint32_t i_phase, uint32_t i_delegat
     }
     uint32_t n_mute = 0;
     for (uint32_t i = 0; i < plan->n_nodes; i++) {
-        sy_status status =
-            take_verdict(plan, i_phase, i, i_delegate, &verdicts[i], &n_mute, error);
+        sy_status status = take_verdict(plan, i_phase, i, i_delegate, &verdicts[i], &n_mute, error);
         if (status != SY_OK) {
             return status;
         }
     }
     return n_mute == 0 ? SY_OK
-                       : sy__plan_note(plan, error, "Delegate '%s' refused %u nodes without a "
-                                       "reason (SYP-8): a defect of the plugin.", delegate->name,
-                                       n_mute);
+                       : sy__plan_note(plan, error,
+                                       "Delegate '%s' refused %u nodes without a "
+                                       "reason (SYP-8): a defect of the plugin.",
+                                       delegate->name, n_mute);
 }
 
 /* A delegate that does not know its time is taken to be as fast as the reference. */
@@ -186,9 +186,12 @@ static void ask_links(sy_plan *plan) {
 
 static float default_launch_us(sy_device_class device_class) {
     switch (device_class) {
-    case SY_DEVICE_CPU: return 1.0f;
-    case SY_DEVICE_GPU: return 30.0f;
-    default: return 50.0f;
+    case SY_DEVICE_CPU:
+        return 1.0f;
+    case SY_DEVICE_GPU:
+        return 30.0f;
+    default:
+        return 50.0f;
     }
 }
 
@@ -208,8 +211,11 @@ static float ask_launch(const sy_plan *plan, uint32_t i_phase, uint32_t i_delega
             touches_state(plan, i) || sy_graph_node(plan->graph, i, &node) != SY_OK) {
             continue;
         }
-        sy_segment segment = {.header = SY_HEADER_INIT(sy_segment), .n_nodes = 1, .nodes = &i,
-                              .n_outputs = node.n_outputs, .outputs = node.outputs,
+        sy_segment segment = {.header = SY_HEADER_INIT(sy_segment),
+                              .n_nodes = 1,
+                              .nodes = &i,
+                              .n_outputs = node.n_outputs,
+                              .outputs = node.outputs,
                               .options = delegate->options};
         uint32_t inputs[SY_LIMIT_NODE_INPUTS];
         for (uint32_t k = 0; k < node.n_inputs && k < SY_LIMIT_NODE_INPUTS; k++) {
@@ -224,7 +230,7 @@ static float ask_launch(const sy_plan *plan, uint32_t i_phase, uint32_t i_delega
         sy_cost cost = {.header = SY_HEADER_INIT(sy_cost)};
         bool priced = delegate->plugin->price(delegate->device, &view, &segment, &cost) == SY_OK;
         return priced && isfinite(cost.launch_us) && cost.launch_us >= 0.0f ? cost.launch_us
-                                                                           : launch_us;
+                                                                            : launch_us;
     }
     return launch_us;
 }

@@ -84,8 +84,7 @@ static sy_status fill_values(builder *build, sy_error *error) {
         plan->problem_value[v] = problem->n_values;
         for (uint32_t p = 0; p < plan->n_phases; p++) {
             sy__placement_value *item = &build->values[problem->n_values++];
-            item->producer =
-                producer == SY_NO_VALUE ? SY__NONE : sy__plan_node(plan, producer, p);
+            item->producer = producer == SY_NO_VALUE ? SY__NONE : sy__plan_node(plan, producer, p);
             item->lane = p;
             item->leaves = value.kind == SY_VALUE_OUTPUT;
             item->n_bytes = sy_value_bytes(&value, plan->phases[p].phase.typical);
@@ -145,8 +144,8 @@ static void number_weights(builder *build) {
             continue;
         }
         for (uint32_t d = 0; d < plan->n_delegates; d++) {
-            build->weight_bytes[(size_t)(n_weights + plan->state_group[v]) * plan->n_delegates + d] +=
-                value.data.length_bytes;
+            build->weight_bytes[(size_t)(n_weights + plan->state_group[v]) * plan->n_delegates +
+                                d] += value.data.length_bytes;
         }
     }
     plan->problem.n_weights = n_weights + plan->n_groups;
@@ -191,7 +190,8 @@ static sy_status total_budget(builder *build, uint64_t limit_bytes, sy_error *er
     if (mapped > limit_bytes) {
         sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
                      "The weights alone take %" PRIu64 " bytes; %" PRIu64 " are missing in the "
-                     "budget of the runtime.", mapped, mapped - limit_bytes);
+                     "budget of the runtime.",
+                     mapped, mapped - limit_bytes);
         sy_error_hint(error, "Raise [budget] total, or take a smaller model.");
         return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
     }
@@ -222,7 +222,9 @@ static sy_status fill_budgets(builder *build, sy_error *error) {
         for (uint32_t d = 0; d < plan->n_delegates; d++) {
             const sy_delegate *delegate = plan->delegates[d].delegate;
             devices |= sy_policy_selects(rule->delegate, delegate->name, delegate->info.id,
-                                         delegate->info.device_class) ? 1u << d : 0u;
+                                         delegate->info.device_class)
+                           ? 1u << d
+                           : 0u;
         }
         if (devices != 0) {
             sy__placement_budget *budget = &build->budgets[plan->problem.n_budgets++];

@@ -137,7 +137,7 @@ static void explain_loser(sy_plan *plan, uint32_t i_phase, uint32_t k, uint32_t 
     bool by_mode = left_out_by_mode(plan, phase->device[node], device);
     double total = (double)plan->result.cost.total;
     offer->regret_known = true;
-    offer->regret_exact = !by_mode && marginal < plan->result.marginals_exact_below;
+    offer->regret_exact = !by_mode && plan->result.marginal_exact[(size_t)at * plan->n_delegates + device];
     offer->regret_us = ((double)marginal - total) * 1e-6 / (double)phase->runs;
     if (over_budget(plan, at, device)) {
         offer->kind = SY__BUDGET;

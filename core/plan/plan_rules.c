@@ -26,8 +26,10 @@ sy_status sy__plan_leave_out(sy_plan *plan, const sy_plan_options *options, sy_e
             }
         }
         if (!any) {
-            sy_error_set(error, SY_NOT_FOUND, "No delegate is called '%s', so it cannot be left "
-                         "out.", options->without[k]);
+            sy_error_set(error, SY_NOT_FOUND,
+                         "No delegate is called '%s', so it cannot be left "
+                         "out.",
+                         options->without[k]);
             sy_error_hint(error, "`switchyard delegates` lists the names.");
             return SY_NOT_FOUND;
         }
@@ -137,7 +139,8 @@ static sy_status pin(rule_run *run, uint32_t i_node, const sy_node_view *node, s
     sy_plan *plan = run->plan;
     for (uint32_t r = 0; r < run->n_rules; r++) {
         const sy_policy_rule *rule = &run->rules[r];
-        if (rule->kind != SY_RULE_PIN || !sy__rule_covers(rule, node->domain, node->op, node->name)) {
+        if (rule->kind != SY_RULE_PIN ||
+            !sy__rule_covers(rule, node->domain, node->op, node->name)) {
             continue;
         }
         bool any = false;
@@ -188,8 +191,8 @@ sy_status sy__plan_apply_rules(sy_plan *plan, const sy_plan_options *options, sy
     if (status != SY_OK || options == NULL) {
         return status;
     }
-    rule_run narrow = {.plan = plan, .rules = options->rules, .n_rules = options->n_rules,
-                       .by_application = true};
+    rule_run narrow = {
+        .plan = plan, .rules = options->rules, .n_rules = options->n_rules, .by_application = true};
     return apply(&narrow, error);
 }
 
@@ -199,7 +202,8 @@ static sy_status check_requires(sy_plan *plan, sy_error *error) {
         uint64_t n_here = 0, n_all = (uint64_t)plan->n_nodes * plan->n_phases;
         for (uint32_t d = 0; d < plan->n_delegates; d++) {
             n_here += selects(require->delegate, &plan->delegates[d])
-                          ? plan->delegates[d].n_nodes_run : 0u;
+                          ? plan->delegates[d].n_nodes_run
+                          : 0u;
         }
         double pct = n_all > 0 ? 100.0 * (double)n_here / (double)n_all : 100.0;
         if (pct < (double)require->coverage_pct) {

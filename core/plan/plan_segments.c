@@ -241,13 +241,15 @@ static uint64_t hash_plan(const sy_plan *plan) {
 
 sy_status sy__plan_take_result(sy_plan *plan, sy_error *error) {
     size_t n_values = (size_t)plan->n_values + 1u, n_nodes = (size_t)plan->n_nodes + 1u;
-    uint32_t *memory =
-        sy__alloc_array(plan->allocator, n_values * 4u + n_nodes, sizeof(*memory));
+    uint32_t *memory = sy__alloc_array(plan->allocator, n_values * 4u + n_nodes, sizeof(*memory));
     if (memory == NULL) {
         return sy__plan_no_memory(error);
     }
-    border edge = {.inputs = memory, .outputs = memory + n_values, .states = memory + 2u * n_values,
-                   .listed = memory + 3u * n_values, .owner = memory + 4u * n_values};
+    border edge = {.inputs = memory,
+                   .outputs = memory + n_values,
+                   .states = memory + 2u * n_values,
+                   .listed = memory + 3u * n_values,
+                   .owner = memory + 4u * n_values};
     bool done = true;
     copy_placement(plan);
     for (uint32_t p = 0; done && p < plan->n_phases; p++) {

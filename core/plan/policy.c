@@ -54,11 +54,16 @@ bool sy__glob_matches(const char *pattern, const char *text) {
 
 static const char *class_name(sy_device_class device_class) {
     switch (device_class) {
-    case SY_DEVICE_CPU: return "cpu";
-    case SY_DEVICE_GPU: return "gpu";
-    case SY_DEVICE_NPU: return "npu";
-    case SY_DEVICE_DSP: return "dsp";
-    default: return "other";
+    case SY_DEVICE_CPU:
+        return "cpu";
+    case SY_DEVICE_GPU:
+        return "gpu";
+    case SY_DEVICE_NPU:
+        return "npu";
+    case SY_DEVICE_DSP:
+        return "dsp";
+    default:
+        return "other";
     }
 }
 

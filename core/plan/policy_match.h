@@ -10,7 +10,8 @@
 /* Glob over the whole text: * any run, ? any one byte; case matters. */
 bool sy__glob_matches(const char *pattern, const char *text);
 
-/* True when the rule's pattern covers a node; an operator is written "Add" or "switchyard.Linear". */
+/* True when the rule's pattern covers a node; an operator is written "Add" or
+ * "switchyard.Linear". */
 bool sy__rule_covers(const sy_policy_rule *rule, const char *domain, const char *op,
                      const char *node_name);
 

@@ -281,7 +281,81 @@ static void costs_equal_brute_force(void) {
     CHECK(n_infeasible > 50 && n_infeasible < 1000);
 }
 
+/* True when some choice of devices would cross a budget. */
+static bool budgets_may_bind(const sy__placement_problem *problem) {
+    for (uint32_t b = 0; b < problem->n_budgets; b++) {
+        uint64_t sum = 0;
+        for (uint32_t at = 0; at < problem->n_weights * problem->n_devices; at++) {
+            uint32_t w = at / problem->n_devices, d = at % problem->n_devices;
+            bool used = false;
+            for (uint32_t i = 0; i < problem->n_nodes; i++) {
+                bool may = problem->time[i * problem->n_devices + d] < SY__FOREVER;
+                for (uint32_t k = problem->node_weight_first[i];
+                     k < problem->node_weight_first[i + 1]; k++) {
+                    used = used || (may && problem->node_weights[k] == w);
+                }
+            }
+            sum += used && (problem->budgets[b].devices >> d & 1u) ? problem->weight_bytes[at] : 0;
+        }
+        if (sum > problem->budgets[b].limit_bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Devices that the mode left to each node: ranks up to the limit, or the first a group can use. */
+static void mask_by_mode(brute *run, const sy__placement_result *result) {
+    uint32_t n_devices = test.problem.n_devices, allowed[MAX_BRUTE_NODES];
+    for (uint32_t i = 0; i < test.problem.n_nodes; i++) {
+        allowed[i] = run->mask[i];
+        for (uint32_t j = 0; j < test.problem.n_nodes; j++) {
+            bool together = test.node_group[i] != SY__NONE &&
+                            test.node_group[i] == test.node_group[j];
+            for (uint32_t d = 0; together && d < n_devices; d++) {
+                bool may = test.time[j * n_devices + d] < SY__FOREVER;
+                allowed[i] &= may ? ~0u : ~(1u << d);
+            }
+        }
+    }
+    for (uint32_t i = 0; i < test.problem.n_nodes; i++) {
+        uint32_t least = UINT32_MAX;
+        for (uint32_t d = 0; d < n_devices; d++) {
+            if ((allowed[i] >> d & 1u) && test.rank[d] < least) {
+                least = test.rank[d];
+            }
+        }
+        uint32_t limit = least > result->max_rank ? least : result->max_rank;
+        for (uint32_t d = 0; d < n_devices; d++) {
+            run->mask[i] &= test.rank[d] <= limit ? ~0u : ~(1u << d);
+        }
+    }
+}
+
+static void compare_marginals(const sy__placement_result *result, const brute *all,
+                              const brute *fixed, bool lanes_apart, uint64_t seed) {
+    uint32_t n_devices = test.problem.n_devices;
+    for (uint32_t i = 0; i < test.problem.n_nodes; i++) {
+        const brute *run = lanes_apart && test.node_group[i] == SY__NONE ? fixed : all;
+        for (uint32_t d = 0; d < n_devices; d++) {
+            uint32_t at = i * n_devices + d;
+            uint64_t mine = result->marginals[at], other = run->marginals[i][d];
+            other = other > SY__FOREVER ? SY__FOREVER : other;
+            bool left_out = (run->mask[i] >> d & 1u) == 0 && test.time[at] < SY__FOREVER;
+            if (left_out && mine < SY__FOREVER) {
+                CHECK(mine + 1000 > result->lower_bound); /* one move, not the best plan */
+                continue;
+            }
+            CHECK(result->marginal_exact[at]);
+            CHECK_TEXT(mine == other, "seed %llu node %u device %u: %llu, brute force %llu",
+                       (unsigned long long)seed, i, d, (unsigned long long)mine,
+                       (unsigned long long)other);
+        }
+    }
+}
+
 static void marginals_equal_brute_force(void) {
+    uint32_t n_apart = 0;
     for (uint64_t seed = 1; seed <= 1500; seed++) {
         random_shape shape;
         shape_of(seed, &shape);
@@ -291,49 +365,22 @@ static void marginals_equal_brute_force(void) {
         if (sy__placement_solve(NULL, &test.problem, &exact_options, &result, NULL) != SY_OK) {
             continue;
         }
-        /* the mode may leave out later ranks without losing anything */
-        brute run;
-        brute_begin(&run, &test.problem, result.order);
+        brute all, fixed;
+        brute_begin(&all, &test.problem, result.order);
+        mask_by_mode(&all, &result);
+        fixed = all;
         for (uint32_t i = 0; i < shape.n_nodes; i++) {
-            uint32_t least = UINT32_MAX, allowed = run.mask[i];
-            for (uint32_t j = 0; j < shape.n_nodes; j++) {
-                bool together = test.node_group[i] != SY__NONE &&
-                                test.node_group[i] == test.node_group[j];
-                for (uint32_t d = 0; together && d < shape.n_devices; d++) {
-                    bool may = test.time[j * shape.n_devices + d] < SY__FOREVER;
-                    allowed &= may ? ~0u : ~(1u << d);
-                }
-            }
-            for (uint32_t d = 0; d < shape.n_devices; d++) {
-                if ((allowed >> d & 1u) && test.rank[d] < least) {
-                    least = test.rank[d];
-                }
-            }
-            for (uint32_t d = 0; d < shape.n_devices; d++) {
-                uint32_t limit = least > result.max_rank ? least : result.max_rank;
-                run.mask[i] &= test.rank[d] <= limit ? ~0u : ~(1u << d);
-            }
+            bool grouped = test.node_group[i] != SY__NONE;
+            fixed.mask[i] = grouped ? 1u << result.device[i] : fixed.mask[i];
         }
-        brute_from(&run, 0);
-        CHECK(result.marginals_exact_below == SY__FOREVER);
-        for (uint32_t i = 0; i < shape.n_nodes; i++) {
-            for (uint32_t d = 0; d < shape.n_devices; d++) {
-                uint64_t mine = result.marginals[i * shape.n_devices + d];
-                bool left_out = (run.mask[i] >> d & 1u) == 0 &&
-                                test.time[i * shape.n_devices + d] < SY__FOREVER;
-                if (left_out && mine < SY__FOREVER) {
-                    CHECK(mine + 1000 > result.lower_bound); /* one move, not the best plan */
-                    continue;
-                }
-                uint64_t other = run.marginals[i][d] > SY__FOREVER ? SY__FOREVER
-                                                                   : run.marginals[i][d];
-                CHECK_TEXT(mine == other, "seed %llu node %u device %u: %llu, brute force %llu",
-                           (unsigned long long)seed, i, d, (unsigned long long)mine,
-                           (unsigned long long)other);
-            }
-        }
+        brute_from(&all, 0);
+        brute_from(&fixed, 0);
+        bool lanes_apart = shape.n_lanes > 1 && !budgets_may_bind(&test.problem);
+        n_apart += lanes_apart;
+        compare_marginals(&result, &all, &fixed, lanes_apart, seed);
         sy__placement_result_deinit(&result);
     }
+    CHECK(n_apart > 100);
 }
 
 static void beam_is_never_worse_than_a_peer(void) {

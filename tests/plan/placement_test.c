@@ -104,8 +104,8 @@ static void budgets_are_walls(void) {
         test.budgets[1] = (sy__placement_budget){1u << 1, 45u << 20};
         CHECK_OK_ERROR(sy__placement_solve(NULL, &test.problem, &options, &result, &error), error);
         CHECK(bytes_on(&result, 0) <= mib << 20 && bytes_on(&result, 1) <= 45u << 20);
-        double gap = 100.0 * (double)(result.cost.total - result.lower_bound) /
-                     (double)result.cost.total;
+        double gap =
+            100.0 * (double)(result.cost.total - result.lower_bound) / (double)result.cost.total;
         printf("npu %llu MiB: %.3f ms, gap %.2f %%\n", (unsigned long long)mib,
                (double)result.cost.total * 1e-9, gap);
         CHECK(gap < 5.0);
@@ -146,8 +146,8 @@ static void *failing_reallocate(void *self, void *pointer, size_t old_bytes, siz
     if (new_bytes > 0 && ++state->n_calls == state->i_failing) {
         return NULL;
     }
-    void *block = state->heap->reallocate(state->heap->self, pointer, old_bytes, new_bytes,
-                                          alignment_bytes);
+    void *block =
+        state->heap->reallocate(state->heap->self, pointer, old_bytes, new_bytes, alignment_bytes);
     if (new_bytes == 0 || block != NULL) {
         state->live_bytes += new_bytes - old_bytes;
     }
@@ -155,8 +155,8 @@ static void *failing_reallocate(void *self, void *pointer, size_t old_bytes, siz
 }
 
 static void every_allocation_may_fail(void) {
-    sy__placement_options options = {.mode = SY__MODE_COST, .want_marginals = true,
-                                     .max_states = 200};
+    sy__placement_options options = {
+        .mode = SY__MODE_COST, .want_marginals = true, .max_states = 200};
     random_shape shape = {14, 3, 2, 6, 30, 20, 70};
     uint64_t seed = 1;
     sy__placement_result result;
@@ -180,8 +180,8 @@ static void every_allocation_may_fail(void) {
             n_failures++;
             CHECK(status == SY_RESOURCE_EXHAUSTED && error.message[0] != '\0');
         }
-        CHECK_TEXT(state.live_bytes == 0, "allocation %llu: %llu bytes leak",
-                   (unsigned long long)i, (unsigned long long)state.live_bytes);
+        CHECK_TEXT(state.live_bytes == 0, "allocation %llu: %llu bytes leak", (unsigned long long)i,
+                   (unsigned long long)state.live_bytes);
     }
     printf("%llu allocations refused in turn\n", (unsigned long long)n_failures);
     CHECK(n_failures > 100);

@@ -33,8 +33,8 @@ static inline sy_status fake_judge(sy_device *device, const sy_graph_view *view,
         int heavy = strcmp(node.op, "Linear") == 0;
         verdict->support = SY_SUPPORT_NATIVE;
         verdict->confidence = 1.0f;
-        verdict->time_us = heavy ? device->us_per_linear *
-                                       (float)view->typical[SY_SYMBOL_TOKENS] : device->us_per_other;
+        verdict->time_us = heavy ? device->us_per_linear * (float)view->typical[SY_SYMBOL_TOKENS]
+                                 : device->us_per_other;
         if (device->refused_op != NULL && strcmp(node.op, device->refused_op) == 0) {
             verdict->support = SY_SUPPORT_NO;
             verdict->reason = device->mute ? SY_REASON_NONE : SY_REASON_OPERATOR;
@@ -106,11 +106,14 @@ static inline void fixture_add(fixture *f, uint32_t i, const char *name, sy_devi
     const sy_host *host = NULL;
     CHECK_OK_ERROR(sy_runtime_attach(f->runtime, name, &host, &f->error), f->error);
     f->devices[i] = device;
-    f->plugins[i] = (sy_plugin){.header = SY_HEADER_INIT(sy_plugin), .name = name,
-                                .judge = fake_judge, .price = fake_price, .link = fake_link,
+    f->plugins[i] = (sy_plugin){.header = SY_HEADER_INIT(sy_plugin),
+                                .name = name,
+                                .judge = fake_judge,
+                                .price = fake_price,
+                                .link = fake_link,
                                 .state_create = fake_state_create};
-    sy_delegate delegate = {.name = name, .plugin = &f->plugins[i], .context = host->context,
-                            .device = &f->devices[i]};
+    sy_delegate delegate = {
+        .name = name, .plugin = &f->plugins[i], .context = host->context, .device = &f->devices[i]};
     delegate.info.header = (sy_header)SY_HEADER_INIT(sy_device_info);
     snprintf(delegate.info.id, sizeof(delegate.info.id), "%s-0", name);
     delegate.info.device_class = kind;
@@ -126,9 +129,15 @@ static inline uint32_t add_node(fixture *f, const char *domain, const char *op, 
                                 const uint32_t *inputs, uint32_t n_inputs,
                                 const sy_attribute *attributes, uint32_t n_attributes) {
     uint32_t value[2] = {0, 0};
-    sy_node_view node = {.domain = domain, .op = op, .version = domain[0] == '\0' ? 24 : 1,
-                         .n_inputs = n_inputs, .n_outputs = 1, .n_attributes = n_attributes,
-                         .inputs = inputs, .attributes = attributes, .name = name};
+    sy_node_view node = {.domain = domain,
+                         .op = op,
+                         .version = domain[0] == '\0' ? 24 : 1,
+                         .n_inputs = n_inputs,
+                         .n_outputs = 1,
+                         .n_attributes = n_attributes,
+                         .inputs = inputs,
+                         .attributes = attributes,
+                         .name = name};
     CHECK_OK_ERROR(sy_graph_add_node(f->graph, &node, value, &f->error), f->error);
     return value[0];
 }
@@ -165,8 +174,8 @@ static inline uint32_t add_layer(fixture *f, uint32_t layer, uint32_t x) {
         {.name = "num_heads", .type = SY_ATTRIBUTE_INT, .count = 1, .value = {.i = 4}},
         {.name = "num_kv_heads", .type = SY_ATTRIBUTE_INT, .count = 1, .value = {.i = 4}}};
     char name[10][24];
-    static const char *const parts[10] = {"norm", "q", "k", "v", "attention", "o", "add", "up",
-                                          "act", "down"};
+    static const char *const parts[10] = {"norm", "q",   "k",  "v",   "attention",
+                                          "o",    "add", "up", "act", "down"};
     for (int i = 0; i < 10; i++) {
         snprintf(name[i], sizeof(name[i]), "blk.%u.%s", layer, parts[i]);
     }
@@ -187,8 +196,8 @@ static inline uint32_t add_layer(fixture *f, uint32_t layer, uint32_t x) {
     uint32_t q = add_node(f, "switchyard", "Linear", name[1], INPUTS(h, w[0]), NULL, 0);
     uint32_t k = add_node(f, "switchyard", "Linear", name[2], INPUTS(h, w[1]), NULL, 0);
     uint32_t v = add_node(f, "switchyard", "Linear", name[3], INPUTS(h, w[2]), NULL, 0);
-    uint32_t a = add_node(f, "switchyard", "Attention", name[4], INPUTS(q, k, v, keys, values),
-                          heads, 2);
+    uint32_t a =
+        add_node(f, "switchyard", "Attention", name[4], INPUTS(q, k, v, keys, values), heads, 2);
     uint32_t o = add_node(f, "switchyard", "Linear", name[5], INPUTS(a, w[3]), NULL, 0);
     uint32_t r = add_node(f, "", "Add", name[6], INPUTS(x, o), NULL, 0);
     uint32_t u = add_node(f, "switchyard", "Linear", name[7], INPUTS(r, w[4]), NULL, 0);
@@ -218,8 +227,12 @@ static inline void fixture_begin(fixture *f, const sy_allocator *allocator, uint
     options.n_threads = 1;
     options.allocator = allocator;
     CHECK_OK_ERROR(sy_runtime_create(&options, &f->runtime, &f->error), f->error);
-    sy_device npu = {.us_per_linear = 0.2f, .us_per_other = 3.0f, .launch_us = 20.0f,
-                     .link_us = 5.0f, .link_us_per_kib = 0.1f, .refused_op = "Attention"};
+    sy_device npu = {.us_per_linear = 0.2f,
+                     .us_per_other = 3.0f,
+                     .launch_us = 20.0f,
+                     .link_us = 5.0f,
+                     .link_us_per_kib = 0.1f,
+                     .refused_op = "Attention"};
     sy_device cpu = {.us_per_linear = 4.0f, .us_per_other = 1.0f, .launch_us = 1.0f};
     fixture_add(f, 0, "fake-npu", SY_DEVICE_NPU, npu);
     fixture_add(f, 1, "fake-cpu", SY_DEVICE_CPU, cpu);

@@ -68,7 +68,9 @@ static inline sy__placement_value *add_value(test_problem *test, uint32_t produc
                                              uint64_t n_bytes) {
     CHECK(test->problem.n_values < MAX_VALUES);
     sy__placement_value *value = &test->values[test->problem.n_values++];
-    *value = (sy__placement_value){.producer = producer, .lane = lane, .n_bytes = n_bytes,
+    *value = (sy__placement_value){.producer = producer,
+                                   .lane = lane,
+                                   .n_bytes = n_bytes,
                                    .i_consumer = test->problem.n_consumers};
     return value;
 }
@@ -89,9 +91,9 @@ static inline void random_links(test_problem *test, random_source *source) {
     for (uint32_t a = 0; a < n; a++) {
         test->launch[a] = random_below(source, 4) == 0 ? 0 : random_below(source, 40) * 1000u;
         test->rank[a] = random_below(source, n);
-        test->links[a] = (sy__placement_link){
-            random_below(source, 30) * 1000u, random_below(source, 8) * 500u,
-            random_below(source, 30) * 1000u, random_below(source, 8) * 500u};
+        test->links[a] =
+            (sy__placement_link){random_below(source, 30) * 1000u, random_below(source, 8) * 500u,
+                                 random_below(source, 30) * 1000u, random_below(source, 8) * 500u};
     }
 }
 
@@ -105,8 +107,8 @@ static inline void random_edges(test_problem *test, const random_shape *shape,
                 add_consumer(test, value, to);
             }
         }
-        value->leaves = value->n_consumers == 0 ? random_chance(source, 70)
-                                                : random_chance(source, 10);
+        value->leaves =
+            value->n_consumers == 0 ? random_chance(source, 70) : random_chance(source, 10);
         if (random_chance(source, 20)) {
             sy__placement_value *input = add_value(test, SY__NONE, lane, 1024);
             add_consumer(test, input, from);
@@ -136,13 +138,14 @@ static inline void random_problem(test_problem *test, const random_shape *shape,
         test->node_group[i] = grouped ? random_below(&source, 2) : SY__NONE;
         test->node_weight_first[i] = problem->n_node_weights;
         if (random_chance(&source, 60)) {
-            test->node_weights[problem->n_node_weights++] = random_below(&source, problem->n_weights);
+            test->node_weights[problem->n_node_weights++] =
+                random_below(&source, problem->n_weights);
         }
         uint32_t keep = random_below(&source, n_devices);
         for (uint32_t d = 0; d < n_devices; d++) {
             bool may = d == keep || grouped || !random_chance(&source, shape->no_support_pct);
-            test->time[i * n_devices + d] = may ? (1u + random_below(&source, 60)) * 1000u
-                                                : SY__FOREVER;
+            test->time[i * n_devices + d] =
+                may ? (1u + random_below(&source, 60)) * 1000u : SY__FOREVER;
         }
     }
     test->node_weight_first[shape->n_nodes] = problem->n_node_weights;
@@ -204,11 +207,11 @@ static inline void model_weight(model_builder *model, uint32_t node, uint32_t we
 static inline void model_layer(model_builder *model, uint32_t layer, uint32_t n_lanes) {
     /* inputs by step number within the layer; 255 is the residual stream, 254 none */
     static const uint8_t reads[MODEL_LAYER_NODES][3] = {
-        {255, 254, 254}, {0, 254, 254}, {0, 254, 254}, {0, 254, 254}, {1, 254, 254},
-        {2, 254, 254},   {4, 5, 3},     {6, 254, 254}, {7, 255, 254}, {8, 254, 254},
+        {255, 254, 254}, {0, 254, 254}, {0, 254, 254},  {0, 254, 254}, {1, 254, 254},
+        {2, 254, 254},   {4, 5, 3},     {6, 254, 254},  {7, 255, 254}, {8, 254, 254},
         {8, 254, 254},   {9, 10, 254},  {11, 254, 254}, {12, 7, 254}};
-    static const uint32_t kib[MODEL_LAYER_NODES] = {0, 576, 192, 192, 0, 0, 0, 576, 0, 1536, 1536, 0,
-                                                    1536, 0};
+    static const uint32_t kib[MODEL_LAYER_NODES] = {0,   576, 192,  192,  0, 0,    0,
+                                                    576, 0,   1536, 1536, 0, 1536, 0};
     test_problem *test = model->test;
     uint32_t made[SY__LANES_MAX][MODEL_LAYER_NODES];
     for (uint32_t step = 0; step < MODEL_LAYER_NODES; step++) {
