@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by quickstart and check: Debian packages, and the steps both share.
 
+# The registry refuses plugins that others may write to, so the build must not make such files.
+umask 022
+
 say() {
     printf '== %s\n' "$*"
 }
@@ -63,7 +66,7 @@ apt_install() {
 }
 
 BUILD_PACKAGES="gcc g++ libc6-dev cmake ninja-build pkg-config python3 libinih-dev libxnnpack-dev
-    libpthreadpool-dev libcpuinfo-dev libpcre2-dev libutf8proc-dev libffi-dev"
+    libpthreadpool-dev libcpuinfo-dev libpcre2-dev libutf8proc-dev"
 CHECK_PACKAGES="$BUILD_PACKAGES git binutils python3-venv clang clang-format clang-tidy
     libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
 
