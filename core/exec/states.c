@@ -27,6 +27,22 @@ static sy_state_set *new_set(sy_executor *executor, uint64_t max_tokens) {
     return set;
 }
 
+#define ATTENTION_VALUE_STATE 4u /* input of operator Attention, docs/operators.md */
+
+/* What a state is for follows from the input it feeds. */
+static uint32_t role_of(const sy_executor *executor, uint32_t i_value) {
+    uint32_t n_nodes = sy_graph_n_nodes(executor->graph);
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        sy_node_view node;
+        if (sy_graph_node(executor->graph, i, &node) == SY_OK &&
+            node.n_inputs > ATTENTION_VALUE_STATE &&
+            node.inputs[ATTENTION_VALUE_STATE] == i_value) {
+            return SY_STATE_VALUE;
+        }
+    }
+    return SY_STATE_KEY;
+}
+
 static sy_status create_state(sy_executor *executor, uint32_t slot, sy_state_set *set,
                               sy_error *error) {
     sy_value_view view;
@@ -38,12 +54,9 @@ static sy_status create_state(sy_executor *executor, uint32_t slot, sy_state_set
                             "State '%s' has no delegate that can keep it.",
                             status == SY_OK ? view.name : "");
     }
-    /* A name that ends in "value" marks the value half of a cache; delegates use it as a hint. */
-    size_t n_name = strlen(view.name);
-    bool is_value = n_name >= 5 && strcmp(view.name + n_name - 5, "value") == 0;
     sy_state_description description = {.header = SY_HEADER_INIT(sy_state_description),
                                         .type = view.type,
-                                        .role = is_value ? SY_STATE_VALUE : SY_STATE_KEY,
+                                        .role = role_of(executor, executor->state_values[slot]),
                                         .width = (uint32_t)view.dims[1].bound,
                                         .max_tokens = set->max_tokens};
     sy__delegate_listen(executor->runtime, delegate);
