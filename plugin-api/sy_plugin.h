@@ -114,7 +114,8 @@ typedef struct sy_graph_handle sy_graph_handle; /* host: behind a graph view */
  * 3 Element types
  * Plain types hold one element in `sizeof` bytes. Block types store SY_BLOCK_ELEMENTS consecutive
  * elements of a row together; their byte layout is that of the GGUF type of the same name and the
- * numbers of this enum are the GGUF type numbers where one exists, so that a reader can cross-check.
+ * numbers of this enum are the GGUF type numbers where one exists, so that a reader can
+ * cross-check.
  */
 typedef uint32_t sy_element_type;
 enum {
@@ -155,7 +156,7 @@ enum {
 /* Kinds of memory; a set is an OR of 1 << kind. */
 typedef uint32_t sy_memory_kind;
 enum {
-    SY_MEMORY_HOST = 0,   /* plain process memory: `pointer` */
+    SY_MEMORY_HOST = 0,   /* plain process memory: `pointer`, and offset_bytes is 0 */
     SY_MEMORY_MEMFD = 1,  /* sealed or shared memfd: `fd`, `offset` */
     SY_MEMORY_DMABUF = 2, /* Linux dma-buf: `fd`, `offset` */
     SY_MEMORY_OPAQUE = 3, /* of the device; only this device's own calls reach it */

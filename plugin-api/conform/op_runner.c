@@ -5,7 +5,8 @@
 #include <string.h>
 
 #define JOB_FENCE 0u
-#define BUFFER_SLACK_BYTES 64u /* so that empty values have a buffer too */
+#define BUFFER_SLACK_BYTES 64u /* so that empty values have a buffer too, and for guards */
+#define GUARD 0xa5
 
 /* Fills the error with what was tried and the plugin's own words. */
 static sy_status failed(const sy_op_runner *runner, sy_status status, const char *what,
@@ -82,9 +83,19 @@ static sy_memory_kind buffer_kind(const sy_op_runner *runner) {
 
 static sy_status make_buffer(sy_op_unit *unit, uint32_t i_buffer, uint64_t n_bytes) {
     const sy_plugin *plugin = unit->runner->plugin;
+    sy_device *device = unit->runner->device;
     unit->capacity_bytes[i_buffer] = n_bytes;
-    return plugin->buffer_create(unit->runner->device, buffer_kind(unit->runner),
-                                 n_bytes + BUFFER_SLACK_BYTES, &unit->buffers[i_buffer]);
+    if (plugin->buffer_map != NULL || plugin->buffer_export != NULL ||
+        plugin->buffer_import == NULL) {
+        return plugin->buffer_create(device, buffer_kind(unit->runner),
+                                     n_bytes + BUFFER_SLACK_BYTES, &unit->buffers[i_buffer]);
+    }
+    sy_memory memory = {.kind = SY_MEMORY_HOST, .fd = -1};
+    memory.length_bytes = n_bytes + BUFFER_SLACK_BYTES;
+    memory.pointer = sy__alloc_array(NULL, (size_t)memory.length_bytes, 1);
+    unit->imported[i_buffer] = memory.pointer;
+    return memory.pointer != NULL ? plugin->buffer_import(device, &memory, &unit->buffers[i_buffer])
+                                  : (sy_status)SY_RESOURCE_EXHAUSTED;
 }
 
 static sy_status make_buffers(sy_op_unit *unit) {
@@ -142,8 +153,10 @@ sy_status sy_op_load(sy_op_runner *runner, const sy_test_graph *graph, sy_op_uni
     unit.buffers = sy__alloc_array(NULL, unit.n_buffers, sizeof(unit.buffers[0]));
     unit.bindings = sy__alloc_array(NULL, unit.n_buffers, sizeof(unit.bindings[0]));
     unit.capacity_bytes = sy__alloc_array(NULL, unit.n_buffers, sizeof(unit.capacity_bytes[0]));
+    unit.imported = sy__alloc_array(NULL, unit.n_buffers, sizeof(unit.imported[0]));
     status = SY_RESOURCE_EXHAUSTED;
-    if (unit.buffers != NULL && unit.bindings != NULL && unit.capacity_bytes != NULL) {
+    if (unit.buffers != NULL && unit.bindings != NULL && unit.capacity_bytes != NULL &&
+        unit.imported != NULL) {
         status = make_buffers(&unit);
     }
     if (status != SY_OK) {
@@ -168,39 +181,109 @@ void sy_op_unload(sy_op_unit *unit) {
     if (unit->unit != NULL) {
         plugin->unload(unit->unit);
     }
+    for (uint32_t i = 0; unit->imported != NULL && i < unit->n_buffers; i++) {
+        sy__free_array(NULL, unit->imported[i],
+                       (size_t)unit->capacity_bytes[i] + BUFFER_SLACK_BYTES, 1);
+    }
+    sy__free_array(NULL, unit->imported, unit->n_buffers, sizeof(unit->imported[0]));
     sy__free_array(NULL, unit->buffers, unit->n_buffers, sizeof(unit->buffers[0]));
     sy__free_array(NULL, unit->bindings, unit->n_buffers, sizeof(unit->bindings[0]));
     sy__free_array(NULL, unit->capacity_bytes, unit->n_buffers, sizeof(unit->capacity_bytes[0]));
     memset(unit, 0, sizeof(*unit));
 }
 
+/* Makes [0, n_bytes) of a buffer reachable; unreach ends it. */
+static sy_status reach(const sy_op_unit *unit, uint32_t i_buffer, uint64_t n_bytes, uint32_t access,
+                       void **out_pointer) {
+    const sy_plugin *plugin = unit->runner->plugin;
+    sy_memory memory;
+    if (unit->imported[i_buffer] != NULL) {
+        *out_pointer = unit->imported[i_buffer];
+        return SY_OK;
+    }
+    if (plugin->buffer_map != NULL) {
+        return plugin->buffer_map(unit->buffers[i_buffer], 0, n_bytes, access, out_pointer);
+    }
+    if (plugin->buffer_export == NULL) {
+        return SY_UNIMPLEMENTED;
+    }
+    sy_status status = plugin->buffer_export(unit->buffers[i_buffer], SY_MEMORY_HOST, &memory);
+    if (status == SY_OK) {
+        *out_pointer = (char *)memory.pointer + memory.offset_bytes;
+    }
+    return status;
+}
+
+static sy_status unreach(const sy_op_unit *unit, uint32_t i_buffer) {
+    const sy_plugin *plugin = unit->runner->plugin;
+    return unit->imported[i_buffer] == NULL && plugin->buffer_map != NULL
+               ? plugin->buffer_unmap(unit->buffers[i_buffer])
+               : (sy_status)SY_OK;
+}
+
 /* Copies between the caller and a buffer. */
 static sy_status move_bytes(const sy_op_unit *unit, uint32_t i_buffer, const void *in, void *out) {
-    const sy_plugin *plugin = unit->runner->plugin;
     uint64_t n_bytes = unit->bindings[i_buffer].length_bytes;
+    void *mapped = NULL;
     if (n_bytes == 0) {
         return SY_OK;
     }
-    void *mapped = NULL;
-    sy_memory memory;
-    uint32_t access = in != NULL ? SY_ACCESS_WRITE : SY_ACCESS_READ;
-    bool by_map = plugin->buffer_map != NULL;
-    sy_status status = SY_UNIMPLEMENTED;
-    if (by_map) {
-        status = plugin->buffer_map(unit->buffers[i_buffer], 0, n_bytes, access, &mapped);
-    } else if (plugin->buffer_export != NULL) {
-        status = plugin->buffer_export(unit->buffers[i_buffer], SY_MEMORY_HOST, &memory);
-        mapped = memory.pointer;
-    }
+    sy_status status =
+        reach(unit, i_buffer, n_bytes, in != NULL ? SY_ACCESS_WRITE : SY_ACCESS_READ, &mapped);
     if (status != SY_OK) {
         return status;
     }
     if (in != NULL) {
         memcpy(mapped, in, (size_t)n_bytes);
-    } else {
+    } else if (out != NULL) {
         memcpy(out, mapped, (size_t)n_bytes);
     }
-    return by_map ? plugin->buffer_unmap(unit->buffers[i_buffer]) : SY_OK;
+    return unreach(unit, i_buffer);
+}
+
+/* Bytes of a buffer that a job may not change: of an input all, else those past its binding. */
+static sy_status guard_fill(const sy_op_unit *unit, uint32_t i_buffer) {
+    void *bytes = NULL;
+    uint64_t n_bytes = unit->capacity_bytes[i_buffer] + BUFFER_SLACK_BYTES;
+    sy_status status = reach(unit, i_buffer, n_bytes, SY_ACCESS_WRITE, &bytes);
+    if (status == SY_OK) {
+        memset(bytes, GUARD, (size_t)n_bytes);
+        status = unreach(unit, i_buffer);
+    }
+    return status;
+}
+
+static sy_status guard_check(const sy_op_unit *unit, uint32_t i_buffer, const void *input) {
+    void *mapped = NULL;
+    uint64_t n_bytes = unit->capacity_bytes[i_buffer] + BUFFER_SLACK_BYTES;
+    uint64_t n_bound = unit->bindings[i_buffer].length_bytes;
+    sy_status status = reach(unit, i_buffer, n_bytes, SY_ACCESS_READ, &mapped);
+    if (status != SY_OK) {
+        return status;
+    }
+    const uint8_t *bytes = mapped;
+    bool is_whole = input == NULL || memcmp(bytes, input, (size_t)n_bound) == 0;
+    for (uint64_t i = n_bound; i < n_bytes && is_whole; i++) {
+        is_whole = bytes[i] == GUARD;
+    }
+    status = unreach(unit, i_buffer);
+    return is_whole ? status : (sy_status)SY_INTERNAL;
+}
+
+static sy_status guard_check_all(const sy_op_unit *unit, const sy_op_step *step, sy_error *error) {
+    uint32_t n_inputs = unit->graph->segment.n_inputs;
+    for (uint32_t i = 0; i < unit->n_buffers; i++) {
+        const void *input = i < n_inputs ? step->inputs[i] : NULL;
+        if (guard_check(unit, i, input) != SY_OK) {
+            bool is_scratch = i + 1 == unit->n_buffers;
+            return sy_error_set(error, SY_INTERNAL, "the job wrote %s %u",
+                                i < n_inputs ? "to its input"
+                                : is_scratch ? "past the end of its scratch,"
+                                             : "past the end of its output",
+                                i < n_inputs ? i : i - n_inputs);
+        }
+    }
+    return SY_OK;
 }
 
 /* Binds every buffer at the sizes of the step. */
@@ -224,53 +307,80 @@ static sy_status bind(sy_op_unit *unit, const sy_op_step *step) {
     return SY_OK;
 }
 
-/* Submits and waits; the job's own status. */
-static sy_status run_job(sy_op_unit *unit, const sy_op_step *step, const char **out_what) {
-    sy_test_host *host = unit->runner->host;
+sy_status sy_op_start(sy_op_unit *unit, const sy_op_step *step, const sy_op_flight *flight,
+                      sy_error *error) {
     const sy_segment *segment = &unit->graph->segment;
-    sy_point signal = sy_test_host_next_point(host, JOB_FENCE);
-    sy_job job = {.header = SY_HEADER_INIT(sy_job)};
-    job.symbols = step->symbols != NULL ? step->symbols : unit->graph->typical;
-    job.n_symbols = step->symbols != NULL ? step->n_symbols : SY_SYMBOL_COUNT_MAX;
-    job.n_inputs = segment->n_inputs;
-    job.n_outputs = segment->n_outputs;
-    job.inputs = unit->bindings;
-    job.outputs = unit->bindings + segment->n_inputs;
-    job.n_sequences = step->n_sequences;
-    job.sequences = step->sequences;
-    job.n_states = segment->n_states;
-    job.states = step->states;
-    job.scratch = unit->bindings[unit->n_buffers - 1];
-    job.n_signals = 1;
-    job.signals = &signal;
-    job.run = step->run;
-    job.deadline_ns = step->deadline_ns;
-    *out_what = "submit";
-    sy_status status = unit->runner->plugin->submit(unit->unit, &job);
-    if (status != SY_OK) {
-        return status;
-    }
-    *out_what = "job";
-    return host->services.fence_wait(host->services.context, signal, 0);
+    struct {
+        sy_job job;
+        uint8_t beyond[64];
+    } sent = {.job.header = SY_HEADER_INIT(sy_job)};
+    sy_job *job = &sent.job;
+    memset(sent.beyond, GUARD, sizeof(sent.beyond));
+    job->header.size += flight->extra_bytes;
+    job->header.extensions = flight->extensions;
+    job->symbols = step->symbols != NULL ? step->symbols : unit->graph->typical;
+    job->n_symbols = step->symbols != NULL ? step->n_symbols : SY_SYMBOL_COUNT_MAX;
+    job->n_inputs = segment->n_inputs;
+    job->n_outputs = segment->n_outputs;
+    job->inputs = unit->bindings;
+    job->outputs = unit->bindings + segment->n_inputs;
+    job->n_sequences = step->n_sequences;
+    job->sequences = step->sequences;
+    job->n_states = segment->n_states;
+    job->states = step->states;
+    job->scratch = unit->bindings[unit->n_buffers - 1];
+    job->n_waits = flight->n_waits;
+    job->waits = flight->waits;
+    job->n_signals = flight->n_signals != 0 ? flight->n_signals : 1;
+    job->signals = flight->signals;
+    job->run = step->run;
+    job->deadline_ns = step->deadline_ns;
+    sy_status status = unit->runner->plugin->submit(unit->unit, job);
+    return status == SY_OK ? SY_OK : failed(unit->runner, status, "submit", error);
 }
 
-sy_status sy_op_submit(sy_op_unit *unit, const sy_op_step *step, sy_error *error) {
+sy_status sy_op_prepare(sy_op_unit *unit, const sy_op_step *step, sy_error *error) {
     const sy_segment *segment = &unit->graph->segment;
     const char *what = "bindings";
     sy_test_host_clear_report(unit->runner->host);
     sy_status status = bind(unit, step);
+    for (uint32_t i = 0; unit->is_guarded && i < unit->n_buffers && status == SY_OK; i++) {
+        status = guard_fill(unit, i);
+        what = "fill";
+    }
     for (uint32_t i = 0; i < segment->n_inputs && status == SY_OK; i++) {
         status = move_bytes(unit, i, step->inputs[i], NULL);
         what = "copy in";
     }
-    if (status == SY_OK) {
-        status = run_job(unit, step, &what);
-    }
+    return status == SY_OK ? SY_OK : failed(unit->runner, status, what, error);
+}
+
+sy_status sy_op_collect(sy_op_unit *unit, const sy_op_step *step, sy_error *error) {
+    const sy_segment *segment = &unit->graph->segment;
+    sy_status status = SY_OK;
     for (uint32_t i = 0; i < segment->n_outputs && status == SY_OK; i++) {
         status = move_bytes(unit, segment->n_inputs + i, NULL, step->outputs[i]);
-        what = "copy out";
     }
-    return status == SY_OK ? SY_OK : failed(unit->runner, status, what, error);
+    if (status != SY_OK) {
+        return failed(unit->runner, status, "copy out", error);
+    }
+    return unit->is_guarded ? guard_check_all(unit, step, error) : (sy_status)SY_OK;
+}
+
+sy_status sy_op_submit(sy_op_unit *unit, const sy_op_step *step, sy_error *error) {
+    sy_test_host *host = unit->runner->host;
+    sy_op_flight flight = {.n_signals = 1};
+    flight.signals[0] = sy_test_host_next_point(host, JOB_FENCE);
+    sy_status status = sy_op_prepare(unit, step, error);
+    if (status == SY_OK) {
+        status = sy_op_start(unit, step, &flight, error);
+    }
+    if (status != SY_OK) {
+        return status;
+    }
+    status = host->services.fence_wait(host->services.context, flight.signals[0], 0);
+    return status == SY_OK ? sy_op_collect(unit, step, error)
+                           : failed(unit->runner, status, "job", error);
 }
 
 /* UNIMPLEMENTED with the plugin's reason when it says no to any node. */

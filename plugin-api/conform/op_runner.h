@@ -57,7 +57,9 @@ typedef struct sy_op_unit {
     sy_buffer **buffers; /* inputs, then outputs, then scratch */
     sy_binding *bindings;
     uint64_t *capacity_bytes;
+    void **imported; /* memory behind the buffers of a plugin that offers only buffer_import */
     uint32_t n_buffers;
+    bool is_guarded; /* set it to fill what a job may not write, and to look at it afterwards */
 } sy_op_unit;
 
 /* Loads a finished graph that must outlive the unit. Asks compile for a blob where the plugin has
@@ -65,8 +67,22 @@ typedef struct sy_op_unit {
 SY_MUST_CHECK sy_status sy_op_load(sy_op_runner *runner, const sy_test_graph *graph,
                                    sy_op_unit *out_unit, sy_error *error);
 /* Copies inputs in, submits, waits for the signal, copies outputs out. The signal's status when the
- * job failed. */
+ * job failed. INTERNAL when a guarded unit wrote to an input or past the end of a binding. */
 SY_MUST_CHECK sy_status sy_op_submit(sy_op_unit *unit, const sy_op_step *step, sy_error *error);
+/* The parts of sy_op_submit, for jobs that are in flight: copy in, start (with these waits, signalling
+ * out_signal on fence i_fence), and copy out after the caller saw the signal. */
+typedef struct sy_op_flight {
+    sy_point signals[3]; /* all are signalled; wait for any */
+    uint32_t n_signals;  /* 0 counts as 1 */
+    const sy_point *waits;
+    uint32_t n_waits;
+    const sy_extension *extensions; /* of the job */
+    uint32_t extra_bytes;           /* the job's header claims so many more than it has: 0xa5 */
+} sy_op_flight;
+SY_MUST_CHECK sy_status sy_op_prepare(sy_op_unit *unit, const sy_op_step *step, sy_error *error);
+SY_MUST_CHECK sy_status sy_op_start(sy_op_unit *unit, const sy_op_step *step,
+                                    const sy_op_flight *flight, sy_error *error);
+SY_MUST_CHECK sy_status sy_op_collect(sy_op_unit *unit, const sy_op_step *step, sy_error *error);
 /* Unloads and frees the buffers; NULL-safe on a unit that was never loaded (zeroed). */
 void sy_op_unload(sy_op_unit *unit);
 

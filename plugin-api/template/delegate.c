@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A whole delegate to start from: GatedActivation (silu) in f32 on the CPU. Copy the folder, rename,
- * then let refusal(), load() and submit() grow together. SYP-n: see plugin-api/RULES.md. */
+/* A whole delegate to start from: GatedActivation (silu) in f32 on the CPU. Copy the folder,
+ * rename, then let refusal(), load() and submit() grow together. SYP-n: see plugin-api/RULES.md. */
 #include "plumbing.h"
 
 #include <math.h>

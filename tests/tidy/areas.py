@@ -27,7 +27,7 @@ MAY_INCLUDE = {
     "formats": CORE + ["formats-public"],
     "llm-public": ["core-public", "formats-public"],
     "llm": PUBLIC + ["core/base"],  # docs/decisions/0010
-    "cli": PUBLIC + ["plugin-api"],
+    "cli": PUBLIC + ["plugin-api", "plugin-api/conform/sy_conform.h"],
     "server": PUBLIC,
     "python": PUBLIC,
     "bench": PUBLIC,

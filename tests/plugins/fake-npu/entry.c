@@ -103,7 +103,7 @@ static sy_status open_device(sy_context *context, uint32_t i_device, const char 
     if (i_device != 0) {
         return SY_NOT_FOUND;
     }
-    sy_device *device = the_host->alloc(context, sizeof(*device), 0);
+    sy_device *device = the_host->alloc(context, sizeof(*device), 64);
     if (device == NULL) {
         return SY_RESOURCE_EXHAUSTED;
     }
@@ -154,8 +154,23 @@ static void judge_node(const sy_device *device, const sy_graph_view *view, const
     memcpy(verdict->only_tokens, device->only_tokens, sizeof(verdict->only_tokens));
 }
 
+sy_status fake_check_extensions(const sy_header *header) {
+    for (const sy_extension *e = header->extensions; e != NULL; e = e->next) {
+        if (e->must != 0) {
+            the_host->report(the_host->context, SY_SEVERITY_ERROR, SY_UNIMPLEMENTED, SY_NO_VALUE,
+                             "an extension that must be known is not");
+            return SY_STATUS(SY_UNIMPLEMENTED, SY_DETAIL_REQUIRED_EXTENSION);
+        }
+    }
+    return SY_OK;
+}
+
 static sy_status judge(sy_device *device, const sy_graph_view *view, sy_verdict *out_verdicts,
                        size_t stride) {
+    sy_status known = fake_check_extensions(&view->header);
+    if (known != SY_OK) {
+        return known;
+    }
     for (uint32_t i = 0; i < view->n_nodes; i++) {
         sy_node_view node;
         sy_status status = view->node(view->graph, i, &node);
@@ -197,7 +212,7 @@ static sy_status make_buffer(sy_device *device, uint8_t *bytes, uint64_t n_bytes
                              sy_buffer **out_buffer) {
     const sy_host *host = device->host;
     int owned = bytes == NULL;
-    sy_buffer *buffer = host->alloc(host->context, sizeof(*buffer), 0);
+    sy_buffer *buffer = host->alloc(host->context, sizeof(*buffer), 64);
     if (buffer != NULL && owned) {
         bytes = host->alloc(host->context, n_bytes, 64);
     }

@@ -50,8 +50,9 @@ struct sy_device {
     uint32_t n_only_tokens, only_tokens[SY_STATIC_SIZES_MAX];
     uint32_t score;
     uint64_t fail_load, fail_submit, lose_at;
-    uint64_t n_loads, n_jobs, live;
-    int lost;
+    uint64_t n_loads, n_jobs;
+    _Atomic uint64_t live; /* health() may come from any thread */
+    _Atomic int lost;
 };
 
 struct sy_buffer {
@@ -106,6 +107,9 @@ const char *fake_refusal(const sy_device *device, const sy_graph_view *view,
 sy_status fake_run_node(const sy_unit *unit, const fake_node *node, const sy_job *job);
 /* attention.c */
 sy_status fake_run_attention(const sy_unit *unit, const fake_node *node, const sy_job *job);
+
+/* entry.c: UNIMPLEMENTED after a report when an extension must be known. */
+sy_status fake_check_extensions(const sy_header *header);
 
 /* unit.c */
 sy_status fake_load(sy_device *device, const sy_load_request *request, sy_unit_info *out_info,

@@ -7,15 +7,18 @@
 
 static const struct {
     const char *domain, *op;
+    uint32_t version;
+    const char *attributes; /* that it understands, each between blanks */
 } known[FAKE_OP_COUNT] = {
-    [FAKE_LINEAR] = {"switchyard", "Linear"},
-    [FAKE_ADD] = {"", "Add"},
-    [FAKE_MUL] = {"", "Mul"},
-    [FAKE_RMS_NORM] = {"", "RMSNormalization"},
-    [FAKE_ADD_RMS_NORM] = {"switchyard", "AddRMSNormalization"},
-    [FAKE_GATED] = {"switchyard", "GatedActivation"},
-    [FAKE_ROTARY] = {"switchyard", "RotaryEmbedding"},
-    [FAKE_ATTENTION] = {"switchyard", "Attention"},
+    [FAKE_LINEAR] = {"switchyard", "Linear", 1, " "},
+    [FAKE_ADD] = {"", "Add", 14, " "},
+    [FAKE_MUL] = {"", "Mul", 14, " "},
+    [FAKE_RMS_NORM] = {"", "RMSNormalization", 23, " axis epsilon stash_type "},
+    [FAKE_ADD_RMS_NORM] = {"switchyard", "AddRMSNormalization", 1, " epsilon "},
+    [FAKE_GATED] = {"switchyard", "GatedActivation", 1, " activation "},
+    [FAKE_ROTARY] = {"switchyard", "RotaryEmbedding", 1, " num_heads interleaved magnitude "},
+    [FAKE_ATTENTION] = {"switchyard", "Attention", 1,
+                        " num_heads num_kv_heads scale softcap window causal "},
 };
 
 fake_op fake_find_op(const char *domain, const char *op) {
@@ -25,6 +28,18 @@ fake_op fake_find_op(const char *domain, const char *op) {
         }
     }
     return FAKE_OP_COUNT;
+}
+
+/* An attribute that is not understood may change what the node means. */
+static int understands(fake_op op, const sy_node_view *node) {
+    for (uint32_t i = 0; i < node->n_attributes; i++) {
+        const char *name = node->attributes[i].name;
+        const char *place = strstr(known[op].attributes, name);
+        if (place == NULL || place[-1] != ' ' || place[strlen(name)] != ' ') {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 const char *fake_op_name(fake_op op) {
@@ -65,6 +80,12 @@ const char *fake_refusal(const sy_device *device, const sy_graph_view *view,
     sy_value_view values[6];
     if (op == FAKE_OP_COUNT || (device->takes & 1u << op) == 0) {
         return refuse(SY_REASON_OPERATOR, "the operator is not among its ops", out_reason);
+    }
+    if (node->version != known[op].version) {
+        return refuse(SY_REASON_OPERATOR, "this version of the operator is unknown", out_reason);
+    }
+    if (!understands(op, node)) {
+        return refuse(SY_REASON_ATTRIBUTE, "an attribute is unknown", out_reason);
     }
     for (uint32_t k = 0; k < node->n_inputs && k < 6; k++) {
         if (node->inputs[k] == SY_NO_VALUE) {

@@ -28,6 +28,9 @@ uint16_t fake_to_half(float number) {
     if (magnitude >= 65520.0f) {
         return (uint16_t)(sign | 0x7c00u);
     }
+    if (magnitude == 0.0f) {
+        return sign;
+    }
     int exponent = 0;
     frexpf(magnitude, &exponent); /* magnitude = m * 2^exponent, 0.5 <= m < 1 */
     int scale = exponent < -13 ? -24 : exponent - 11;
@@ -40,12 +43,16 @@ uint16_t fake_to_half(float number) {
 sy_status fake_state_create(sy_device *device, const sy_state_description *description,
                             sy_state **out_state) {
     const sy_host *host = device->host;
+    sy_status known = fake_check_extensions(&description->header);
+    if (known != SY_OK) {
+        return known;
+    }
     if (description->type != SY_TYPE_F32 && description->type != SY_TYPE_F16) {
         host->report(host->context, SY_SEVERITY_ERROR, SY_UNIMPLEMENTED, SY_NO_VALUE,
                      "only f32 and f16 states are kept");
         return SY_UNIMPLEMENTED;
     }
-    sy_state *state = host->alloc(host->context, sizeof(*state), 0);
+    sy_state *state = host->alloc(host->context, sizeof(*state), 64);
     uint64_t n_bytes = description->max_tokens * description->width * sizeof(float);
     float *rows = state != NULL ? host->alloc(host->context, n_bytes, 64) : NULL;
     if (rows == NULL) {

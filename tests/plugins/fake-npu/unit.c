@@ -98,6 +98,10 @@ sy_status fake_load(sy_device *device, const sy_load_request *request, sy_unit_i
                     sy_unit **out_unit) {
     const sy_segment *segment = request->segment;
     const sy_host *host = device->host;
+    sy_status known = fake_check_extensions(&request->header);
+    if (known != SY_OK) {
+        return known;
+    }
     if (++device->n_loads == device->fail_load || device->lost) {
         host->report(host->context, SY_SEVERITY_ERROR, SY_INTERNAL, SY_NO_VALUE,
                      "this load fails by option fail_load");
@@ -106,7 +110,7 @@ sy_status fake_load(sy_device *device, const sy_load_request *request, sy_unit_i
     uint64_t n_values = segment->n_inputs + segment->n_outputs + 8ull * segment->n_nodes;
     uint64_t size_bytes =
         sizeof(sy_unit) + segment->n_nodes * sizeof(fake_node) + n_values * sizeof(fake_value);
-    sy_unit *unit = host->alloc(host->context, size_bytes, 0);
+    sy_unit *unit = host->alloc(host->context, size_bytes, 64);
     if (unit == NULL) {
         return SY_RESOURCE_EXHAUSTED;
     }
@@ -180,6 +184,10 @@ static int size_is_allowed(const sy_device *device, const sy_job *job) {
 sy_status fake_submit(sy_unit *unit, const sy_job *job) {
     sy_device *device = unit->device;
     const sy_host *host = device->host;
+    sy_status known = fake_check_extensions(&job->header);
+    if (known != SY_OK) {
+        return known;
+    }
     uint64_t i_job = ++device->n_jobs;
     device->lost = device->lost || i_job == device->lose_at;
     if (device->lost) {
