@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A tokenizer over a vocabulary of seven words and pieces, spelled as GGUF files spell WordPiece. */
+/* A tokenizer over a vocabulary of seven words and pieces, spelled as GGUF files spell
+ * WordPiece. */
 #include <switchyard/tokenizer.h>
 
 #include <stdio.h>

@@ -4,7 +4,7 @@
 
 #define IM_START "<|im_start|>"
 #define IM_END "<|im_end|>\n"
-#define CHATML                                                                      \
+#define CHATML                                                                         \
     .system = {IM_START "system\n", IM_END}, .user = {IM_START "user\n", IM_END},      \
     .assistant = {IM_START "assistant\n", IM_END}, .generate = IM_START "assistant\n", \
     .stops = {"<|im_end|>", "<|endoftext|>"}
@@ -26,7 +26,8 @@ const sy__chat_family sy__chat_families[] = {
     {.name = "chatml",
      .marks = {"<|im_start|>"},
      .no_marks = {"think", "function calling AI"},
-     .flags = SY__CHAT_DEFAULT_SYSTEM, CHATML},
+     .flags = SY__CHAT_DEFAULT_SYSTEM,
+     CHATML},
     {.name = "llama3.1",
      .marks = {"<|start_header_id|>", "Cutting Knowledge Date: December 2023", "26 Jul 2024"},
      .flags = SY__CHAT_TRIM | SY__CHAT_SYSTEM_ALWAYS | SY__CHAT_BEGIN,
@@ -116,8 +117,8 @@ const sy__chat_family sy__chat_families[] = {
     {.name = "mistral-v3",
      .marks = {"[INST]", "[AVAILABLE_TOOLS]"},
      .no_marks = {"[SYSTEM_PROMPT]"},
-     .flags = SY__CHAT_ALTERNATE | SY__CHAT_SYSTEM_IN_LAST | SY__CHAT_TRIM_ASSISTANT |
-              SY__CHAT_BEGIN,
+     .flags =
+         SY__CHAT_ALTERNATE | SY__CHAT_SYSTEM_IN_LAST | SY__CHAT_TRIM_ASSISTANT | SY__CHAT_BEGIN,
      .system = {"", "\n\n"},
      .user = {"[INST] ", "[/INST]"},
      .assistant = {" ", "</s>"},

@@ -28,7 +28,7 @@ typedef struct sy__chat_turn {
 
 typedef struct sy__chat_family {
     const char *name;
-    const char *marks[4];   /* all of them in a template: it is this one */
+    const char *marks[4];    /* all of them in a template: it is this one */
     const char *no_marks[2]; /* and none of these */
     uint32_t flags;
     sy__chat_turn system, user, assistant;

@@ -187,8 +187,7 @@ static void put_system(writer *w, size_t i) {
 }
 
 static void put_default_system(writer *w) {
-    if (w->format->default_system.n_bytes > 0 ||
-        (w->family->flags & SY__CHAT_SYSTEM_ALWAYS) != 0) {
+    if (w->format->default_system.n_bytes > 0 || (w->family->flags & SY__CHAT_SYSTEM_ALWAYS) != 0) {
         put(w, w->family->system.open);
         put_bytes(w, w->format->default_system.bytes, w->format->default_system.n_bytes);
         put(w, w->family->system.close);
@@ -230,9 +229,9 @@ static void render(writer *w) {
 
 /* Marks that would end a turn or begin one inside a message. */
 static const char *mark_in(const sy__chat_family *family, const char *content) {
-    const char *const marks[] = {family->system.open, family->system.close, family->user.open,
-                                 family->user.close,  family->assistant.open,
-                                 family->assistant.close};
+    const char *const marks[] = {family->system.open,    family->system.close,
+                                 family->user.open,      family->user.close,
+                                 family->assistant.open, family->assistant.close};
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         if (marks[i] != NULL && strlen(marks[i]) > 3 && strstr(content, marks[i]) != NULL) {
             return marks[i];
@@ -269,8 +268,7 @@ static sy_status check_message(writer *w, size_t i, bool *user_is_next, sy_error
                             family->name, i);
     }
     *user_is_next = who == ROLE_SYSTEM ? true : who == ROLE_ASSISTANT;
-    const char *mark =
-        (w->flags & SY_CHAT_STRICT) != 0 ? mark_in(family, message->content) : NULL;
+    const char *mark = (w->flags & SY_CHAT_STRICT) != 0 ? mark_in(family, message->content) : NULL;
     if (mark != NULL) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "Message %zu contains the mark \"%s\" of the chat format.", i, mark);

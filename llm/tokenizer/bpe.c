@@ -103,9 +103,9 @@ static bool compose_text(sy__encoder *encoder, const char *text, size_t n_bytes)
 static bool escape_text(sy__encoder *encoder, const char *text, size_t n_bytes) {
     encoder->text.n = 0;
     for (size_t i = 0; i < n_bytes; i++) {
-        bool good = text[i] == ' ' ? sy__append(encoder, &encoder->text, SY__SPACE_MARK,
-                                                SY__SPACE_MARK_BYTES)
-                                   : sy__append(encoder, &encoder->text, text + i, 1);
+        bool good = text[i] == ' '
+                        ? sy__append(encoder, &encoder->text, SY__SPACE_MARK, SY__SPACE_MARK_BYTES)
+                        : sy__append(encoder, &encoder->text, text + i, 1);
         if (!good) {
             return false;
         }
@@ -116,17 +116,16 @@ static bool escape_text(sy__encoder *encoder, const char *text, size_t n_bytes) 
 static bool encode_valid(sy__encoder *encoder, const char *text, size_t n_bytes) {
     const sy_tokenizer *t = encoder->tokenizer;
     if (t->pre->nfc || t->escape) {
-        bool good = t->escape ? escape_text(encoder, text, n_bytes)
-                              : compose_text(encoder, text, n_bytes);
+        bool good =
+            t->escape ? escape_text(encoder, text, n_bytes) : compose_text(encoder, text, n_bytes);
         if (!good) {
             return false;
         }
         text = encoder->text.data;
         n_bytes = encoder->text.n;
     }
-    encoder->status =
-        sy__regexes_cut(&t->regexes, encoder->allocator, text, n_bytes, &encoder->segments,
-                        &encoder->segments_next, encoder->error);
+    encoder->status = sy__regexes_cut(&t->regexes, encoder->allocator, text, n_bytes,
+                                      &encoder->segments, &encoder->segments_next, encoder->error);
     if (encoder->status != SY_OK) {
         return false;
     }

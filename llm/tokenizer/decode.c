@@ -53,8 +53,8 @@ static bool drops(sy_detokenizer *d, char byte) {
     if (d->at_start == 0) {
         return false;
     }
-    bool drop = byte == ' ' && (t->space_prefix || t->remove_extra ||
-                                t->model == SY__MODEL_WORDPIECE);
+    bool drop =
+        byte == ' ' && (t->space_prefix || t->remove_extra || t->model == SY__MODEL_WORDPIECE);
     d->at_start = drop && t->remove_extra;
     return drop;
 }
@@ -205,8 +205,8 @@ size_t sy_detokenizer_finish(sy_detokenizer *detokenizer, char *out_text, size_t
 }
 
 sy_status sy_tokenizer_decode(const sy_tokenizer *tokenizer, const int32_t *ids, size_t n_tokens,
-                              uint32_t flags, char *out_text, size_t capacity,
-                              size_t *out_n_bytes, sy_error *error) {
+                              uint32_t flags, char *out_text, size_t capacity, size_t *out_n_bytes,
+                              sy_error *error) {
     for (size_t i = 0; i < n_tokens; i++) {
         if (!is_id(tokenizer, ids[i])) {
             return bad_id(tokenizer, ids[i], error);

@@ -139,9 +139,9 @@ static bool encode_all(sy__encoder *encoder, const char *text, size_t n_bytes, u
     const sy_tokenizer *t = encoder->tokenizer;
     bool add = (flags & SY_ENCODE_ADD_SPECIAL) != 0;
     bool bert = t->model == SY__MODEL_WORDPIECE;
-    int32_t first = t->special_ids[bert && t->special_ids[SY_SPECIAL_CLS] != SY_NO_TOKEN
-                                       ? SY_SPECIAL_CLS
-                                       : SY_SPECIAL_BOS];
+    int32_t first =
+        t->special_ids[bert && t->special_ids[SY_SPECIAL_CLS] != SY_NO_TOKEN ? SY_SPECIAL_CLS
+                                                                             : SY_SPECIAL_BOS];
     return emit_if(encoder, add && t->add_bos, first) &&
            encode_parts(encoder, text, n_bytes, (flags & SY_ENCODE_PARSE_SPECIAL) != 0) &&
            emit_if(encoder, add && t->add_sep, t->special_ids[SY_SPECIAL_SEP]) &&

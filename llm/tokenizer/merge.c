@@ -101,8 +101,8 @@ bool sy__symbol_add(sy__encoder *encoder, uint32_t start, uint32_t n_bytes, int3
     if (!SY__RESERVE(encoder, encoder->symbols, n + 1)) {
         return false;
     }
-    sy__symbol symbol = {start, n_bytes, n > 0 ? (uint32_t)(n - 1) : SY__NO_SYMBOL, SY__NO_SYMBOL,
-                         id,    frozen};
+    sy__symbol symbol = {start,         n_bytes, n > 0 ? (uint32_t)(n - 1) : SY__NO_SYMBOL,
+                         SY__NO_SYMBOL, id,      frozen};
     if (n > 0) {
         encoder->symbols.data[n - 1].next = (uint32_t)n;
     }

@@ -20,8 +20,8 @@ sy_status sy__charsmap_init(sy__charsmap *charsmap, const sy_allocator *allocato
                             "The tokenizer's normaliser has an impossible size (%zu bytes).",
                             n_bytes);
     }
-    uint32_t n_array = bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
-                       (uint32_t)bytes[3] << 24;
+    uint32_t n_array =
+        bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
     if (n_array > n_bytes - 4 || n_array % 4 != 0 || n_array == 0) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "The tokenizer's normaliser says %u bytes of rules but has %zu.",
@@ -136,9 +136,8 @@ static bool add_step(sy__encoder *encoder, const prefix_step *step, bool drop_sp
         i++;
     }
     for (; i < step->n_bytes; i++) {
-        bool good = step->text[i] == ' '
-                        ? add_space(encoder)
-                        : sy__append(encoder, &encoder->text, &step->text[i], 1);
+        bool good = step->text[i] == ' ' ? add_space(encoder)
+                                         : sy__append(encoder, &encoder->text, &step->text[i], 1);
         if (!good) {
             return false;
         }
@@ -147,16 +146,15 @@ static bool add_step(sy__encoder *encoder, const prefix_step *step, bool drop_sp
 }
 
 static bool corrupt(sy__encoder *encoder) {
-    encoder->status = sy_error_set(encoder->error, SY_DATA_LOSS,
-                                   "The tokenizer's normaliser is corrupt.");
+    encoder->status =
+        sy_error_set(encoder->error, SY_DATA_LOSS, "The tokenizer's normaliser is corrupt.");
     return false;
 }
 
 static void trim_end(sy__encoder *encoder) {
     const char *mark = encoder->tokenizer->escape ? SY__SPACE_MARK : " ";
     size_t n = strlen(mark);
-    while (encoder->text.n >= n &&
-           memcmp(encoder->text.data + encoder->text.n - n, mark, n) == 0) {
+    while (encoder->text.n >= n && memcmp(encoder->text.data + encoder->text.n - n, mark, n) == 0) {
         encoder->text.n -= n;
     }
 }

@@ -85,8 +85,8 @@ static bool emit_run(sy__encoder *encoder, const char *text, uint32_t start, uin
             n_bytes = n_left;
         } else {
             bool unknown = id == SY_NO_TOKEN || t->types[id] == SY_TOKEN_UNUSED;
-            bool good = unknown ? sy__emit_unknown(encoder, text + start, n_bytes)
-                                : sy__emit(encoder, id);
+            bool good =
+                unknown ? sy__emit_unknown(encoder, text + start, n_bytes) : sy__emit(encoder, id);
             if (!good || encoder->stack.n == 0) {
                 return good;
             }

@@ -82,8 +82,8 @@ bool sy__table_create(sy_tokenizer *tokenizer) {
     return true;
 }
 
-bool sy__merge_find(const sy_tokenizer *tokenizer, int32_t left, int32_t right,
-                    uint32_t *out_rank, int32_t *out_id) {
+bool sy__merge_find(const sy_tokenizer *tokenizer, int32_t left, int32_t right, uint32_t *out_rank,
+                    int32_t *out_id) {
     uint32_t mask = tokenizer->n_merge_slots - 1;
     uint64_t at = hash_pair(tokenizer->seed, left, right);
     for (; tokenizer->merge_slots[at & mask] != 0; at++) {
@@ -104,16 +104,14 @@ static int32_t spelled_token(const sy_tokenizer *tokenizer, const char *text, si
         n_bytes = sy__bytes_from_spelling(text, n_bytes, scratch);
         text = scratch;
     }
-    return n_bytes == SIZE_MAX
-               ? SY_NO_TOKEN
-               : sy__token_find(tokenizer, text, n_bytes, SY__TYPES_PIECE);
+    return n_bytes == SIZE_MAX ? SY_NO_TOKEN
+                               : sy__token_find(tokenizer, text, n_bytes, SY__TYPES_PIECE);
 }
 
 /* Rules that name no tokens of the vocabulary are kept as unmatchable, so ranks stay. */
 static void read_merge(const sy_tokenizer *tokenizer, sy_token_text text, char *scratch,
                        sy__merge *out) {
-    const char *blank =
-        text.n_bytes > 1 ? memchr(text.bytes + 1, ' ', text.n_bytes - 1) : NULL;
+    const char *blank = text.n_bytes > 1 ? memchr(text.bytes + 1, ' ', text.n_bytes - 1) : NULL;
     out->left = out->right = out->id = SY_NO_TOKEN;
     if (blank == NULL) {
         return;
@@ -157,13 +155,13 @@ sy_status sy__merges_create(sy_tokenizer *tokenizer, const sy_vocabulary *vocabu
             return sy_error_set(error, SY_INVALID_ARGUMENT,
                                 "Merge %u of the tokenizer is too long.", i);
         }
-        n_longest = vocabulary->merges[i].n_bytes > n_longest ? vocabulary->merges[i].n_bytes
-                                                              : n_longest;
+        n_longest =
+            vocabulary->merges[i].n_bytes > n_longest ? vocabulary->merges[i].n_bytes : n_longest;
     }
     tokenizer->n_merges = vocabulary->n_merges;
     tokenizer->n_merge_slots = slots_for(vocabulary->n_merges);
-    tokenizer->merges = sy__alloc_array(tokenizer->allocator, tokenizer->n_merges,
-                                        sizeof *tokenizer->merges);
+    tokenizer->merges =
+        sy__alloc_array(tokenizer->allocator, tokenizer->n_merges, sizeof *tokenizer->merges);
     tokenizer->merge_slots = sy__alloc_array(tokenizer->allocator, tokenizer->n_merge_slots,
                                              sizeof *tokenizer->merge_slots);
     char *scratch = sy__alloc_array(tokenizer->allocator, n_longest, 1);

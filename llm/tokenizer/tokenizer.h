@@ -53,7 +53,7 @@ struct sy_tokenizer {
     sy__regexes regexes;
     uint32_t n_tokens;
     size_t n_text_bytes;
-    char *texts; /* of "gpt2": normal tokens as the bytes they stand for */
+    char *texts;       /* of "gpt2": normal tokens as the bytes they stand for */
     uint32_t *offsets; /* n_tokens + 1 */
     float *scores;
     uint8_t *types, *strips, *ends;
@@ -93,9 +93,9 @@ typedef struct sy__candidate {
 } sy__candidate;
 
 /* Growing arrays with their capacity in elements. */
-#define SY__VECTOR(type) \
-    struct {             \
-        type *data;      \
+#define SY__VECTOR(type)    \
+    struct {                \
+        type *data;         \
         size_t n, capacity; \
     }
 
@@ -132,8 +132,8 @@ int32_t sy__token_find(const sy_tokenizer *tokenizer, const char *text, size_t n
 /* "<0x41>" -> 0x41; -1 for other texts. */
 int sy__byte_of_name(sy_token_text text);
 bool sy__table_create(sy_tokenizer *tokenizer);
-bool sy__merge_find(const sy_tokenizer *tokenizer, int32_t left, int32_t right,
-                    uint32_t *out_rank, int32_t *out_id);
+bool sy__merge_find(const sy_tokenizer *tokenizer, int32_t left, int32_t right, uint32_t *out_rank,
+                    int32_t *out_id);
 sy_status sy__merges_create(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
                             sy_error *error);
 
@@ -147,7 +147,7 @@ size_t sy__bytes_from_spelling(const char *text, size_t n, char *out);
 /* encoder: growing; false when memory was refused (encoder->status says so). */
 bool sy__encoder_reserve(sy__encoder *encoder, void *array, size_t *capacity, size_t n,
                          size_t size_bytes);
-#define SY__RESERVE(encoder, vector, wanted)                                       \
+#define SY__RESERVE(encoder, vector, wanted)                                             \
     sy__encoder_reserve((encoder), (void *)&(vector).data, &(vector).capacity, (wanted), \
                         sizeof((vector).data[0]))
 bool sy__emit(sy__encoder *encoder, int32_t id);

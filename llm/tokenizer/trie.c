@@ -30,8 +30,8 @@ static void merge_runs(const sy_token_text *texts, const uint32_t *order, uint32
                        uint32_t begin, uint32_t middle, uint32_t end) {
     uint32_t left = begin, right = middle;
     for (uint32_t i = begin; i < end; i++) {
-        bool take_left = right >= end || (left < middle && compare(&texts[order[left]],
-                                                                   &texts[order[right]]) <= 0);
+        bool take_left = right >= end ||
+                         (left < middle && compare(&texts[order[left]], &texts[order[right]]) <= 0);
         to[i] = take_left ? order[left++] : order[right++];
     }
 }
@@ -61,9 +61,9 @@ static bool sort_texts(builder *b, uint32_t n, uint32_t n_allocated) {
 static bool add_node(builder *b, sy__trie *trie, span range, uint8_t byte) {
     size_t wanted = (size_t)trie->n_nodes + 1;
     void *nodes = trie->nodes, *spans = b->spans;
-    bool grown = sy__grow_array(b->allocator, &nodes, &trie->capacity, wanted,
-                                sizeof *trie->nodes) &&
-                 sy__grow_array(b->allocator, &spans, &b->span_capacity, wanted, sizeof *b->spans);
+    bool grown =
+        sy__grow_array(b->allocator, &nodes, &trie->capacity, wanted, sizeof *trie->nodes) &&
+        sy__grow_array(b->allocator, &spans, &b->span_capacity, wanted, sizeof *b->spans);
     trie->nodes = nodes;
     b->spans = spans;
     if (!grown || wanted >= SY__TRIE_NONE) {

@@ -29,8 +29,8 @@ static void choose_model(sy_tokenizer *t, sy__model model, const sy_vocabulary *
     const sy__pre *pre = t->pre;
     bool ends = pre != NULL && pre->add_ends;
     t->model = model;
-    t->add_bos = choose(v->add_bos, model == SY__MODEL_SPM || bert || ends ||
-                                        (pre != NULL && pre->add_bos));
+    t->add_bos =
+        choose(v->add_bos, model == SY__MODEL_SPM || bert || ends || (pre != NULL && pre->add_bos));
     t->add_eos = choose(v->add_eos, model == SY__MODEL_UNIGRAM);
     t->add_sep = choose(v->add_sep, bert || ends);
     t->space_prefix = choose(v->add_space_prefix, piece) && piece;
@@ -74,8 +74,7 @@ static sy_status check(const sy_vocabulary *v, size_t *out_n_bytes, sy_error *er
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "A vocabulary has 1 to %u tokens and at most %u merges; this one has "
                             "%u and %u.",
-                            SY_LIMIT_VOCABULARY, 4 * SY_LIMIT_VOCABULARY, v->n_tokens,
-                            v->n_merges);
+                            SY_LIMIT_VOCABULARY, 4 * SY_LIMIT_VOCABULARY, v->n_tokens, v->n_merges);
     }
     size_t n_bytes = 0;
     for (uint32_t i = 0; i < v->n_tokens; i++) {
@@ -202,12 +201,22 @@ static void find_bytes(sy_tokenizer *t) {
 
 /* Control tokens that end a turn or a text in the families' files, whether or not the file says. */
 static bool ends_by_name(sy_token_text text) {
-    static const char *const names[] = {
-        "<|eot_id|>", "<|im_end|>", "<|end|>",  "<end_of_turn>", "<|endoftext|>", "<|eom_id|>",
-        "<EOT>",      "<turn|>",    "</s>",     "<eos>",         "<|return|>",    "<|call|>",
-        "<|end_of_text|>", "<end_of_utterance>",
-        ("<\xef\xbd\x9c"
-         "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>")};
+    static const char *const names[] = {"<|eot_id|>",
+                                        "<|im_end|>",
+                                        "<|end|>",
+                                        "<end_of_turn>",
+                                        "<|endoftext|>",
+                                        "<|eom_id|>",
+                                        "<EOT>",
+                                        "<turn|>",
+                                        "</s>",
+                                        "<eos>",
+                                        "<|return|>",
+                                        "<|call|>",
+                                        "<|end_of_text|>",
+                                        "<end_of_utterance>",
+                                        ("<\xef\xbd\x9c"
+                                         "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>")};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (strlen(names[i]) == text.n_bytes && memcmp(names[i], text.bytes, text.n_bytes) == 0) {
             return true;
@@ -258,8 +267,8 @@ static bool belongs(const sy_tokenizer *t, trie_of which, uint32_t id) {
     case TRIE_USER_RAW:
         return sentence_piece && t->types[id] == SY_TOKEN_USER_DEFINED;
     case TRIE_PIECES:
-        return t->model == SY__MODEL_UNIGRAM && (t->types[id] == SY_TOKEN_NORMAL ||
-                                                 t->types[id] == SY_TOKEN_USER_DEFINED);
+        return t->model == SY__MODEL_UNIGRAM &&
+               (t->types[id] == SY_TOKEN_NORMAL || t->types[id] == SY_TOKEN_USER_DEFINED);
     }
     return false;
 }
@@ -348,8 +357,9 @@ static sy_status build(sy_tokenizer *t, const sy_vocabulary *v, sy_error *error)
         return sy__no_memory(error, n_bytes, "the vocabulary");
     }
     mark_controls(t, v);
-    if (!sy__table_create(t) || !build_trie(t, TRIE_SPECIAL, &t->special) || !build_trie(t, TRIE_USER, &t->user) ||
-        !build_trie(t, TRIE_USER_RAW, &t->user_raw) || !build_trie(t, TRIE_PIECES, &t->pieces)) {
+    if (!sy__table_create(t) || !build_trie(t, TRIE_SPECIAL, &t->special) ||
+        !build_trie(t, TRIE_USER, &t->user) || !build_trie(t, TRIE_USER_RAW, &t->user_raw) ||
+        !build_trie(t, TRIE_PIECES, &t->pieces)) {
         return sy__no_memory(error, n_bytes, "the vocabulary");
     }
     if (v->strips != NULL) {

@@ -85,8 +85,8 @@ static bool encode_word(sy__encoder *encoder, const char *word, size_t n_bytes, 
 }
 
 static bool flush(sy__encoder *encoder, size_t *n_runes) {
-    bool good = *n_runes == 0 ||
-                encode_word(encoder, encoder->words.data, encoder->words.n, *n_runes);
+    bool good =
+        *n_runes == 0 || encode_word(encoder, encoder->words.data, encoder->words.n, *n_runes);
     encoder->words.n = 0;
     *n_runes = 0;
     return good && sy__append(encoder, &encoder->words, SY__SPACE_MARK, SY__SPACE_MARK_BYTES);

@@ -7,10 +7,10 @@
 #define EXPORT __attribute__((visibility("default")))
 #define MAX_MESSAGES 16u
 
-EXPORT int64_t probe_render(const char *template_text, const char *name,
-                            const char *default_system, const char *const *roles,
-                            const char *const *contents, size_t n_messages, uint32_t flags,
-                            char *out_text, size_t capacity, char *out_name);
+EXPORT int64_t probe_render(const char *template_text, const char *name, const char *default_system,
+                            const char *const *roles, const char *const *contents,
+                            size_t n_messages, uint32_t flags, char *out_text, size_t capacity,
+                            char *out_name);
 
 /* Bytes of the text, or minus the status; the name of the format goes to out_name[32]. The format
  * comes from a template, or where that is NULL from a name and a system text. */

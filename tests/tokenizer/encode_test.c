@@ -92,7 +92,7 @@ static void test_wordpiece(void) {
     EXPECT(t, "A b", 0, MARK "a", MARK "b");
     EXPECT(t, "aab", 0, MARK "a", "ab");
     EXPECT(t, "\xc3\x81x", 0, "<unk>"); /* one part without a piece: the whole word */
-    EXPECT(t, "\xc3\xa1", 0, MARK "a");  /* accents go */
+    EXPECT(t, "\xc3\xa1", 0, MARK "a"); /* accents go */
     EXPECT(t, "a", SY_ENCODE_ADD_SPECIAL, "<s>", MARK "a");
     sy_tokenizer_destroy(t);
 }
@@ -133,7 +133,11 @@ static void test_decoding(void) {
     char text[64];
     size_t n = 0;
     CHECK_OK(sy_tokenizer_decode(t, ids, 7, 0, text, sizeof text, &n, NULL));
-    CHECK_TEXT(n == 8 && memcmp(text, "a\xe2\x82\xac\xef\xbf\xbd" "b", 8) == 0, "%.*s", (int)n, text);
+    CHECK_TEXT(n == 8 && memcmp(text,
+                                "a\xe2\x82\xac\xef\xbf\xbd"
+                                "b",
+                                8) == 0,
+               "%.*s", (int)n, text);
     CHECK_OK(sy_tokenizer_decode(t, ids, 2, SY_DECODE_SPECIAL | SY_DECODE_KEEP_SPACE, text,
                                  sizeof text, &n, NULL));
     CHECK(n == 5 && memcmp(text, "<s> a", 5) == 0);

@@ -23,9 +23,25 @@ static void repeat(char *text, size_t n, const char *unit) {
 
 /* Much of one thing takes seconds at most; a quadratic pass would take hours. */
 static void check_long(const char *kind, const char *pre, size_t n_bytes) {
-    static const char *const units[] = {
-        "a", " ", "\n", " \n", "1", "\xcc\x81", "\xcc\x81\xcc\xa3", "\xe4\xb8\x80", "aB", "'s",
-        "\xff", "\xe2", "\xea\xb0\x80", "!", "a ", "<", "\xf0\x9f\x91\xa8\xe2\x80\x8d", "A", "\xc2\xbd"};
+    static const char *const units[] = {"a",
+                                        " ",
+                                        "\n",
+                                        " \n",
+                                        "1",
+                                        "\xcc\x81",
+                                        "\xcc\x81\xcc\xa3",
+                                        "\xe4\xb8\x80",
+                                        "aB",
+                                        "'s",
+                                        "\xff",
+                                        "\xe2",
+                                        "\xea\xb0\x80",
+                                        "!",
+                                        "a ",
+                                        "<",
+                                        "\xf0\x9f\x91\xa8\xe2\x80\x8d",
+                                        "A",
+                                        "\xc2\xbd"};
     small_vocabulary small;
     small_fill(&small, kind);
     small.v.pre = pre;
@@ -51,10 +67,10 @@ static void test_megabytes(void) {
 }
 
 static void test_megabytes_of_bpe(void) {
-    static const char *const names[] = {"default",     "gpt-2",        "olmo",   "llama-bpe",
-                                        "qwen2",       "qwen35",       "smollm", "falcon",
-                                        "deepseek-llm", "deepseek-coder", "deepseek-v3", "gpt-4o",
-                                        "tekken",      "bloom",        "seed-coder", "bailingmoe"};
+    static const char *const names[] = {
+        "default", "gpt-2",  "olmo",         "llama-bpe",      "qwen2",       "qwen35",
+        "smollm",  "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3", "gpt-4o",
+        "tekken",  "bloom",  "seed-coder",   "bailingmoe"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         check_long("gpt2", names[i], MEGABYTE / 4);
     }
@@ -151,8 +167,7 @@ static void test_bad_charsmaps(void) {
         sy_tokenizer *t = NULL;
         size_t n = 0;
         if (sy_tokenizer_create(NULL, &small.v, &t, NULL) == SY_OK) {
-            sy_status status =
-                sy_tokenizer_encode(t, text, sizeof text - 1, 0, NULL, 0, &n, NULL);
+            sy_status status = sy_tokenizer_encode(t, text, sizeof text - 1, 0, NULL, 0, &n, NULL);
             CHECK(status == SY_OK || status == SY_DATA_LOSS);
             sy_tokenizer_destroy(t);
         }
@@ -193,8 +208,8 @@ static void fail_each(const char *kind) {
         }
         bool failed = f.n_left < 0;
         bool absorbed = small.v.model[0] == 'g'; /* PCRE2 does without its compiled code */
-        CHECK_TEXT(!failed || status == SY_RESOURCE_EXHAUSTED || (absorbed && status == SY_OK), "%s %ld: status %d %s", kind, n_fail,
-                   (int)status, error.message);
+        CHECK_TEXT(!failed || status == SY_RESOURCE_EXHAUSTED || (absorbed && status == SY_OK),
+                   "%s %ld: status %d %s", kind, n_fail, (int)status, error.message);
         f.n_left = 1000000;
         if (t != NULL) {
             CHECK_OK(sy_tokenizer_encode(t, text, sizeof text - 1, 0, NULL, 0, &n, &error));
@@ -233,8 +248,8 @@ static void test_random_bytes(void) {
                                              : (char)(state >> 16);
             }
             CHECK_OK(sy_tokenizer_encode(t, text, sizeof text, state >> 30, ids, 512, &n, NULL));
-            CHECK_OK(sy_tokenizer_encode(t, text, sizeof text, state >> 30, again, 512, &n_again,
-                                         NULL));
+            CHECK_OK(
+                sy_tokenizer_encode(t, text, sizeof text, state >> 30, again, 512, &n_again, NULL));
             CHECK(n == n_again && memcmp(ids, again, n * sizeof *ids) == 0);
             CHECK_OK(sy_tokenizer_decode(t, ids, n, 0, back, sizeof back, &n_back, NULL));
         }
@@ -243,9 +258,9 @@ static void test_random_bytes(void) {
 }
 
 static const sy_test_case cases[] = {
-    {"megabytes", test_megabytes},           {"megabytes_of_bpe", test_megabytes_of_bpe},
-    {"long_chains", test_long_chains},       {"bad_vocabularies", test_bad_vocabularies},
-    {"bad_charsmaps", test_bad_charsmaps},   {"failing_memory", test_failing_memory},
+    {"megabytes", test_megabytes},         {"megabytes_of_bpe", test_megabytes_of_bpe},
+    {"long_chains", test_long_chains},     {"bad_vocabularies", test_bad_vocabularies},
+    {"bad_charsmaps", test_bad_charsmaps}, {"failing_memory", test_failing_memory},
     {"random_bytes", test_random_bytes},
 };
 SY_TEST_MAIN(cases)

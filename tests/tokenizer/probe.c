@@ -59,8 +59,8 @@ int64_t probe_stream(const sy_tokenizer *tokenizer, const int32_t *ids, size_t n
     sy_detokenizer_init(&stream, tokenizer, flags);
     for (size_t i = 0; i < n_tokens; i++) {
         size_t n_piece = 0;
-        sy_status status = sy_detokenizer_push(&stream, ids[i], out_text + n, capacity - n,
-                                               &n_piece, NULL);
+        sy_status status =
+            sy_detokenizer_push(&stream, ids[i], out_text + n, capacity - n, &n_piece, NULL);
         if (status != SY_OK) {
             return -(int64_t)status;
         }

@@ -44,7 +44,8 @@ static inline void small_bytes(small_vocabulary *small, int mapped) {
             small_add(small, name, 6, SY_TOKEN_BYTE, 0.0f);
             continue;
         }
-        int plain = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
+        int plain =
+            (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || byte >= 0xae;
         int rune = plain ? byte : 0x100 + n_moved++;
         size_t n = 0;
         if (rune < 0x80) {
@@ -84,7 +85,10 @@ static inline void small_fill(small_vocabulary *small, const char *kind) {
         small_word(small, "ab", 0);
         small_word(small, "aa", 0);
         small_word(small, "aaaa", 0);
-        small_word(small, "\xc4\xa0" "a", 0);
+        small_word(small,
+                   "\xc4\xa0"
+                   "a",
+                   0);
         small_merge(small, "a b");
         small_merge(small, "a a");
         small_merge(small, "aa aa");
@@ -110,7 +114,8 @@ static inline sy_tokenizer *small_create(small_vocabulary *small) {
     return tokenizer;
 }
 
-#define SMALL_KINDS {"llama", "t5", "gpt2", "gemma4", "bert"}
+#define SMALL_KINDS \
+    { "llama", "t5", "gpt2", "gemma4", "bert" }
 #define SMALL_N_KINDS 5
 
 #endif

@@ -42,8 +42,8 @@ typedef struct sy_delegate {
 void sy_runtime_options_default(sy_runtime_options *out_options);
 
 /* Makes a runtime with the reference delegate in its table. NULL options: defaults.
- * shape: -  unit: -  owner: caller, sy_runtime_destroy  errors: RESOURCE_EXHAUSTED, UNAVAILABLE when
- * threads cannot be made  thread: any  cost: makes threads  since: 0.1  source: - */
+ * shape: -  unit: -  owner: caller, sy_runtime_destroy  errors: RESOURCE_EXHAUSTED, UNAVAILABLE
+ * when threads cannot be made  thread: any  cost: makes threads  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_runtime_create(const sy_runtime_options *options,
                                           sy_runtime **out_runtime, sy_error *error);
 

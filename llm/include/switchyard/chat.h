@@ -34,11 +34,11 @@ typedef struct sy_chat_text {
 
 /* A recognised format. Plain; the texts point into the template, which must outlive it. */
 typedef struct sy_chat_format {
-    const char *name;             /* "chatml", "llama3", ... */
-    uint32_t i_family;            /* inside */
-    uint32_t adds_begin;          /* 1: encode with SY_ENCODE_ADD_SPECIAL */
-    sy_chat_text default_system;  /* said when the first message is no system message, or empty */
-    sy_chat_text prefix, suffix;  /* format "plain": around the last message */
+    const char *name;            /* "chatml", "llama3", ... */
+    uint32_t i_family;           /* inside */
+    uint32_t adds_begin;         /* 1: encode with SY_ENCODE_ADD_SPECIAL */
+    sy_chat_text default_system; /* said when the first message is no system message, or empty */
+    sy_chat_text prefix, suffix; /* format "plain": around the last message */
     uint32_t n_stops;
     const char *stops[SY_CHAT_STOPS]; /* texts that end an answer */
 } sy_chat_format;
@@ -53,8 +53,7 @@ SY_MUST_CHECK sy_status sy_chat_recognise(const char *template_text, sy_chat_for
 /* A format by its name (for --chat-template NAME).
  * shape: -  unit: -  owner: static texts  errors: NOT_FOUND, naming those there are
  * thread: any  cost: O(names)  since: 0.1  source: - */
-SY_MUST_CHECK sy_status sy_chat_find(const char *name, sy_chat_format *out_format,
-                                     sy_error *error);
+SY_MUST_CHECK sy_status sy_chat_find(const char *name, sy_chat_format *out_format, sy_error *error);
 
 /* Name of format i, NULL past the last one.
  * shape: -  unit: -  owner: static  errors: NULL  thread: any

@@ -36,7 +36,8 @@ void sy_conversation_destroy(sy_conversation *conversation);
 
 /* Adds a user's message and prefills it up to where the model answers. On failure the conversation
  * is as before.
- * shape: -  unit: -  owner: copies text  errors: those of prefill, OUT_OF_RANGE when it does not fit
+ * shape: -  unit: -  owner: copies text  errors: those of prefill, OUT_OF_RANGE when it does not
+ * fit
  * thread: one at a time per engine  cost: prefill of the new part  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_conversation_add_user(sy_conversation *conversation, const char *text,
                                                  sy_error *error);

@@ -107,8 +107,7 @@ void sy_tokenizer_destroy(sy_tokenizer *tokenizer);
  * cost: heap, O(n log n)  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_tokenizer_encode(const sy_tokenizer *tokenizer, const char *text,
                                             size_t n_bytes, uint32_t flags, int32_t *out_ids,
-                                            size_t capacity, size_t *out_n_tokens,
-                                            sy_error *error);
+                                            size_t capacity, size_t *out_n_tokens, sy_error *error);
 
 /* Flags of decoding. */
 #define SY_DECODE_SPECIAL 1u    /* render control tokens by their names instead of nothing */
@@ -151,9 +150,8 @@ void sy_detokenizer_init(sy_detokenizer *detokenizer, const sy_tokenizer *tokeni
  * sy_tokenizer_max_piece_bytes is always enough. On failure the stream is as before.
  * shape: out_text [capacity]  unit: bytes  owner: caller  errors: as sy_tokenizer_piece
  * thread: one at a time  cost: no heap, O(bytes)  since: 0.1  source: - */
-SY_MUST_CHECK sy_status sy_detokenizer_push(sy_detokenizer *detokenizer, int32_t id,
-                                            char *out_text, size_t capacity, size_t *out_n_bytes,
-                                            sy_error *error);
+SY_MUST_CHECK sy_status sy_detokenizer_push(sy_detokenizer *detokenizer, int32_t id, char *out_text,
+                                            size_t capacity, size_t *out_n_bytes, sy_error *error);
 
 /* Ends the stream: a character that was begun and never finished becomes U+FFFD (3 bytes).
  * Answers the bytes written (0 or 3), 0 when capacity is under 3. The stream then starts anew.

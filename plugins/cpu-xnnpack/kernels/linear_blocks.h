@@ -11,7 +11,6 @@
 #include "kernels.h"
 #include "template.h"
 
-
 typedef void (*scales_function)(const uint8_t *block, factors *out);
 typedef chunk (*weights_function)(const uint8_t *block, unsigned i_chunk);
 
@@ -155,19 +154,21 @@ ALWAYS_INLINE void decode_blocks(const uint8_t *row, size_t n, float *out, block
     }
 }
 
-#define KIND(name, n_chunks, traits) \
-    (block_kind){scales_##name, weights_##name, n_chunks, (unsigned)sizeof(block_##name), traits}
+#define KIND(name, n_chunks, traits)                                                    \
+    (block_kind) {                                                                      \
+        scales_##name, weights_##name, n_chunks, (unsigned)sizeof(block_##name), traits \
+    }
 
-#define MAKE_TYPE(NAME, name, n_chunks, traits)                             \
-    static void linear_##name(const cpu_linear *l) {                        \
-        if (l->planes == CPU_PLANES_16) {                                   \
-            columns(l, CPU_PLANES_16, KIND(name, n_chunks, traits));        \
-        } else {                                                            \
-            columns(l, CPU_PLANES_8, KIND(name, n_chunks, traits));         \
-        }                                                                   \
-    }                                                                       \
-    static void decode_##name(const uint8_t *row, size_t n, float *out) {   \
-        decode_blocks(row, n, out, KIND(name, n_chunks, traits));           \
+#define MAKE_TYPE(NAME, name, n_chunks, traits)                           \
+    static void linear_##name(const cpu_linear *l) {                      \
+        if (l->planes == CPU_PLANES_16) {                                 \
+            columns(l, CPU_PLANES_16, KIND(name, n_chunks, traits));      \
+        } else {                                                          \
+            columns(l, CPU_PLANES_8, KIND(name, n_chunks, traits));       \
+        }                                                                 \
+    }                                                                     \
+    static void decode_##name(const uint8_t *row, size_t n, float *out) { \
+        decode_blocks(row, n, out, KIND(name, n_chunks, traits));         \
     }
 CPU_BLOCK_TYPES(MAKE_TYPE)
 
@@ -226,5 +227,5 @@ static void encode_q4_0(const float *x, size_t n, uint8_t *out_row) {
     [SY_TYPE_##NAME] = {linear_##name, decode_##name, encode_##name},
 
 extern const cpu_type_kernels CPU_JOIN(cpu_linear_blocks_, CPU_LEVEL)[CPU_TYPE_TABLE];
-const cpu_type_kernels CPU_JOIN(cpu_linear_blocks_, CPU_LEVEL)[CPU_TYPE_TABLE] = {
-    CPU_BLOCK_TYPES(TABLE_ENTRY)};
+const cpu_type_kernels CPU_JOIN(cpu_linear_blocks_,
+                                CPU_LEVEL)[CPU_TYPE_TABLE] = {CPU_BLOCK_TYPES(TABLE_ENTRY)};
