@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The session: one sequence of tokens over an engine, with its state. All memory it can ever need is
- * reserved when it is opened. A session always stands at a committed token: a call that fails or is
- * cancelled leaves it there, ready to go on.
+ * The session: one sequence of tokens over an engine, with its state. All memory it can ever need
+ * is reserved when it is opened. A session always stands at a committed token: a call that fails or
+ * is cancelled leaves it there, ready to go on.
  */
 #ifndef SWITCHYARD_SESSION_H
 #define SWITCHYARD_SESSION_H
@@ -44,7 +44,8 @@ SY_MUST_CHECK sy_status sy_session_logits(sy_session *session, const float **out
 
 /* Draws the next token from the logits and commits it, so that new logits are ready.
  * shape: -  unit: -  owner: -  errors: OUT_OF_RANGE when the session is full, CANCELLED, those of
- * the delegates  thread: one at a time per engine  cost: one step, no heap  since: 0.1  source: - */
+ * the delegates  thread: one at a time per engine  cost: one step, no heap  since: 0.1
+ * source: - */
 SY_MUST_CHECK sy_status sy_session_decode(sy_session *session, sy_sampler *sampler,
                                           int32_t *out_token, sy_error *error);
 
