@@ -187,6 +187,19 @@ static void run_beside_another(const model *m, const char *options, logits out) 
     loaded_close(&l);
 }
 
+/* Largest difference, and the largest magnitude of a. */
+static double difference(const logits a, const logits b, double *out_largest) {
+    double error = 0.0;
+    for (uint32_t i = 0; i < N_TOKENS * VOCABULARY; i++) {
+        double x = (double)a[i / VOCABULARY][i % VOCABULARY];
+        double y = (double)b[i / VOCABULARY][i % VOCABULARY];
+        *out_largest = fabs(x) > *out_largest ? fabs(x) : *out_largest;
+        error = fabs(x - y) > error ? fabs(x - y) : error;
+        CHECK(isfinite(x) && isfinite(y));
+    }
+    return error;
+}
+
 static void check_model(sy_element_type weight, sy_element_type state, const char *extra,
                         double tolerance) {
     model m;
@@ -202,13 +215,7 @@ static void check_model(sy_element_type weight, sy_element_type state, const cha
         char options[96];
         snprintf(options, sizeof(options), "isa=%s\n%s", levels[i]->name, extra);
         run_in_pieces(&m, options, 1, N_TOKENS, whole);
-        double largest = 0.0, error = 0.0;
-        for (uint32_t r = 0; r < N_TOKENS; r++) {
-            for (uint32_t v = 0; v < VOCABULARY; v++) {
-                largest = fmax(largest, fabs((double)expected[r][v]));
-                error = fmax(error, fabs((double)expected[r][v] - (double)whole[r][v]));
-            }
-        }
+        double largest = 0.0, error = difference(expected, whole, &largest);
         CHECK_TEXT(error <= tolerance * largest, "%s type %u state %u: error %g of %g", options,
                    weight, state, error, largest);
         for (uint32_t piece = 1; piece <= 6; piece += piece == 1 ? 3 : 2) {
