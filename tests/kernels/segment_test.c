@@ -258,6 +258,48 @@ static void batching_keeps_the_bits(void) {
     compare_deinit(&m.c);
 }
 
+/* A product large enough for XNNPACK: a row alone has the bits it has in the whole. */
+static void xnnpack_keeps_the_bits(void) {
+    enum { K = 384, N = 300 };
+    static float whole[ROWS][N], alone[N];
+    sy_error error = {0};
+    sy_test_host host;
+    sy_op_runner runner;
+    sy_op_unit unit;
+    compare c;
+    compare_init(&c, 0.0);
+    sy_dimension x_dims[2] = {sy_test_symbol(SY_SYMBOL_TOKENS, ROWS), sy_test_fixed(K)};
+    sy_dimension y_dims[2] = {x_dims[0], sy_test_fixed(N)};
+    uint32_t in[2] = {compare_input(&c, SY_TYPE_F32, 2, x_dims),
+                      compare_weight(&c, SY_TYPE_F32, 2, (int64_t[]){N, K})};
+    uint32_t y = compare_output(&c, SY_TYPE_F32, 2, y_dims);
+    sy_test_graph_node(&c.graph, "switchyard", "Linear", 1, 2, in, 1, &y);
+    CHECK_OK_ERROR(sy_test_graph_finish(&c.graph, &error), error);
+    CHECK_OK_ERROR(sy_test_host_init(&host, 2, &error), error);
+    CHECK_OK_ERROR(
+        sy_op_runner_open(&runner, compare_delegate_entry(&host), &host, 0, NULL, &error), error);
+    CHECK_OK_ERROR(sy_op_load(&runner, &c.graph, &unit, &error), error);
+    if (unit.info.weight_bytes == 0) {
+        SKIP("built without XNNPACK");
+    }
+    int64_t symbols[2] = {0, ROWS};
+    sy_op_step job = {
+        .inputs = c.inputs, .outputs = (void *[]){whole}, .symbols = symbols, .n_symbols = 2};
+    CHECK_OK_ERROR(sy_op_submit(&unit, &job, &error), error);
+    symbols[1] = 1;
+    for (uint32_t r = 0; r < ROWS; r++) {
+        const float *row = (const float *)c.inputs[0] + (size_t)r * K;
+        job.inputs = (const void *[]){row};
+        job.outputs = (void *[]){alone};
+        CHECK_OK_ERROR(sy_op_submit(&unit, &job, &error), error);
+        CHECK_TEXT(memcmp(alone, whole[r], sizeof(alone)) == 0, "row %u", r);
+    }
+    sy_op_unload(&unit);
+    CHECK_OK(sy_op_runner_close(&runner));
+    sy_test_host_deinit(&host);
+    compare_deinit(&c);
+}
+
 /* After a step was given up, the same step again gives what it would have given. */
 static void a_repeated_step_is_the_same(void) {
     model m;
@@ -327,6 +369,7 @@ static void steps_allocate_nothing(void) {
 static const sy_test_case cases[] = {
     {"layers_match", layers_match},
     {"batching_keeps_the_bits", batching_keeps_the_bits},
+    {"xnnpack_keeps_the_bits", xnnpack_keeps_the_bits},
     {"a_repeated_step_is_the_same", a_repeated_step_is_the_same},
     {"load_survives_refused_memory", load_survives_refused_memory},
     {"steps_allocate_nothing", steps_allocate_nothing},
