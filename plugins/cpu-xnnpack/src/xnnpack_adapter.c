@@ -3,54 +3,16 @@
 
 #ifdef CPU_HAVE_XNNPACK
 #include <math.h>
-#include <string.h>
 #include <xnnpack.h>
-
-/* Blocks carry their size in front, because the host wants it back on release. */
-#define PREFIX 64u
-
-static void *take(void *context, size_t n_bytes) {
-    (void)context;
-    uint8_t *block = n_bytes <= SIZE_MAX / 2 ? cpu_alloc(n_bytes + PREFIX) : NULL;
-    if (block == NULL) {
-        return NULL;
-    }
-    memcpy(block, &n_bytes, sizeof(n_bytes));
-    return block + PREFIX;
-}
-static void give(void *context, void *pointer) {
-    (void)context;
-    if (pointer != NULL) {
-        size_t n_bytes = 0;
-        uint8_t *block = (uint8_t *)pointer - PREFIX;
-        memcpy(&n_bytes, block, sizeof(n_bytes));
-        cpu_release(block, n_bytes + PREFIX);
-    }
-}
-static void *resize(void *context, void *pointer, size_t n_bytes) {
-    void *larger = take(context, n_bytes);
-    if (larger != NULL && pointer != NULL) {
-        size_t old = 0;
-        memcpy(&old, (uint8_t *)pointer - PREFIX, sizeof(old));
-        memcpy(larger, pointer, old < n_bytes ? old : n_bytes);
-        give(context, pointer);
-    }
-    return larger;
-}
-static void *take_aligned(void *context, size_t alignment, size_t n_bytes) {
-    return alignment <= PREFIX ? take(context, n_bytes) : NULL;
-}
 
 bool cpu_xnnpack_present(void) {
     return true;
 }
+/* XNNPACK keeps the first allocator it is given for the life of the process. Ours would go with this
+ * plugin's code while another generation or another plugin still used the library, so it takes the
+ * C library's; load reports the bytes of packed weights. */
 bool cpu_xnnpack_start(void) {
-    static const struct xnn_allocator allocator = {.allocate = take,
-                                                   .reallocate = resize,
-                                                   .deallocate = give,
-                                                   .aligned_allocate = take_aligned,
-                                                   .aligned_deallocate = give};
-    return xnn_initialize(&allocator) == xnn_status_success;
+    return xnn_initialize(NULL) == xnn_status_success;
 }
 void cpu_xnnpack_stop(void) {
     xnn_deinitialize();

@@ -13,7 +13,7 @@
 #define CPU_XNNPACK_WEIGHT_MOST (64 << 20)
 
 bool cpu_xnnpack_present(void);
-bool cpu_xnnpack_start(void); /* memory comes from the host from here on */
+bool cpu_xnnpack_start(void);
 void cpu_xnnpack_stop(void);
 
 /* y = x w' + bias in f32; w is [n, k]. bias may be NULL. */
