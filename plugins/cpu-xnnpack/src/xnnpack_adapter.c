@@ -8,9 +8,9 @@
 bool cpu_xnnpack_present(void) {
     return true;
 }
-/* XNNPACK keeps the first allocator it is given for the life of the process. Ours would go with this
- * plugin's code while another generation or another plugin still used the library, so it takes the
- * C library's; load reports the bytes of packed weights. */
+/* XNNPACK keeps the first allocator it is given for the life of the process. Ours would go with
+ * this plugin's code while another generation or plugin still used the library, so it takes the C
+ * library's; load reports the bytes of packed weights. */
 bool cpu_xnnpack_start(void) {
     return xnn_initialize(NULL) == xnn_status_success;
 }
