@@ -10,7 +10,7 @@ static uint32_t symbol_input(sy__builder *b, const char *name, uint32_t symbol) 
     sy_value_view view = {.name = name, .kind = SY_VALUE_INPUT, .type = SY_TYPE_I32, .rank = 1};
     view.dims[0] = (sy_dimension){.symbol = symbol, .scale = 1};
     view.data.fd = -1;
-    return sy__build_value(b, &view);
+    return sy__emit_value(b, &view);
 }
 
 static void set_bounds(sy__builder *b) {
@@ -36,24 +36,24 @@ static uint32_t rope_constant(sy__builder *b, const char *name, const sy__rope *
     }
     b->status = sy__rope_table(b->architecture, rope, b->options->n_context_tokens, frequency,
                                out_magnitude, b->error);
-    return sy__build_floats(b, name, frequency, n);
+    return sy__emit_floats(b, name, frequency, n);
 }
 
 static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
-    return sy__build_node(
+    return sy__emit_node(
         b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
 }
 
 static uint32_t scale_by(sy__builder *b, const char *op, const char *name, uint32_t x,
                          float factor) {
-    uint32_t constant = sy__build_floats(b, "scalar", &factor, 1);
-    return sy__build_node(
+    uint32_t constant = sy__emit_floats(b, "scalar", &factor, 1);
+    return sy__emit_node(
         b, name, &(sy__operation){.op = op, .version = 14, .n_inputs = 2, .inputs = {x, constant}});
 }
 
 static uint32_t embed(sy__builder *b, const char *name, uint32_t ids, sy__role role) {
-    uint32_t table = sy__build_matrix(b, role, 0, 0, 0);
-    return sy__build_node(
+    uint32_t table = sy__emit_matrix(b, role, 0, 0, 0);
+    return sy__emit_node(
         b, name, &(sy__operation){.op = "Embedding", .n_inputs = 2, .inputs = {ids, table}});
 }
 
@@ -64,7 +64,7 @@ static uint32_t build_embedding(sy__builder *b) {
         x = scale_by(b, "Mul", "token_embd_scaled", x, a->embedding_scale);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0) {
-        uint32_t first = sy__build_vector(b, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, 0, 0);
+        uint32_t first = sy__emit_vector(b, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, 0, 0);
         x = add(b, "token_type_sum", x, first);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_POSITION_EMBEDDING)) != 0) {
@@ -73,7 +73,7 @@ static uint32_t build_embedding(sy__builder *b) {
         x = add(b, "position_sum", x, where);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_EMBEDDING_NORM)) != 0) {
-        x = sy__build_norm(b, "embd_norm", x, SY__ROLE_EMBEDDING_NORM, 0);
+        x = sy__emit_norm(b, "embd_norm", x, SY__ROLE_EMBEDDING_NORM, 0);
     }
     return x;
 }
@@ -83,22 +83,22 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
     const sy__architecture *a = b->architecture;
     sy__role role = a->tied_output ? SY__ROLE_TOKEN_EMBEDDING : SY__ROLE_OUTPUT;
     bool capped = a->output_softcap > 0;
-    x = sy__build_node(
+    x = sy__emit_node(
         b, "output_rows_only",
         &(sy__operation){
             .op = "Gather", .version = 13, .n_inputs = 2, .inputs = {x, b->model->output_rows}});
-    x = sy__build_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
-    uint32_t w = sy__build_matrix(b, role, 0, 0, 0);
+    x = sy__emit_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
+    uint32_t w = sy__emit_matrix(b, role, 0, 0, 0);
     bool biased = !a->tied_output && (a->biases & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
-    x = sy__build_node(b, capped || biased ? "output" : "logits",
-                       &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
+    x = sy__emit_node(b, capped || biased ? "output" : "logits",
+                      &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     if (biased) {
-        uint32_t bias = sy__build_vector(b, SY__ROLE_OUTPUT, 0, SY__PART_BIAS, 0, 0);
+        uint32_t bias = sy__emit_vector(b, SY__ROLE_OUTPUT, 0, SY__PART_BIAS, 0, 0);
         x = add(b, capped ? "output_biased" : "logits", x, bias);
     }
     if (capped) {
         x = scale_by(b, "Div", "output_divided", x, a->output_softcap);
-        x = sy__build_node(
+        x = sy__emit_node(
             b, "output_tanh",
             &(sy__operation){.op = "Tanh", .version = 13, .n_inputs = 1, .inputs = {x}});
         x = scale_by(b, "Mul", "logits", x, a->output_softcap);
@@ -119,12 +119,12 @@ static void build_all(sy__builder *b) {
         rope_constant(b, "rope_local_frequency", &a->rope_local, &b->rope_local_magnitude);
     uint32_t x = build_embedding(b);
     for (uint32_t i = 0; b->status == SY_OK && i < a->n_layers; i++) {
-        x = sy__build_layer(b, i, x);
+        x = sy__emit_layer(b, i, x);
     }
     if (a->has_output) {
         x = build_output(b, x);
     } else {
-        x = sy__build_node(
+        x = sy__emit_node(
             b, "hidden",
             &(sy__operation){.op = "Identity", .version = 13, .n_inputs = 1, .inputs = {x}});
     }

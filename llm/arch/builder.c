@@ -15,7 +15,7 @@ void sy__builder_fail(sy__builder *b, sy_status status, const char *what) {
     }
 }
 
-uint32_t sy__build_value(sy__builder *b, const sy_value_view *description) {
+uint32_t sy__emit_value(sy__builder *b, const sy_value_view *description) {
     uint32_t value = 0;
     if (b->status == SY_OK) {
         b->status = sy_graph_add_value(b->model->graph, description, &value, b->error);
@@ -37,14 +37,14 @@ static uint32_t constant(sy__builder *b, const char *name, sy_element_type type,
     view.dims[0].bound = n;
     view.data = (sy_memory){
         .kind = SY_MEMORY_HOST, .fd = -1, .pointer = copy, .length_bytes = n * size_bytes};
-    return sy__build_value(b, &view);
+    return sy__emit_value(b, &view);
 }
 
-uint32_t sy__build_floats(sy__builder *b, const char *name, const float *numbers, uint32_t n) {
+uint32_t sy__emit_floats(sy__builder *b, const char *name, const float *numbers, uint32_t n) {
     return constant(b, name, SY_TYPE_F32, numbers, n, sizeof(float));
 }
 
-uint32_t sy__build_ints(sy__builder *b, const char *name, const int64_t *numbers, uint32_t n) {
+uint32_t sy__emit_ints(sy__builder *b, const char *name, const int64_t *numbers, uint32_t n) {
     return constant(b, name, SY_TYPE_I64, numbers, n, sizeof(int64_t));
 }
 
@@ -86,11 +86,11 @@ static uint32_t slice(sy__builder *b, const sy_gguf_tensor *tensor, const char *
     view.data = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .length_bytes = n * row_bytes};
     /* Weights are read-only; the ABI's sy_memory has one pointer type for all memory. */
     memcpy(&view.data.pointer, &address, sizeof(address));
-    return sy__build_value(b, &view);
+    return sy__emit_value(b, &view);
 }
 
-uint32_t sy__build_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
-                          uint64_t n_rows) {
+uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
+                         uint64_t n_rows) {
     sy_gguf_tensor tensor;
     char name[160];
     if (!find_tensor(b, role, i_layer, SY__PART_WEIGHT, &tensor, name)) {
@@ -99,8 +99,8 @@ uint32_t sy__build_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint6
     return slice(b, &tensor, name, first, n_rows);
 }
 
-uint32_t sy__build_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
-                          uint64_t first, uint64_t n) {
+uint32_t sy__emit_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
+                         uint64_t first, uint64_t n) {
     sy_gguf_tensor tensor;
     char name[160];
     if (!find_tensor(b, role, i_layer, part, &tensor, name)) {
@@ -118,18 +118,18 @@ uint32_t sy__build_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__p
     memcpy(saved, b->prefix, sizeof(saved));
     b->prefix[0] = '\0'; /* the tensor's name already has it */
     strncat(name, ".f32", sizeof(name) - strlen(name) - 1);
-    value = sy__build_node(b, name,
-                           &(sy__operation){.op = "Cast",
-                                            .version = 13,
-                                            .n_inputs = 1,
-                                            .inputs = {value},
-                                            .n_attributes = 1,
-                                            .attributes = {sy__int_attribute("to", ONNX_FLOAT)}});
+    value = sy__emit_node(b, name,
+                          &(sy__operation){.op = "Cast",
+                                           .version = 13,
+                                           .n_inputs = 1,
+                                           .inputs = {value},
+                                           .n_attributes = 1,
+                                           .attributes = {sy__int_attribute("to", ONNX_FLOAT)}});
     memcpy(b->prefix, saved, sizeof(saved));
     return value;
 }
 
-uint32_t sy__build_node(sy__builder *b, const char *name, const sy__operation *operation) {
+uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *operation) {
     char full_name[192];
     uint32_t result = 0;
     if (b->status != SY_OK) {

@@ -19,16 +19,16 @@ typedef struct sy__builder {
 
 void sy__builder_fail(sy__builder *b, sy_status status, const char *what);
 /* A named INPUT or STATE. */
-uint32_t sy__build_value(sy__builder *b, const sy_value_view *description);
+uint32_t sy__emit_value(sy__builder *b, const sy_value_view *description);
 /* Constant memory of n floats owned by the model, as a WEIGHT [n]. */
-uint32_t sy__build_floats(sy__builder *b, const char *name, const float *numbers, uint32_t n);
-uint32_t sy__build_ints(sy__builder *b, const char *name, const int64_t *numbers, uint32_t n);
+uint32_t sy__emit_floats(sy__builder *b, const char *name, const float *numbers, uint32_t n);
+uint32_t sy__emit_ints(sy__builder *b, const char *name, const int64_t *numbers, uint32_t n);
 /* A matrix of the file as WEIGHT [rows, columns]; rows [first, first + n_rows), n_rows 0: all. */
-uint32_t sy__build_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
-                          uint64_t n_rows);
+uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
+                         uint64_t n_rows);
 /* A vector of the file as f32 (cast where the file has f16 or bf16). */
-uint32_t sy__build_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
-                          uint64_t first, uint64_t n);
+uint32_t sy__emit_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
+                         uint64_t first, uint64_t n);
 
 #define SY__BUILD_INPUTS 6u
 #define SY__BUILD_ATTRIBUTES 6u
@@ -43,16 +43,16 @@ typedef struct sy__operation {
 } sy__operation;
 
 /* Adds a node; its name gets the layer's prefix. Answers its result. */
-uint32_t sy__build_node(sy__builder *b, const char *name, const sy__operation *operation);
+uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *operation);
 
 sy_attribute sy__int_attribute(const char *name, int64_t number);
 sy_attribute sy__float_attribute(const char *name, double number);
 sy_attribute sy__string_attribute(const char *name, const char *text);
 
 /* layer.c: one layer over the residual stream x; answers the new x. */
-uint32_t sy__build_layer(sy__builder *b, uint32_t i_layer, uint32_t x);
+uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* x normalised with a role's weight (and bias). */
-uint32_t sy__build_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
-                        uint32_t i_layer);
+uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                       uint32_t i_layer);
 
 #endif

@@ -13,16 +13,16 @@ static bool has_bias(const sy__layer *layer, sy__role role) {
 }
 
 static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
-    return sy__build_node(
+    return sy__emit_node(
         b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
 }
 
-uint32_t sy__build_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
-                        uint32_t i_layer) {
+uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                       uint32_t i_layer) {
     const sy__architecture *a = b->architecture;
     bool in_layer = role >= SY__ROLE_FIRST_OF_LAYER;
     uint32_t biases = in_layer ? a->layers[i_layer].biases : a->biases;
-    uint32_t scale = sy__build_vector(b, role, i_layer, SY__PART_WEIGHT, 0, 0);
+    uint32_t scale = sy__emit_vector(b, role, i_layer, SY__PART_WEIGHT, 0, 0);
     bool is_head_norm = role == SY__ROLE_QUERY_NORM || role == SY__ROLE_KEY_NORM;
     sy__operation norm = {.version = 23,
                           .op = "RMSNormalization",
@@ -35,29 +35,29 @@ uint32_t sy__build_norm(sy__builder *b, const char *name, uint32_t x, sy__role r
         norm.op = "LayerNormalization";
         norm.version = 17;
         if ((biases & SY__ROLE_BIT(role)) != 0) {
-            norm.inputs[norm.n_inputs++] = sy__build_vector(b, role, i_layer, SY__PART_BIAS, 0, 0);
+            norm.inputs[norm.n_inputs++] = sy__emit_vector(b, role, i_layer, SY__PART_BIAS, 0, 0);
         }
     }
-    return sy__build_node(b, name, &norm);
+    return sy__emit_node(b, name, &norm);
 }
 
 /* x times rows [first, first + n) of a role's matrix, plus the same part of its bias. */
 static uint32_t project(sy__builder *b, const char *name, uint32_t x, sy__role role,
                         uint32_t i_layer, uint64_t first, uint64_t n) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
-    uint32_t w = sy__build_matrix(b, role, i_layer, first, n);
+    uint32_t w = sy__emit_matrix(b, role, i_layer, first, n);
     uint32_t y =
-        sy__build_node(b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
+        sy__emit_node(b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     if (has_bias(layer, role)) {
-        y = add(b, name, y, sy__build_vector(b, role, i_layer, SY__PART_BIAS, first, n));
+        y = add(b, name, y, sy__emit_vector(b, role, i_layer, SY__PART_BIAS, first, n));
     }
     return y;
 }
 
 static uint32_t reshape(sy__builder *b, const char *name, uint32_t x, const int64_t *shape,
                         uint32_t n) {
-    uint32_t to = sy__build_ints(b, "shape", shape, n);
-    return sy__build_node(
+    uint32_t to = sy__emit_ints(b, "shape", shape, n);
+    return sy__emit_node(
         b, name,
         &(sy__operation){.op = "Reshape", .version = 14, .n_inputs = 2, .inputs = {x, to}});
 }
@@ -68,7 +68,7 @@ static uint32_t head_norm(sy__builder *b, const char *name, uint32_t x, sy__role
     int64_t length = b->architecture->key_length;
     const int64_t split[3] = {0, n_heads, length}, joined[2] = {0, (int64_t)n_heads * length};
     uint32_t heads = reshape(b, "split_heads", x, split, 3);
-    heads = sy__build_norm(b, name, heads, role, i_layer);
+    heads = sy__emit_norm(b, name, heads, role, i_layer);
     return reshape(b, "join_heads", heads, joined, 2);
 }
 
@@ -81,7 +81,7 @@ static uint32_t rotate(sy__builder *b, const char *name, uint32_t x, const sy__l
     }
     uint32_t frequency = layer->local_rope ? b->rope_local_frequency : b->rope_frequency;
     float magnitude = layer->local_rope ? b->rope_local_magnitude : b->rope_magnitude;
-    return sy__build_node(
+    return sy__emit_node(
         b, name,
         &(sy__operation){
             .op = "RotaryEmbedding",
@@ -100,7 +100,7 @@ static uint32_t state(sy__builder *b, const char *name, sy_element_type type, ui
     view.dims[0].bound = b->options->n_context_tokens;
     view.dims[1].bound = (int64_t)width;
     view.data.fd = -1;
-    return sy__build_value(b, &view);
+    return sy__emit_value(b, &view);
 }
 
 typedef struct heads {
@@ -155,7 +155,7 @@ static uint32_t attend(sy__builder *b, uint32_t i_layer, uint32_t x) {
         attention.inputs[attention.n_inputs++] = state(
             b, "attn.value", b->options->value_type, (uint64_t)layer->n_kv_heads * a->value_length);
     }
-    uint32_t y = sy__build_node(b, "attn", &attention);
+    uint32_t y = sy__emit_node(b, "attn", &attention);
     return project(b, "attn_output", y, SY__ROLE_ATTENTION_OUTPUT, i_layer, 0, 0);
 }
 
@@ -174,7 +174,7 @@ static uint32_t activate(sy__builder *b, uint32_t x) {
     default:
         act.attributes[0] = sy__string_attribute("approximate", "none");
     }
-    return sy__build_node(b, "ffn_act", &act);
+    return sy__emit_node(b, "ffn_act", &act);
 }
 
 static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
@@ -187,7 +187,7 @@ static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
         uint32_t up =
             project(b, "ffn_up", x, SY__ROLE_UP, i_layer, fused ? layer->n_ff : 0, layer->n_ff);
         uint32_t open = activate(b, gate);
-        y = sy__build_node(
+        y = sy__emit_node(
             b, "ffn_gated",
             &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {open, up}});
     } else {
@@ -196,32 +196,32 @@ static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
     return project(b, "ffn_down", y, SY__ROLE_DOWN, i_layer, 0, 0);
 }
 
-uint32_t sy__build_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
+uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     sy__norm_place place = b->architecture->norm_place;
     snprintf(b->prefix, sizeof(b->prefix), "blk.%u.", i_layer);
     uint32_t y = x;
     if (place != SY__NORM_POST) {
-        y = sy__build_norm(b, "attn_norm", x, SY__ROLE_ATTENTION_NORM, i_layer);
+        y = sy__emit_norm(b, "attn_norm", x, SY__ROLE_ATTENTION_NORM, i_layer);
     }
     y = attend(b, i_layer, y);
     if (place == SY__NORM_BOTH) {
-        y = sy__build_norm(b, "attn_post_norm", y, SY__ROLE_ATTENTION_POST_NORM, i_layer);
+        y = sy__emit_norm(b, "attn_post_norm", y, SY__ROLE_ATTENTION_POST_NORM, i_layer);
     }
     x = add(b, "attn_residual", y, x);
     if (place == SY__NORM_POST) {
-        x = sy__build_norm(b, "attn_output_norm", x, SY__ROLE_ATTENTION_OUTPUT_NORM, i_layer);
+        x = sy__emit_norm(b, "attn_output_norm", x, SY__ROLE_ATTENTION_OUTPUT_NORM, i_layer);
     }
     y = x;
     if (place != SY__NORM_POST) {
-        y = sy__build_norm(b, "ffn_norm", x, SY__ROLE_FFN_NORM, i_layer);
+        y = sy__emit_norm(b, "ffn_norm", x, SY__ROLE_FFN_NORM, i_layer);
     }
     y = feed_forward(b, i_layer, y);
     if (place == SY__NORM_BOTH) {
-        y = sy__build_norm(b, "ffn_post_norm", y, SY__ROLE_FFN_POST_NORM, i_layer);
+        y = sy__emit_norm(b, "ffn_post_norm", y, SY__ROLE_FFN_POST_NORM, i_layer);
     }
     x = add(b, "ffn_residual", y, x);
     if (place == SY__NORM_POST) {
-        x = sy__build_norm(b, "layer_output_norm", x, SY__ROLE_LAYER_OUTPUT_NORM, i_layer);
+        x = sy__emit_norm(b, "layer_output_norm", x, SY__ROLE_LAYER_OUTPUT_NORM, i_layer);
     }
     b->prefix[0] = '\0';
     return x;
