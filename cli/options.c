@@ -166,7 +166,8 @@ static int bad_value(const sy_cli_command *command, const sy_cli_option *option,
                      const char *value) {
     char hint[128] = "Give it less often.";
     if (option->kind == SY_CLI_COUNT || option->kind == SY_CLI_NUMBER) {
-        snprintf(hint, sizeof(hint), "Write a number from %.15g to %.15g.", option->least, option->most);
+        snprintf(hint, sizeof(hint), "Write a number from %.15g to %.15g.", option->least,
+                 option->most);
     } else if (option->kind != SY_CLI_LIST) {
         snprintf(hint, sizeof(hint), "Write %s.",
                  option->kind == SY_CLI_SWITCH ? "1 or 0" : "a whole number");

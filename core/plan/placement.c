@@ -15,8 +15,8 @@ typedef struct solve_run {
     const sy__placement *placement;
     const sy__placement_options *options;
     sy__placement_result *result;
-    sy__time_ps *masked;    /* [node][device] times under the level that is tried */
-    uint32_t *allowed;      /* [node] */
+    sy__time_ps *masked; /* [node][device] times under the level that is tried */
+    uint32_t *allowed;   /* [node] */
     sy__candidate level, all;
     uint64_t missing_bytes;
     sy_error *error;
@@ -36,7 +36,7 @@ static sy_status check_support(solve_run *run) {
                 run->error, SY_FAILED_PRECONDITION,
                 placement->problem->node_group[i] == SY__NONE
                     ? "Node %u has no delegate that can and may run it."
-                    : "No single delegate can and may run node %u and the nodes that share its state.",
+                    : "No delegate can and may run node %u and all nodes that share its state.",
                 i);
             if (run->error != NULL) {
                 run->error->i_node = i;
@@ -127,7 +127,8 @@ static uint32_t last_rank(const sy__placement *placement) {
 static sy_status choose_level(solve_run *run) {
     const sy__placement_options *options = run->options;
     uint32_t last = last_rank(run->placement);
-    uint32_t permille = options->mode == SY__MODE_COST ? COST_TIE_PERMILLE : options->margin_permille;
+    uint32_t permille =
+        options->mode == SY__MODE_COST ? COST_TIE_PERMILLE : options->margin_permille;
     permille = permille > 1000u ? 1000u : permille;
     sy__core_answer all, level;
     sy_status status = solve_level(run, last, &run->all, &all);
@@ -152,10 +153,10 @@ static sy_status choose_level(solve_run *run) {
 }
 
 static sy_status report_budget(solve_run *run) {
-    sy_status status = sy_error_set(
-        run->error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
-        "The model does not fit the memory budgets: %" PRIu64 " bytes are missing.",
-        run->missing_bytes);
+    sy_status status =
+        sy_error_set(run->error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
+                     "The model does not fit the memory budgets: %" PRIu64 " bytes are missing.",
+                     run->missing_bytes);
     sy_error_hint(run->error, "Raise a [budget], or let another delegate take part.");
     return status;
 }
@@ -232,8 +233,11 @@ sy_status sy__placement_solve(const sy_allocator *allocator, const sy__placement
     result.allocator = placement.allocator;
     result.n_nodes = problem->n_nodes;
     result.n_devices = problem->n_devices;
-    solve_run run = {.placement = &placement, .options = options, .result = &result,
-                     .missing_bytes = UINT64_MAX, .error = error};
+    solve_run run = {.placement = &placement,
+                     .options = options,
+                     .result = &result,
+                     .missing_bytes = UINT64_MAX,
+                     .error = error};
     sy__arena arena;
     sy__arena_init(&arena, placement.allocator, 1u << 14);
     status = reserve(&run, &arena) ? solve_prepared(&run) : no_memory(&run);

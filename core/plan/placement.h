@@ -38,9 +38,9 @@ typedef uint64_t sy__time_ps;
 
 /* A value that some node makes, or that is bound from outside (producer SY__NONE). */
 typedef struct sy__placement_value {
-    uint32_t producer;  /* SY__NONE: bound from outside, in host memory */
+    uint32_t producer; /* SY__NONE: bound from outside, in host memory */
     uint32_t lane;
-    uint32_t leaves;    /* 1: must reach the host in the end */
+    uint32_t leaves; /* 1: must reach the host in the end */
     uint64_t n_bytes;
     uint32_t i_consumer, n_consumers; /* range of sy__placement_problem.consumers */
 } sy__placement_value;
@@ -61,20 +61,20 @@ typedef struct sy__placement_budget {
 typedef struct sy__placement_problem {
     uint32_t n_nodes, n_devices, n_lanes, n_values, n_groups, n_weights, n_budgets;
     uint32_t n_consumers, n_node_weights;
-    uint32_t on_host;                      /* bit set: devices that work in host memory */
-    const uint64_t *lane_runs;             /* [lane] >= 1 */
-    const uint32_t *node_lane;             /* [node] */
-    const uint32_t *node_group;            /* [node] SY__NONE for most */
-    const sy__time_ps *time;               /* [node][device] of one run; SY__FOREVER: may not */
+    uint32_t on_host;           /* bit set: devices that work in host memory */
+    const uint64_t *lane_runs;  /* [lane] >= 1 */
+    const uint32_t *node_lane;  /* [node] */
+    const uint32_t *node_group; /* [node] SY__NONE for most */
+    const sy__time_ps *time;    /* [node][device] of one run; SY__FOREVER: may not */
     const sy__placement_value *values;
-    const uint32_t *consumers;             /* node numbers, each once per value, ascending */
-    const sy__time_ps *launch;             /* [device] */
-    const sy__placement_link *links;       /* [device]; not read for those on the host */
-    const uint32_t *node_weights;          /* weight numbers, range below */
-    const uint32_t *node_weight_first;     /* [node + 1], or NULL when no weights */
-    const uint64_t *weight_bytes;          /* [weight][device] */
+    const uint32_t *consumers;         /* node numbers, each once per value, ascending */
+    const sy__time_ps *launch;         /* [device] */
+    const sy__placement_link *links;   /* [device]; not read for those on the host */
+    const uint32_t *node_weights;      /* weight numbers, range below */
+    const uint32_t *node_weight_first; /* [node + 1], or NULL when no weights */
+    const uint64_t *weight_bytes;      /* [weight][device] */
     const sy__placement_budget *budgets;
-    const uint32_t *rank;                  /* [device] 0 is preferred */
+    const uint32_t *rank; /* [device] 0 is preferred */
 } sy__placement_problem;
 
 typedef struct sy__placement_cost {
@@ -82,7 +82,11 @@ typedef struct sy__placement_cost {
     uint32_t n_segments;
 } sy__placement_cost;
 
-typedef enum sy__placement_mode { SY__MODE_STRICT, SY__MODE_PREFER, SY__MODE_COST } sy__placement_mode;
+typedef enum sy__placement_mode {
+    SY__MODE_STRICT,
+    SY__MODE_PREFER,
+    SY__MODE_COST
+} sy__placement_mode;
 
 typedef enum sy__peer_policy {
     SY__PEER_PRIORITY,     /* each node on the first device of the order that can run it */
@@ -104,9 +108,9 @@ typedef struct sy__peer_result {
 
 typedef struct sy__placement_options {
     sy__placement_mode mode;
-    uint32_t margin_permille;    /* PREFER; COST uses 10 */
-    uint32_t beam_width;         /* 0: 64 */
-    uint64_t max_states;         /* of one exact search; 0: 2^20; marginals take a quarter */
+    uint32_t margin_permille; /* PREFER; COST uses 10 */
+    uint32_t beam_width;      /* 0: 64 */
+    uint64_t max_states;      /* of one exact search; 0: 2^20; marginals take a quarter */
     bool want_marginals;
 } sy__placement_options;
 
@@ -114,8 +118,8 @@ typedef struct sy__placement_options {
 typedef struct sy__placement_result {
     const sy_allocator *allocator;
     uint32_t n_nodes, n_devices;
-    uint8_t *device;        /* [node] */
-    uint32_t *order;        /* [position] node numbers */
+    uint8_t *device; /* [node] */
+    uint32_t *order; /* [position] node numbers */
     sy__placement_cost cost;
     sy__time_ps lower_bound; /* no plan under the same masks is cheaper than this */
     bool optimal;            /* cost.total == lower_bound */
@@ -140,7 +144,8 @@ typedef struct sy__placement_result {
  *
  * Modes: let L(r) be the best plan when each node may use devices of rank <= r or, where it has
  * none of those, its first one. STRICT takes L(0)'s masks: everything on its first device. PREFER
- * and COST take the least r for which no plan with all devices is cheaper by more than the margin. */
+ * and COST take the least r for which no plan with all devices is cheaper by more than the
+ * margin. */
 SY_MUST_CHECK sy_status sy__placement_solve(const sy_allocator *allocator,
                                             const sy__placement_problem *problem,
                                             const sy__placement_options *options,

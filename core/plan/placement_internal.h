@@ -12,26 +12,26 @@ typedef struct sy__placement {
     const sy_allocator *allocator;
     sy__arena arena;
     uint32_t n, n_devices;
-    sy__time_ps *time;        /* [node][device] times runs, plus one picosecond a rank for ties */
-    sy__time_ps *launch;      /* [lane][device] times runs */
-    uint32_t *input_first;    /* [node + 1] into inputs: the values a node reads, each once */
+    sy__time_ps *time;     /* [node][device] times runs, plus one picosecond a rank for ties */
+    sy__time_ps *launch;   /* [lane][device] times runs */
+    uint32_t *input_first; /* [node + 1] into inputs: the values a node reads, each once */
     uint32_t *inputs;
-    uint32_t *output_first;   /* [node + 1] into outputs: the values a node makes */
+    uint32_t *output_first; /* [node + 1] into outputs: the values a node makes */
     uint32_t *outputs;
-    uint32_t *before_first;   /* [node + 1] into before: nodes that must come first */
+    uint32_t *before_first; /* [node + 1] into before: nodes that must come first */
     uint32_t *before;
-    uint32_t *after_first;    /* the same edges turned round */
+    uint32_t *after_first; /* the same edges turned round */
     uint32_t *after;
-    uint32_t *lane_first;     /* [lane + 1] into lane_nodes */
+    uint32_t *lane_first; /* [lane + 1] into lane_nodes */
     uint32_t *lane_nodes;
-    uint32_t *local;          /* [node] position within its lane */
-    uint32_t *group_first;    /* [group + 1] into group_nodes */
+    uint32_t *local;       /* [node] position within its lane */
+    uint32_t *group_first; /* [group + 1] into group_nodes */
     uint32_t *group_nodes;
     uint32_t *weight_user_first; /* [weight + 1] into weight_users */
     uint32_t *weight_users;
-    uint32_t *scratch;        /* [node] for evaluate: a placement is used by one thread */
-    bool budgets_bind;        /* some placement could cross a budget */
-    bool window_covers;       /* a window of SY__WINDOW_MAX loses no order */
+    uint32_t *scratch;  /* [node] for evaluate: a placement is used by one thread */
+    bool budgets_bind;  /* some placement could cross a budget */
+    bool window_covers; /* a window of SY__WINDOW_MAX loses no order */
 } sy__placement;
 
 SY_MUST_CHECK sy_status sy__placement_prepare(const sy_allocator *allocator,
@@ -106,26 +106,26 @@ SY_MUST_CHECK bool sy__portfolio_run(const sy__placement *placement, const sy__t
 
 /* One search over (nodes done, last device, where values are). */
 typedef struct sy__search_request {
-    const sy__time_ps *time;    /* [node][device] */
-    uint32_t window;            /* 1: only the problem's order; up to SY__WINDOW_MAX */
-    uint32_t beam_width;        /* states kept a step; 0: all */
-    uint64_t max_states;        /* give up (incomplete) past this many */
-    sy__time_ps upper_bound;    /* drop what cannot get below; SY__FOREVER: nothing */
-    const uint8_t *on_path;     /* [node] launches are counted among these only; NULL: all */
+    const sy__time_ps *time; /* [node][device] */
+    uint32_t window;         /* 1: only the problem's order; up to SY__WINDOW_MAX */
+    uint32_t beam_width;     /* states kept a step; 0: all */
+    uint64_t max_states;     /* give up (incomplete) past this many */
+    sy__time_ps upper_bound; /* drop what cannot get below; SY__FOREVER: nothing */
+    const uint8_t *on_path;  /* [node] launches are counted among these only; NULL: all */
     bool track_budgets;
 } sy__search_request;
 
 typedef struct sy__search_answer {
-    bool found;       /* total, device, order are valid and total < upper_bound */
-    bool complete;    /* nothing was cut: found is the optimum, not found means there is none */
+    bool found;    /* total, device, order are valid and total < upper_bound */
+    bool complete; /* nothing was cut: found is the optimum, not found means there is none */
     sy__time_ps total;
     uint64_t n_states;
 } sy__search_answer;
 
 /* False only when memory was refused. */
-SY_MUST_CHECK bool sy__search_run(const sy__placement *placement,
-                                  const sy__search_request *request, uint8_t *out_device,
-                                  uint32_t *out_order, sy__search_answer *out_answer);
+SY_MUST_CHECK bool sy__search_run(const sy__placement *placement, const sy__search_request *request,
+                                  uint8_t *out_device, uint32_t *out_order,
+                                  sy__search_answer *out_answer);
 
 /* A bound from below for every order, by counting launches along one long path only. Fills device
  * with the bound's own placement (a good candidate) when out_found. */
@@ -150,8 +150,8 @@ SY_MUST_CHECK bool sy__core_solve(const sy__placement *placement, const sy__time
 
 /* Cost of the best plan with each node on each device, along the order of `plan`: one pass forward
  * and one back over all states. With several lanes and no budget that binds, nodes outside groups
- * keep all groups where the plan has them. Where a layer had to be cut, what that could hide is not marked
- * exact and is an upper bound. lower_bound: of every plan under these masks. */
+ * keep all groups where the plan has them. Where a layer had to be cut, what that could hide is not
+ * marked exact and is an upper bound. lower_bound: of every plan under these masks. */
 SY_MUST_CHECK bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
                                      const sy__candidate *plan, sy__time_ps lower_bound,
                                      uint64_t max_states, sy__time_ps *out_marginals,
@@ -160,6 +160,5 @@ SY_MUST_CHECK bool sy__marginals_run(const sy__placement *placement, const sy__t
 SY_MUST_CHECK bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
                                           const uint8_t *device, const uint32_t *order,
                                           sy__time_ps *marginals);
-
 
 #endif

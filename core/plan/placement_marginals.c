@@ -16,11 +16,11 @@ typedef struct marginals_run {
     sy__expander expander;
     sy__layer *layers; /* [n + 1] */
     size_t max_layer_states;
-    const uint8_t *device;   /* [position] of the plan whose order this is */
-    uint64_t *path;          /* state of the plan at the current layer */
+    const uint8_t *device; /* [position] of the plan whose order this is */
+    uint64_t *path;        /* state of the plan at the current layer */
     uint32_t n_path;
     sy__time_ps path_cost;
-    sy__time_ps rest; /* least time of the nodes behind the current layer */
+    sy__time_ps rest;        /* least time of the nodes behind the current layer */
     sy__time_ps lower_bound; /* of every plan in this order */
     sy__time_ps exact_below; /* what was cut costs at least this */
     sy__time_ps *to_end[2];
@@ -76,8 +76,8 @@ static bool cut_layer(marginals_run *run, sy__layer *layer) {
 /* Moves the plan's own state one node on. */
 static void follow_plan(marginals_run *run, uint32_t node) {
     uint32_t n_words = 0;
-    sy__time_ps added = sy__expand(&run->expander, run->path, run->n_path, node, run->device[node],
-                                   &n_words);
+    sy__time_ps added =
+        sy__expand(&run->expander, run->path, run->n_path, node, run->device[node], &n_words);
     run->path_cost = sy__time_add(run->path_cost, added);
     memcpy(run->path, run->expander.scratch, n_words * sizeof(*run->path));
     run->n_path = n_words;
@@ -94,9 +94,8 @@ static bool forward_step(marginals_run *run, uint32_t node) {
             uint32_t n_words = 0;
             sy__time_ps added = sy__expand(&run->expander, from->words + state->i_word,
                                            state->n_words, node, d, &n_words);
-            sy__state next = {.cost = sy__time_add(state->cost, added),
-                              .rest = run->rest,
-                              .n_words = n_words};
+            sy__state next = {
+                .cost = sy__time_add(state->cost, added), .rest = run->rest, .n_words = n_words};
             if (next.cost < SY__FOREVER && !sy__layer_add(to, run->expander.scratch, &next)) {
                 return false;
             }
@@ -115,16 +114,14 @@ static void backward_step(marginals_run *run, uint32_t node) {
             uint32_t n_words = 0;
             sy__time_ps added = sy__expand(&run->expander, from->words + state->i_word,
                                            state->n_words, node, d, &n_words);
-            uint32_t next = added < SY__FOREVER
-                                ? sy__layer_find(to, run->expander.scratch, n_words)
-                                : SY__NONE;
+            uint32_t next =
+                added < SY__FOREVER ? sy__layer_find(to, run->expander.scratch, n_words) : SY__NONE;
             if (next == SY__NONE) {
                 continue;
             }
             sy__time_ps rest = sy__time_add(added, after[next]);
             sy__time_ps total = sy__time_add(state->cost, rest);
-            sy__time_ps *marginal =
-                &run->marginals[(size_t)node * run->placement->n_devices + d];
+            sy__time_ps *marginal = &run->marginals[(size_t)node * run->placement->n_devices + d];
             *marginal = total < *marginal ? total : *marginal;
             least = rest < least ? rest : least;
         }
@@ -227,8 +224,7 @@ static uint32_t renumber_values(renumbering *to) {
         }
         sy__placement_value *value = &to->values[n_values++];
         *value = problem->values[v];
-        value->producer =
-            value->producer == SY__NONE ? SY__NONE : to->position[value->producer];
+        value->producer = value->producer == SY__NONE ? SY__NONE : to->position[value->producer];
         for (uint32_t c = value->i_consumer; c < value->i_consumer + value->n_consumers; c++) {
             uint32_t at = c, now = to->position[problem->consumers[c]];
             for (; at > value->i_consumer && to->consumers[at - 1] > now; at--) {
@@ -256,8 +252,7 @@ static void renumber(renumbering *to, const sy__time_ps *time, const sy__candida
     out_problem->time = to->times;
 }
 
-static bool run_renumbered(marginals_run *run, const uint32_t *order,
-                           sy__time_ps *out_marginals) {
+static bool run_renumbered(marginals_run *run, const uint32_t *order, sy__time_ps *out_marginals) {
     const sy_allocator *allocator = run->placement->allocator;
     size_t n = run->placement->n, n_devices = run->placement->n_devices;
     run->layers = sy__alloc_array(allocator, n + 1u, sizeof(*run->layers));
@@ -320,8 +315,10 @@ static bool best_in_order(const sy__placement *renumbered, uint64_t max_states,
                           sy__time_ps *out_bound) {
     uint8_t *device = sy__alloc_array(renumbered->allocator, renumbered->n, 1);
     uint32_t *order = sy__alloc_array(renumbered->allocator, renumbered->n, sizeof(*order));
-    sy__search_request request = {.time = renumbered->problem->time, .window = 1,
-                                  .max_states = max_states, .upper_bound = SY__FOREVER};
+    sy__search_request request = {.time = renumbered->problem->time,
+                                  .window = 1,
+                                  .max_states = max_states,
+                                  .upper_bound = SY__FOREVER};
     sy__search_answer answer = {false, false, 0, 0};
     bool done = device != NULL && order != NULL &&
                 sy__search_run(renumbered, &request, device, order, &answer);
@@ -382,8 +379,8 @@ static bool marginals_by_lanes(const sy__placement *placement, const sy__time_ps
     uint32_t n_devices = placement->n_devices;
     const uint32_t *group = placement->problem->node_group;
     for (size_t at = 0; at < (size_t)placement->n * n_devices; at++) {
-        bool elsewhere = group[at / n_devices] != SY__NONE &&
-                         plan->device[at / n_devices] != at % n_devices;
+        bool elsewhere =
+            group[at / n_devices] != SY__NONE && plan->device[at / n_devices] != at % n_devices;
         fixed_time[at] = elsewhere ? SY__FOREVER : time[at];
     }
     for (uint32_t lane = 0; lane < placement->problem->n_lanes; lane++) {
@@ -417,7 +414,8 @@ bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
                        sy__time_ps *out_marginals, uint8_t *out_exact) {
     size_t n = (size_t)placement->n * placement->n_devices;
     sy__time_ps below = 0;
-    if (!run_lane(placement, time, plan, lower_bound, max_states, SY__NONE, out_marginals, &below)) {
+    if (!run_lane(placement, time, plan, lower_bound, max_states, SY__NONE, out_marginals,
+                  &below)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
@@ -425,9 +423,9 @@ bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
     }
     if (placement->problem->n_lanes > 1 && !placement->budgets_bind) {
         sy__time_ps *memory = sy__alloc_array(placement->allocator, n * 2u, sizeof(*memory));
-        bool done = memory != NULL &&
-                    marginals_by_lanes(placement, time, plan, max_states * 2u, memory, memory + n,
-                                       out_marginals, out_exact);
+        bool done =
+            memory != NULL && marginals_by_lanes(placement, time, plan, max_states * 2u, memory,
+                                                 memory + n, out_marginals, out_exact);
         sy__free_array(placement->allocator, memory, n * 2u, sizeof(*memory));
         if (!done) {
             return false;

@@ -17,7 +17,8 @@ static double ways_us(const sy_plan *plan, uint32_t i_phase, uint32_t i_value, u
         &plan->problem.values[plan->problem_value[i_value] + i_phase];
     uint32_t producer = sy_graph_producer(plan->graph, i_value), reached = 0;
     uint32_t from = producer == SY_NO_VALUE ? SY__NONE
-                    : producer == node      ? device : phase->device[producer];
+                    : producer == node      ? device
+                                            : phase->device[producer];
     bool to_host = value->leaves != 0;
     double sum_us = 0.0;
     for (uint32_t c = plan->consumer_first[i_value]; c < plan->consumer_first[i_value + 1u]; c++) {
@@ -79,8 +80,8 @@ static change change_of(const sy_plan *plan, uint32_t i_phase, uint32_t k, uint3
     const sy__offer *chosen = sy__plan_offer(plan, i_phase, node, now);
     change result = {.compute_us = time_us - (double)chosen->time_us * (double)chosen->scale,
                      .transfer_us = transfer_change(plan, i_phase, node, device)};
-    result.launch_us = launches_around(plan, i_phase, k, device) -
-                       launches_around(plan, i_phase, k, now);
+    result.launch_us =
+        launches_around(plan, i_phase, k, device) - launches_around(plan, i_phase, k, now);
     return result;
 }
 
@@ -97,7 +98,8 @@ static bool over_budget(const sy_plan *plan, uint32_t problem_node, uint32_t dev
     for (uint32_t b = 0; b < problem->n_budgets; b++) {
         uint64_t limit = problem->budgets[b].limit_bytes;
         uint64_t used = plan->budget_used_bytes[b];
-        if ((problem->budgets[b].devices >> device & 1u) && (used > limit || bytes > limit - used)) {
+        if ((problem->budgets[b].devices >> device & 1u) &&
+            (used > limit || bytes > limit - used)) {
             return true;
         }
     }
@@ -137,7 +139,8 @@ static void explain_loser(sy_plan *plan, uint32_t i_phase, uint32_t k, uint32_t 
     bool by_mode = left_out_by_mode(plan, phase->device[node], device);
     double total = (double)plan->result.cost.total;
     offer->regret_known = true;
-    offer->regret_exact = !by_mode && plan->result.marginal_exact[(size_t)at * plan->n_delegates + device];
+    offer->regret_exact =
+        !by_mode && plan->result.marginal_exact[(size_t)at * plan->n_delegates + device];
     offer->regret_us = ((double)marginal - total) * 1e-6 / (double)phase->runs;
     if (over_budget(plan, at, device)) {
         offer->kind = SY__BUDGET;
@@ -147,7 +150,8 @@ static void explain_loser(sy_plan *plan, uint32_t i_phase, uint32_t k, uint32_t 
         offer->kind = SY__ORDER;
         return;
     }
-    change moved = change_of(plan, i_phase, k, device, (double)offer->time_us * (double)offer->scale);
+    change moved =
+        change_of(plan, i_phase, k, device, (double)offer->time_us * (double)offer->scale);
     if (moved.compute_us >= moved.launch_us && moved.compute_us >= moved.transfer_us) {
         offer->kind = SY__COST;
     } else {
@@ -166,7 +170,8 @@ static void count_budgets(sy_plan *plan) {
         return;
     }
     for (uint32_t n = 0; n < problem->n_nodes; n++) {
-        for (uint32_t k = problem->node_weight_first[n]; k < problem->node_weight_first[n + 1u]; k++) {
+        for (uint32_t k = problem->node_weight_first[n]; k < problem->node_weight_first[n + 1u];
+             k++) {
             uint32_t w = problem->node_weights[k], d = plan->result.device[n];
             if (plan->weight_seen[w] >> d & 1u) {
                 continue;
@@ -175,8 +180,7 @@ static void count_budgets(sy_plan *plan) {
             uint64_t bytes = problem->weight_bytes[(size_t)w * problem->n_devices + d];
             plan->delegates[d].weight_bytes += bytes;
             for (uint32_t b = 0; b < problem->n_budgets; b++) {
-                plan->budget_used_bytes[b] +=
-                    problem->budgets[b].devices >> d & 1u ? bytes : 0u;
+                plan->budget_used_bytes[b] += problem->budgets[b].devices >> d & 1u ? bytes : 0u;
             }
         }
     }
@@ -205,8 +209,7 @@ static double speed_ratio(const sy_plan *plan, uint32_t i_phase, uint32_t device
     double here = 0.0, chosen = 0.0;
     for (uint32_t i = 0; i < plan->n_nodes; i++) {
         const sy__offer *offer = sy__plan_offer(plan, i_phase, i, device);
-        const sy__offer *best =
-            sy__plan_offer(plan, i_phase, i, plan->phases[i_phase].device[i]);
+        const sy__offer *best = sy__plan_offer(plan, i_phase, i, plan->phases[i_phase].device[i]);
         if (offer->support != SY_SUPPORT_NO && offer->kind != SY__LEFT_OUT) {
             here += (double)offer->time_us * (double)offer->scale;
             chosen += (double)best->time_us * (double)best->scale;
@@ -259,8 +262,12 @@ uint32_t sy__plan_blockers(const sy_plan *plan, sy__blocker *out_blockers, uint3
                 }
                 double time_us = (double)chosen->time_us * (double)chosen->scale * ratio;
                 change moved = change_of(plan, p, k, d, time_us);
-                sy__blocker found = {.op = view.op, .i_delegate = d, .i_phase = p, .n_nodes = 1,
-                                     .i_node = node, .text = offer->text};
+                sy__blocker found = {.op = view.op,
+                                     .i_delegate = d,
+                                     .i_phase = p,
+                                     .n_nodes = 1,
+                                     .i_node = node,
+                                     .text = offer->text};
                 found.saving_us = -(moved.compute_us + moved.launch_us + moved.transfer_us);
                 if (found.saving_us > 0.0) {
                     add_blocker(out_blockers, &n, n_max, &found);
@@ -273,8 +280,8 @@ uint32_t sy__plan_blockers(const sy_plan *plan, sy__blocker *out_blockers, uint3
 }
 
 const char *sy__verdict_kind_name(sy__verdict_kind kind) {
-    static const char *const names[] = {"chosen", "unsupported", "static shape", "left out",
-                                        "rule", "order", "budget", "state", "transfer", "launch",
-                                        "cost"};
+    static const char *const names[] = {"chosen",   "unsupported", "static shape", "left out",
+                                        "rule",     "order",       "budget",       "state",
+                                        "transfer", "launch",      "cost"};
     return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
 }

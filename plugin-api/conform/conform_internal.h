@@ -20,8 +20,8 @@ bool sy__conform_check(sy__conform *c, bool ok, const char *id, const char *form
 /* Says what runs next, for the sentence of a crash. */
 void sy__conform_doing(sy__conform *c, const char *format, ...) SY_PRINTF(2, 3);
 
-/* The plugin under test: a host of its own, the negotiated table (a copy: short tables read as zero)
- * and one open device. */
+/* The plugin under test: a host of its own, the negotiated table (a copy: short tables read as
+ * zero) and one open device. */
 typedef struct sy__session {
     sy_test_host host;
     sy_plugin table;

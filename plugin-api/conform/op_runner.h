@@ -69,8 +69,8 @@ SY_MUST_CHECK sy_status sy_op_load(sy_op_runner *runner, const sy_test_graph *gr
 /* Copies inputs in, submits, waits for the signal, copies outputs out. The signal's status when the
  * job failed. INTERNAL when a guarded unit wrote to an input or past the end of a binding. */
 SY_MUST_CHECK sy_status sy_op_submit(sy_op_unit *unit, const sy_op_step *step, sy_error *error);
-/* The parts of sy_op_submit, for jobs that are in flight: copy in, start (with these waits, signalling
- * out_signal on fence i_fence), and copy out after the caller saw the signal. */
+/* The parts of sy_op_submit, for jobs that are in flight: copy in, start (with these waits,
+ * signalling out_signal on fence i_fence), and copy out after the caller saw the signal. */
 typedef struct sy_op_flight {
     sy_point signals[3]; /* all are signalled; wait for any */
     uint32_t n_signals;  /* 0 counts as 1 */

@@ -60,7 +60,8 @@ void sy_conform_options_default(sy_conform_options *out_options);
 /* Runs the levels. What the plugin does wrong is in the report, not in the status.
  * shape: -  unit: -  owner: caller, sy_conform_report_destroy
  * errors: INVALID_ARGUMENT options, RESOURCE_EXHAUSTED memory or processes
- * thread: one at a time; forks  cost: seconds to minutes  since: 0.1  source: plugin-api/RULES.md */
+ * thread: one at a time; forks  cost: seconds to minutes  since: 0.1
+ * source: plugin-api/RULES.md */
 SY_MUST_CHECK sy_status sy_conform_run(const sy_conform_options *options,
                                        sy_conform_report **out_report, sy_error *error);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* L2: every operator in every type and several shapes. A "no" has a reason, a "yes" is kept: loaded,
- * run at full and at smaller sizes, and compared with the reference. */
+/* L2: every operator in every type and several shapes. A "no" has a reason, a "yes" is kept:
+ * loaded, run at full and at smaller sizes, and compared with the reference. */
 #include "conform/conform_internal.h"
 
 #include <math.h>

@@ -21,8 +21,9 @@ static uint64_t brute_compute(const brute *run) {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < problem->n_nodes; i++) {
         uint32_t d = run->device[i];
-        sum += problem->time[i * problem->n_devices + d] *
-                   problem->lane_runs[problem->node_lane[i]] + problem->rank[d];
+        sum +=
+            problem->time[i * problem->n_devices + d] * problem->lane_runs[problem->node_lane[i]] +
+            problem->rank[d];
     }
     return sum;
 }
@@ -259,7 +260,8 @@ static void costs_equal_brute_force(void) {
         bool answer = has_answer(&test.problem, &run);
         sy__placement_result result;
         sy_error error = {0};
-        sy_status status = sy__placement_solve(NULL, &test.problem, &exact_options, &result, &error);
+        sy_status status =
+            sy__placement_solve(NULL, &test.problem, &exact_options, &result, &error);
         if (!answer) {
             n_infeasible++;
             CHECK_TEXT(status == SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET) &&
@@ -310,8 +312,8 @@ static void mask_by_mode(brute *run, const sy__placement_result *result) {
     for (uint32_t i = 0; i < test.problem.n_nodes; i++) {
         allowed[i] = run->mask[i];
         for (uint32_t j = 0; j < test.problem.n_nodes; j++) {
-            bool together = test.node_group[i] != SY__NONE &&
-                            test.node_group[i] == test.node_group[j];
+            bool together =
+                test.node_group[i] != SY__NONE && test.node_group[i] == test.node_group[j];
             for (uint32_t d = 0; together && d < n_devices; d++) {
                 bool may = test.time[j * n_devices + d] < SY__FOREVER;
                 allowed[i] &= may ? ~0u : ~(1u << d);
@@ -430,7 +432,8 @@ static uint64_t brute_level(uint32_t limit, bool *out_any) {
 
 static void modes_follow_their_definition(void) {
     static const sy__placement_options modes[3] = {
-        {.mode = SY__MODE_STRICT}, {.mode = SY__MODE_PREFER, .margin_permille = 100},
+        {.mode = SY__MODE_STRICT},
+        {.mode = SY__MODE_PREFER, .margin_permille = 100},
         {.mode = SY__MODE_COST}};
     uint32_t n_by_limit[4] = {0};
     for (uint64_t seed = 1; seed <= 1200; seed++) {
