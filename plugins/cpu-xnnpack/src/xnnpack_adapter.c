@@ -3,7 +3,17 @@
 
 #ifdef CPU_HAVE_XNNPACK
 #include <math.h>
+#include <dlfcn.h>
 #include <xnnpack.h>
+
+/* XNNPACK and cpuinfo keep tables for the life of the process. Unmapping them with this plugin would
+ * leak those tables at every reload, so they stay mapped; the plugin itself can go. */
+static void pin_library(void) {
+    Dl_info library;
+    if (dladdr((const void *)(uintptr_t)&xnn_initialize, &library) != 0) {
+        (void)dlopen(library.dli_fname, RTLD_NOW | RTLD_NODELETE | RTLD_NOLOAD);
+    }
+}
 
 bool cpu_xnnpack_present(void) {
     return true;
@@ -12,6 +22,7 @@ bool cpu_xnnpack_present(void) {
  * this plugin's code while another generation or plugin still used the library, so it takes the C
  * library's; load reports the bytes of packed weights. */
 bool cpu_xnnpack_start(void) {
+    pin_library();
     return xnn_initialize(NULL) == xnn_status_success;
 }
 void cpu_xnnpack_stop(void) {
