@@ -6,8 +6,8 @@
 #include <dlfcn.h>
 #include <xnnpack.h>
 
-/* XNNPACK and cpuinfo keep tables for the life of the process. Unmapping them with this plugin would
- * leak those tables at every reload, so they stay mapped; the plugin itself can go. */
+/* XNNPACK and cpuinfo keep tables for the life of the process. Unmapping them with this plugin
+ * would leak those tables at every reload, so they stay mapped; the plugin itself can go. */
 static void pin_library(void) {
     Dl_info library;
     if (dladdr((const void *)(uintptr_t)&xnn_initialize, &library) != 0) {
