@@ -253,14 +253,14 @@ static int log_stream(void *user, const char *text, size_t n_bytes, sy_finish fi
     (void)text;
     (void)n_bytes;
     log->n_calls++;
-    log->n_terminal += finish != SY_FINISH_NONE;
+    __atomic_add_fetch(&log->n_terminal, finish != SY_FINISH_NONE, __ATOMIC_SEQ_CST);
     log->last = finish;
     return 0;
 }
 
 static void *cancel_soon(void *argument) {
     stream_log *log = argument;
-    for (int i = 0; i < 200 && log->n_terminal == 0; i++) {
+    for (int i = 0; i < 200 && __atomic_load_n(&log->n_terminal, __ATOMIC_SEQ_CST) == 0; i++) {
         sy_session_cancel(log->session);
         usleep(100);
     }
