@@ -31,6 +31,10 @@ def with_pkg_config(prefix, folder):
     run("cc", "-std=c11", "-Wall", "-Wextra", "-Werror", HERE / "example.c", "-o",
         folder / "by-pkg-config", *flags)
     run(folder / "by-pkg-config")
+    for name in ("executor", "hello"):  # every part of the archive has to link
+        source = ROOT / "docs/examples" / f"{name}.c"
+        run("cc", "-std=c11", source, "-o", folder / name, *flags)
+    run(folder / "executor")
 
 
 def with_find_package(prefix, folder):

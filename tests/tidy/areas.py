@@ -3,7 +3,9 @@
 import os
 import re
 
-PUBLIC = ["core-public", "conf-public", "registry-public", "formats-public", "llm-public"]
+PUBLIC = ["core-public", "conf-public", "registry-public", "formats-public", "llm-public",
+          "umbrella"]
+UMBRELLA = "llm/include/switchyard/switchyard.h"  # one include with every public header
 CORE = ["plugin-api", "core-public", "core/base"]
 
 # area -> areas, or single headers, that it may include (itself always)
@@ -26,6 +28,7 @@ MAY_INCLUDE = {
     "formats-public": ["plugin-api", "core-public"],
     "formats": CORE + ["formats-public"],
     "llm-public": ["core-public", "formats-public"],
+    "umbrella": PUBLIC,
     "llm": PUBLIC + ["core/base"],  # docs/decisions/0010
     "cli": PUBLIC + ["plugin-api", "plugin-api/conform/sy_conform.h"],
     "server": PUBLIC,
@@ -51,6 +54,8 @@ STANDARD_C = {"assert", "ctype", "errno", "float", "inttypes", "limits", "locale
 
 def area_of(path):
     parts = path.split("/")
+    if path == UMBRELLA:
+        return "umbrella"
     if parts[0] == "plugin-api":
         return parts[1] if len(parts) > 2 and parts[1] in ("template", "conform") else "plugin-api"
     if "examples" in parts[:-1]:

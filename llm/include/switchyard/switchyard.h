@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Everything an application needs, in one include; docs/examples/hello.c shows it at work. */
+#ifndef SWITCHYARD_SWITCHYARD_H
+#define SWITCHYARD_SWITCHYARD_H
+
+#include "switchyard/conf.h"
+#include "switchyard/conversation.h"
+#include "switchyard/engine.h"
+#include "switchyard/gguf.h"
+#include "switchyard/limits.h"
+#include "switchyard/model.h"
+#include "switchyard/registry.h"
+#include "switchyard/session.h"
+#include "switchyard/version.h"
+
+#endif
