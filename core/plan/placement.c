@@ -189,8 +189,8 @@ static sy_status solve_prepared(solve_run *run) {
     sy__candidate plan = {.device = result->device, .order = result->order, .cost = result->cost};
     if (!sy__marginals_run(run->placement, run->masked, &plan, result->lower_bound, max_states / 4u,
                            result->marginals, result->marginal_exact) ||
-        !sy__marginals_by_moves(run->placement, run->placement->time, result->device, result->order,
-                                result->marginals)) {
+        !sy__marginals_by_moves(run->placement, run->placement->time, &plan, result->marginals,
+                                result->marginal_exact)) {
         return no_memory(run);
     }
     return SY_OK;

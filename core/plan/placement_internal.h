@@ -158,7 +158,7 @@ SY_MUST_CHECK bool sy__marginals_run(const sy__placement *placement, const sy__t
                                      uint8_t *out_exact);
 /* Fills marginals that are still open with the cost of moving one node (and its group) alone. */
 SY_MUST_CHECK bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
-                                          const uint8_t *device, const uint32_t *order,
-                                          sy__time_ps *marginals);
+                                          const sy__candidate *plan, sy__time_ps *marginals,
+                                          uint8_t *exact);
 
 #endif

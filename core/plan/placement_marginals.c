@@ -282,7 +282,7 @@ static bool run_renumbered(marginals_run *run, const uint32_t *order, sy__time_p
 }
 
 bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *time,
-                            const uint8_t *device, const uint32_t *order, sy__time_ps *marginals) {
+                            const sy__candidate *plan, sy__time_ps *marginals, uint8_t *exact) {
     uint32_t n = placement->n;
     if (n > MAX_NODES_FOR_MOVES) {
         return true;
@@ -299,10 +299,11 @@ bool sy__marginals_by_moves(const sy__placement *placement, const sy__time_ps *t
             if ((allowed >> d & 1u) == 0 || *marginal < SY__FOREVER) {
                 continue;
             }
-            memcpy(moved, device, n);
+            memcpy(moved, plan->device, n);
             sy__placement_assign(placement, moved, i, d);
-            if (sy__placement_evaluate(placement, time, moved, order, true, &cost)) {
+            if (sy__placement_evaluate(placement, time, moved, plan->order, true, &cost)) {
                 *marginal = cost.total;
+                exact[(size_t)i * placement->n_devices + d] = 0;
             }
         }
     }
@@ -328,83 +329,111 @@ static bool best_in_order(const sy__placement *renumbered, uint64_t max_states,
     return done;
 }
 
-/* Both passes over one lane or all; *inout_exact_below falls to what a cut could hide. */
-static bool run_lane(const sy__placement *placement, const sy__time_ps *time,
-                     const sy__candidate *plan, sy__time_ps lower_bound, uint64_t max_states,
-                     uint32_t lane, sy__time_ps *out_marginals, sy__time_ps *out_exact_below) {
-    sy__arena arena;
-    sy__placement_problem problem;
-    sy__placement renumbered;
+/* Both passes over one lane, or all (SY__NONE). */
+typedef struct lane_request {
+    const sy__placement *placement;
+    const sy__time_ps *time;
+    const sy__candidate *plan;
+    sy__time_ps lower_bound;
+    uint64_t max_states;
+    uint32_t lane;
+} lane_request;
+
+static bool run_passes(const lane_request *request, const renumbering *to,
+                       const sy__placement *renumbered, sy__time_ps *out_marginals,
+                       sy__time_ps *out_exact_below) {
     marginals_run run;
-    renumbering to = {.placement = placement, .lane = lane};
+    sy__time_ps best = 0;
     memset(&run, 0, sizeof(run));
-    sy__arena_init(&arena, placement->allocator, 1u << 16);
-    bool done = reserve_renumbering(&to, &arena);
-    if (done) {
-        renumber(&to, time, plan, &problem);
-        done = sy__placement_prepare(placement->allocator, &problem, &renumbered, NULL) == SY_OK;
+    run.placement = renumbered;
+    run.device = to->device;
+    run.exact_below = SY__FOREVER;
+    run.max_layer_states = (size_t)(request->max_states / (to->n + 1u));
+    if (run.max_layer_states < LEAST_LAYER_STATES) {
+        run.max_layer_states = LEAST_LAYER_STATES;
     }
-    if (done) {
-        sy__time_ps best = 0;
-        run.placement = &renumbered;
-        run.device = to.device;
-        run.exact_below = SY__FOREVER;
-        run.max_layer_states = (size_t)(max_states / (to.n + 1u));
-        if (run.max_layer_states < LEAST_LAYER_STATES) {
-            run.max_layer_states = LEAST_LAYER_STATES;
-        }
-        done = best_in_order(&renumbered, max_states, &best);
-        run.lower_bound = best > lower_bound ? best : lower_bound;
-        if (done && sy__expander_init(&run.expander, &renumbered, problem.time, NULL,
-                                      placement->budgets_bind)) {
-            done = run_renumbered(&run, to.order, out_marginals);
-            sy__expander_deinit(&run.expander);
-        } else {
-            done = false;
-        }
-        sy__placement_release(&renumbered);
+    if (!best_in_order(renumbered, request->max_states, &best) ||
+        !sy__expander_init(&run.expander, renumbered, renumbered->problem->time, NULL,
+                           request->placement->budgets_bind)) {
+        return false;
     }
-    sy__arena_deinit(&arena);
+    run.lower_bound = best > request->lower_bound ? best : request->lower_bound;
+    bool done = run_renumbered(&run, to->order, out_marginals);
+    sy__expander_deinit(&run.expander);
     *out_exact_below = run.exact_below;
     return done;
 }
 
-/* Where no budget binds, lanes meet only in groups. With the groups where the plan has them each
- * lane stands alone, and the marginals of its other nodes are those of the lane and the rest of the
- * plan. */
-static bool marginals_by_lanes(const sy__placement *placement, const sy__time_ps *time,
-                               const sy__candidate *plan, uint64_t max_states, sy__time_ps *fixed,
-                               sy__time_ps *fixed_time, sy__time_ps *inout_marginals,
-                               uint8_t *inout_exact) {
-    uint32_t n_devices = placement->n_devices;
-    const uint32_t *group = placement->problem->node_group;
-    for (size_t at = 0; at < (size_t)placement->n * n_devices; at++) {
-        bool elsewhere =
-            group[at / n_devices] != SY__NONE && plan->device[at / n_devices] != at % n_devices;
-        fixed_time[at] = elsewhere ? SY__FOREVER : time[at];
+/* *out_exact_below: what a cut could hide costs at least this. */
+static bool run_lane(const lane_request *request, sy__time_ps *out_marginals,
+                     sy__time_ps *out_exact_below) {
+    sy__arena arena;
+    sy__placement_problem problem;
+    sy__placement renumbered;
+    renumbering to = {.placement = request->placement, .lane = request->lane};
+    sy__arena_init(&arena, request->placement->allocator, 1u << 16);
+    bool done = reserve_renumbering(&to, &arena);
+    if (done) {
+        renumber(&to, request->time, request->plan, &problem);
+        done = sy__placement_prepare(request->placement->allocator, &problem, &renumbered, NULL) ==
+               SY_OK;
     }
-    for (uint32_t lane = 0; lane < placement->problem->n_lanes; lane++) {
-        sy__time_ps below = 0, own = SY__FOREVER;
-        uint32_t first = placement->lane_first[lane], end = placement->lane_first[lane + 1];
-        if (first == end) {
+    if (done) {
+        done = run_passes(request, &to, &renumbered, out_marginals, out_exact_below);
+        sy__placement_release(&renumbered);
+    }
+    sy__arena_deinit(&arena);
+    return done;
+}
+
+/* Adds the rest of the plan to what one lane says of its nodes outside groups. */
+static void take_lane(const lane_request *request, const sy__time_ps *fixed, sy__time_ps below,
+                      sy__time_ps *inout_marginals, uint8_t *inout_exact) {
+    const sy__placement *placement = request->placement;
+    uint32_t n_devices = placement->n_devices;
+    uint32_t first = placement->lane_first[request->lane];
+    const sy__time_ps *row = fixed + (size_t)placement->lane_nodes[first] * n_devices;
+    sy__time_ps own = request->plan->cost.total;
+    for (uint32_t d = 0; d < n_devices; d++) {
+        own = row[d] < own ? row[d] : own;
+    }
+    for (uint32_t i = first; i < placement->lane_first[request->lane + 1u]; i++) {
+        uint32_t node = placement->lane_nodes[i];
+        bool grouped = placement->problem->node_group[node] != SY__NONE;
+        for (uint32_t d = 0; !grouped && d < n_devices; d++) {
+            size_t at = (size_t)node * n_devices + d;
+            inout_marginals[at] = sy__time_add(fixed[at], request->plan->cost.total - own);
+            inout_exact[at] = fixed[at] < below || below == SY__FOREVER;
+        }
+    }
+}
+
+/* Where no budget binds, lanes meet only in groups. With the groups where the plan has them each
+ * lane stands alone. fixed has room for two tables. */
+static bool marginals_by_lanes(lane_request request, sy__time_ps *fixed,
+                               sy__time_ps *inout_marginals, uint8_t *inout_exact) {
+    const sy__placement *placement = request.placement;
+    uint32_t n_devices = placement->n_devices;
+    sy__time_ps *fixed_time = fixed + (size_t)placement->n * n_devices;
+    for (uint32_t i = 0; i < placement->n; i++) {
+        bool grouped = placement->problem->node_group[i] != SY__NONE;
+        for (uint32_t d = 0; d < n_devices; d++) {
+            size_t at = (size_t)i * n_devices + d;
+            bool elsewhere = grouped && request.plan->device[i] != d;
+            fixed_time[at] = elsewhere ? SY__FOREVER : request.time[at];
+        }
+    }
+    request.time = fixed_time;
+    request.lower_bound = 0;
+    for (request.lane = 0; request.lane < placement->problem->n_lanes; request.lane++) {
+        sy__time_ps below = 0;
+        if (placement->lane_first[request.lane] == placement->lane_first[request.lane + 1u]) {
             continue;
         }
-        if (!run_lane(placement, fixed_time, plan, 0, max_states, lane, fixed, &below)) {
+        if (!run_lane(&request, fixed, &below)) {
             return false;
         }
-        const sy__time_ps *row = fixed + (size_t)placement->lane_nodes[first] * n_devices;
-        for (uint32_t d = 0; d < n_devices; d++) {
-            own = row[d] < own ? row[d] : own;
-        }
-        sy__time_ps others = plan->cost.total - (own < plan->cost.total ? own : plan->cost.total);
-        for (uint32_t i = first; i < end; i++) {
-            uint32_t node = placement->lane_nodes[i];
-            for (uint32_t d = 0; group[node] == SY__NONE && d < n_devices; d++) {
-                size_t at = (size_t)node * n_devices + d;
-                inout_marginals[at] = sy__time_add(fixed[at], others);
-                inout_exact[at] = fixed[at] < below || below == SY__FOREVER;
-            }
-        }
+        take_lane(&request, fixed, below, inout_marginals, inout_exact);
     }
     return true;
 }
@@ -414,22 +443,26 @@ bool sy__marginals_run(const sy__placement *placement, const sy__time_ps *time,
                        sy__time_ps *out_marginals, uint8_t *out_exact) {
     size_t n = (size_t)placement->n * placement->n_devices;
     sy__time_ps below = 0;
-    if (!run_lane(placement, time, plan, lower_bound, max_states, SY__NONE, out_marginals,
-                  &below)) {
+    lane_request request = {.placement = placement,
+                            .time = time,
+                            .plan = plan,
+                            .lower_bound = lower_bound,
+                            .max_states = max_states,
+                            .lane = SY__NONE};
+    if (!run_lane(&request, out_marginals, &below)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {
         out_exact[i] = out_marginals[i] < below || below == SY__FOREVER;
     }
     if (placement->problem->n_lanes > 1 && !placement->budgets_bind) {
-        sy__time_ps *memory = sy__alloc_array(placement->allocator, n * 2u, sizeof(*memory));
-        bool done =
-            memory != NULL && marginals_by_lanes(placement, time, plan, max_states * 2u, memory,
-                                                 memory + n, out_marginals, out_exact);
-        sy__free_array(placement->allocator, memory, n * 2u, sizeof(*memory));
+        sy__time_ps *fixed = sy__alloc_array(placement->allocator, n * 2u, sizeof(*fixed));
+        request.max_states = max_states * 2u;
+        bool done = fixed != NULL && marginals_by_lanes(request, fixed, out_marginals, out_exact);
+        sy__free_array(placement->allocator, fixed, n * 2u, sizeof(*fixed));
         if (!done) {
             return false;
         }
     }
-    return sy__marginals_by_moves(placement, time, plan->device, plan->order, out_marginals);
+    return sy__marginals_by_moves(placement, time, plan, out_marginals, out_exact);
 }

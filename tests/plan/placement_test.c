@@ -8,7 +8,7 @@ static test_problem test;
 
 static double seconds(void) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
@@ -37,17 +37,17 @@ static void solve_and_check(const char *name, const sy__placement_options *optio
     sy__placement_result_deinit(&second);
 }
 
-/* Limits are ten times what a slow machine takes, so that only a change of order fails here. */
+/* Limits of processor time are far above what a slow machine takes: only a change of order fails. */
 static void language_models_are_solved_exactly(void) {
     sy__placement_options options = {.mode = SY__MODE_COST, .want_marginals = true};
     model_problem(&test, 30, 1, 1);
-    solve_and_check("30 layers", &options, 10.0, 0.0);
+    solve_and_check("30 layers", &options, 60.0, 0.0);
     model_problem(&test, 30, 2, 1);
-    solve_and_check("30 layers, prefill and decode", &options, 20.0, 0.0);
+    solve_and_check("30 layers, prefill and decode", &options, 60.0, 0.0);
     options.mode = SY__MODE_PREFER;
     options.margin_permille = 50;
     model_problem(&test, 64, 2, 5);
-    solve_and_check("64 layers, prefill and decode, prefer", &options, 30.0, 0.0);
+    solve_and_check("64 layers, prefill and decode, prefer", &options, 60.0, 0.0);
 }
 
 static void random_graphs_have_small_gaps(void) {
@@ -55,11 +55,11 @@ static void random_graphs_have_small_gaps(void) {
     for (uint64_t seed = 1; seed <= 4; seed++) {
         random_shape shape = {200, 3, 1, 4, 30, 0, 0};
         random_problem(&test, &shape, seed);
-        solve_and_check("random, narrow", &options, 20.0, 12.0);
+        solve_and_check("random, narrow", &options, 60.0, 12.0);
         shape.n_nodes = 500;
         shape.edge_reach = 8;
         random_problem(&test, &shape, seed);
-        solve_and_check("random, wider", &options, 20.0, 12.0);
+        solve_and_check("random, wider", &options, 60.0, 12.0);
     }
 }
 
