@@ -3,7 +3,7 @@
 """Exact calls per function, over the C runtime or over the checkpoint.
 
     python3 evaluate.py --data handwritten.jsonl                      # build/release/bin/switchyard, shipped model
-    python3 evaluate.py --split test --n 500 --jobs 2                 # fresh requests of the held-out split
+    python3 evaluate.py --split test --n 1000                         # fresh requests of the held-out split
     python3 evaluate.py --data handwritten.jsonl --engine torch --work DIR
 
 A call is right when the printed line equals the expected line, character for character.
@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from generate import Generator, call_line
@@ -28,16 +29,31 @@ def read_examples(a):
     return [generator.example() for _ in range(a.n)]
 
 
+def run_switchyard(a, arguments):
+    """The lines printed, or one line that says what went wrong, which counts as a wrong answer."""
+    done = subprocess.run([a.switchyard, "run", a.model, "--temp", "0"] + arguments, capture_output=True, text=True, timeout=3600, check=False)
+    if done.returncode != 0:
+        return [f"exit status {done.returncode}: {done.stderr.strip()[-200:]}"]
+    return done.stdout.removesuffix("\n").split("\n")
+
+
 def ask_switchyard(a, examples):
-    """One process per request; an error counts as a wrong answer."""
-    def ask(example):
-        command = [a.switchyard, "run", a.model, "--temperature", "0", example["request"]]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        if done.returncode != 0:
-            return f"exit status {done.returncode}: {done.stderr.strip()[-200:]}"
-        return done.stdout.strip("\n")
+    """One process for all requests that are a line of text, one for each other request (or for each with --each)."""
+    requests = [e["request"] for e in examples]
+    together = [] if a.each else [i for i, r in enumerate(requests) if r.strip() and "\n" not in r]
+    answers = {}
+    if together:
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".txt") as f:
+            f.write("".join(requests[i] + "\n" for i in together))
+            f.flush()
+            lines = run_switchyard(a, ["--requests-file", f.name])
+        if len(lines) != len(together):
+            sys.exit(f"{len(together)} requests, {len(lines)} lines back: {lines[0]}")
+        answers = dict(zip(together, lines))
+    alone = [i for i in range(len(requests)) if i not in answers]
     with ThreadPoolExecutor(a.jobs) as pool:
-        return list(pool.map(ask, examples))
+        answers.update(zip(alone, pool.map(lambda i: "\n".join(run_switchyard(a, [requests[i]])), alone)))
+    return [answers[i] for i in range(len(requests))]
 
 
 def ask_torch(a, examples):
@@ -89,6 +105,7 @@ def main():
     ap.add_argument("--model", default=os.path.join(HERE, "actions-q8_0.gguf"))
     ap.add_argument("--work", help="folder of train.py, for --engine torch")
     ap.add_argument("--jobs", type=int, default=2)
+    ap.add_argument("--each", action="store_true", help="one process per request")
     ap.add_argument("--show", action="store_true", help="print the wrong answers")
     ap.add_argument("--at-least", type=float, default=0.0, help="exit with 1 below this share")
     a = ap.parse_args()

@@ -43,6 +43,7 @@ def write_facts(w, shape):
     w.add_rope_dimension_count(shape.width // shape.heads)
     w.add_rope_freq_base(shape.theta)
     w.add_vocab_size(shape.vocab)
+    w.add_float32("general.sampling.temp", 0.0)  # the call is the most likely line, not a drawn one
     w.add_file_type(LlamaFileType.MOSTLY_Q8_0)
     w.add_quantization_version(2)
 

@@ -14,7 +14,7 @@ class Shape:
     layers: int = 6
     heads: int = 8
     kv_heads: int = 4
-    ffn: int = 768
+    ffn: int = 512
     context: int = 512
     theta: float = 10000.0
     eps: float = 1e-5

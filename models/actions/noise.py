@@ -17,6 +17,10 @@ NEAR_KEYS = {"a": "sq", "b": "vn", "c": "xv", "d": "sf", "e": "wr", "f": "dg", "
              "w": "qe", "x": "zc", "y": "tu", "z": "x"}
 
 
+CASUAL = {"give me": "gimme", "want to": "wanna", "going to": "gonna", "got to": "gotta", "let me": "lemme", "you": "u", "please": "plz",
+          "are": "r", "because": "cause", "minutes": "mins", "tomorrow": "tmrw", "thanks": "thx", "about": "bout", "okay": "k"}
+
+
 def copied(key, text):
     return OPEN[key] + text + CLOSE
 
@@ -71,6 +75,14 @@ def recase(rng, text):
     return text
 
 
+def casual(rng, text):
+    """Chat spellings for some words."""
+    for word, short in CASUAL.items():
+        if rng.random() < 0.6:
+            text = re.sub(rf"\b{word}\b", short, text)
+    return text
+
+
 def fix_pronoun(text):
     return re.sub(r"\bi(?=\b|')", "I", text)
 
@@ -85,6 +97,8 @@ def punctuate(rng, text):
 
 def finish(rng, text):
     """The request as typed, and the copied parts read off it."""
+    if rng.random() < 0.05:
+        text = casual(rng, text)
     if rng.random() < 0.45:
         text = fix_pronoun(text)
     text = recase(rng, text)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train the model from scratch on requests made on the fly; stop and start again at any time.
 
-    python3 train.py --work DIR [--minutes 80]
+    python3 train.py --work DIR [--threads 2]
 
 DIR receives vocab.json, last.pt (weights, optimiser, place in the data) and the log. Loss is taken on the call only.
 The matrices are updated by Muon (orthogonalised momentum), embeddings and norms by AdamW.
@@ -26,6 +26,9 @@ from tokenizer import EOS, Tokenizer
 SEED = 7
 CHUNK = 6144           # examples drawn and sorted by length at a time
 IGNORE = -100
+SCHEDULE_END = 76
+# (first chunk, length its rate is planned for, highest rate, tokens a batch)
+PHASES = ((0, 80, 0.012, 2048), (32, SCHEDULE_END, 0.006, 3072))
 
 
 class Muon(torch.optim.Optimizer):
@@ -124,7 +127,7 @@ def accuracy(model, tokenizer, examples):
 class Run:
     """All that a checkpoint holds."""
 
-    def __init__(self, work, shape, lr):
+    def __init__(self, work, shape):
         self.path = os.path.join(work, "last.pt")
         vocab = os.path.join(work, "vocab.json")
         if not os.path.exists(vocab):
@@ -134,10 +137,9 @@ class Run:
         self.model = Llama(shape)
         if shutil.which("g++"):  # a third faster than step by step, and the same numbers up to rounding
             self.model.hidden = torch.compile(self.model.hidden, dynamic=True)
-        self.lr = lr
         matrices = [p for n, p in self.model.named_parameters() if p.dim() == 2 and "embed" not in n]
         others = [p for n, p in self.model.named_parameters() if p.dim() != 2 or "embed" in n]
-        self.optimizers = [(Muon(matrices, lr), lr), (torch.optim.AdamW(others, lr * 0.15, (0.9, 0.98), weight_decay=0.0), lr * 0.15)]
+        self.optimizers = [(Muon(matrices, 0.0), 1.0), (torch.optim.AdamW(others, 0.0, (0.9, 0.98), weight_decay=0.0), 0.15)]
         self.chunk, self.step, self.seconds = 0, 0, 0.0
         if os.path.exists(self.path):
             self.load()
@@ -155,15 +157,15 @@ class Run:
                    self.path + ".new")
         os.replace(self.path + ".new", self.path)
 
-    def update(self, tokens, targets, share):
-        """One step; share is the part of the run that has passed."""
-        rate = min(1.0, (self.step + 1) / 100) * share_rate(share)
+    def update(self, tokens, targets, rate):
+        """One step at a rate."""
+        rate *= min(1.0, (self.step + 1) / 200)
         loss = loss_of(self.model, tokens, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        for optimizer, lr in self.optimizers:
+        for optimizer, factor in self.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = lr * rate
+                group["lr"] = factor * rate
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -179,34 +181,33 @@ def share_rate(share):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--work", required=True)
-    ap.add_argument("--chunks", type=int, default=170, help=f"length of the whole run, {CHUNK} examples each")
     ap.add_argument("--threads", type=int, default=2)
-    ap.add_argument("--budget", type=int, default=6144, help="tokens a batch")
-    ap.add_argument("--lr", type=float, default=0.02)
     a = ap.parse_args()
     os.makedirs(a.work, exist_ok=True)
     torch.set_num_threads(a.threads)
-    run = Run(a.work, Shape(), a.lr)
+    run = Run(a.work, Shape())
     test_generator = Generator("test", 1)
-    test = [test_generator.example() for _ in range(1200)]
+    test = [test_generator.example() for _ in range(600)]
     print(f"{sum(p.numel() for p in run.model.parameters()) / 1e6:.2f} M weights, step {run.step}", flush=True)
     mean = None
-    while run.chunk < a.chunks:
+    while run.chunk < SCHEDULE_END:
         began, seen = time.time(), 0
+        _, length, rate, budget = [p for p in PHASES if p[0] <= run.chunk][-1]
         generator = Generator("train", f"chunk {run.chunk}")
         rows = [encode_example(run.tokenizer, generator.example()) for _ in range(CHUNK)]
-        rows = batches([r for r in rows if len(r[0]) + len(r[1]) <= 256], a.budget, random.Random(run.chunk))
+        rows = batches([r for r in rows if len(r[0]) + len(r[1]) <= 256], budget, random.Random(run.chunk))
         for i, batch in enumerate(rows):
             tokens, targets = pad(batch)
-            loss = run.update(tokens, targets, (run.chunk + i / len(rows)) / a.chunks)
+            loss = run.update(tokens, targets, rate * share_rate((run.chunk + i / len(rows)) / length))
             seen += tokens.numel()
-            mean = loss if mean is None else 0.97 * mean + 0.03 * loss
+            mean = loss if mean is None else 0.99 * mean + 0.01 * loss
         run.chunk += 1
         run.seconds += time.time() - began
         print(f"{run.seconds / 60:6.1f} min  chunk {run.chunk}  step {run.step}  loss {mean:.4f}  tokens/s {seen / (time.time() - began):.0f}",
               flush=True)
-        if run.chunk % 10 == 0 or run.chunk == a.chunks:
+        if run.chunk % 2 == 0 or run.chunk == SCHEDULE_END:
             run.save()
+        if run.chunk % 10 == 0 or run.chunk == SCHEDULE_END:
             by_name, whole, _ = accuracy(run.model, run.tokenizer, test)
             print(f"        test {whole:.3f}  " + " ".join(f"{n} {v:.2f}" for n, v in by_name.items()), flush=True)
 
