@@ -37,7 +37,7 @@ static void solve_and_check(const char *name, const sy__placement_options *optio
     sy__placement_result_deinit(&second);
 }
 
-/* Limits of processor time are far above what a slow machine takes: only a change of order fails. */
+/* Limits of processor time are far above what a slow machine takes: only a new order fails here. */
 static void language_models_are_solved_exactly(void) {
     sy__placement_options options = {.mode = SY__MODE_COST, .want_marginals = true};
     model_problem(&test, 30, 1, 1);
