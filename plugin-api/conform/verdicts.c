@@ -3,12 +3,15 @@
  * loaded, run at full and at smaller sizes, and compared with the reference. */
 #include "conform/conform_internal.h"
 
+#include "base/digest.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define TOKENS 13
-#define TOKENS_MAX 512u /* static sizes past this are taken on trust */
+#define UNIT_BYTES (64u << 10) /* what one node may take beside weight_bytes, for its own records */
+#define TOKENS_MAX 512u        /* static sizes past this are taken on trust */
 
 typedef struct verdict_check {
     sy__conform *c;
@@ -89,6 +92,38 @@ static void check_size(const verdict_check *v, sy_op_unit *plugin, sy_op_unit *o
     sy__outcome_deinit(&got);
 }
 
+static uint64_t weights_hash(const sy__case *made) {
+    uint64_t hash = SY__FNV_START;
+    for (size_t i = 0; i < made->graph.n_values; i++) {
+        const sy_value_view *value = &made->graph.values[i];
+        if (value->kind == SY_VALUE_WEIGHT && value->data.pointer != NULL) {
+            hash = sy__fnv1a(hash, value->data.pointer, (size_t)value->data.length_bytes);
+        }
+    }
+    return hash;
+}
+
+/* Loads on the delegate; the memory it takes is what it says. */
+static bool load_plugin(const verdict_check *v, sy_op_unit *out_unit) {
+    sy_error error;
+    uint64_t n_before = v->plugin->host.live_bytes;
+    size_t n_boundary = 0; /* buffers of the runner count too */
+    sy_status status = sy_op_load(&v->plugin->runner, &v->made->graph, out_unit, &error);
+    if (!sy__conform_check(v->c, status == SY_OK, "L2.accept_then_fail",
+                           "%s: accepted, but it does not load (%s): %.150s.", v->made->name,
+                           sy_status_name(status), error.message)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < out_unit->n_buffers; i++) {
+        n_boundary += (size_t)out_unit->capacity_bytes[i] + 4096;
+    }
+    uint64_t n_taken = v->plugin->host.live_bytes - n_before;
+    sy__conform_check(v->c, n_taken <= out_unit->info.weight_bytes + n_boundary + UNIT_BYTES,
+                      "L2.weight_bytes", "%s: load takes %llu bytes and says %llu.", v->made->name,
+                      (unsigned long long)n_taken, (unsigned long long)out_unit->info.weight_bytes);
+    return true;
+}
+
 static void check_yes(const verdict_check *v, const sy_verdict *verdict) {
     sy_op_unit plugin = {.runner = NULL}, oracle = {.runner = NULL};
     sy_error error;
@@ -109,10 +144,8 @@ static void check_yes(const verdict_check *v, const sy_verdict *verdict) {
                            error.message)) {
         return;
     }
-    status = sy_op_load(&v->plugin->runner, &v->made->graph, &plugin, &error);
-    if (sy__conform_check(v->c, status == SY_OK, "L2.accept_then_fail",
-                          "%s: accepted, but it does not load (%s): %.150s.", v->made->name,
-                          sy_status_name(status), error.message)) {
+    uint64_t weights = weights_hash(v->made);
+    if (load_plugin(v, &plugin)) {
         plugin.is_guarded = true;
         for (uint32_t i = 0; i < n_sizes; i++) {
             check_size(v, &plugin, &oracle, sizes[i]);
@@ -122,6 +155,8 @@ static void check_yes(const verdict_check *v, const sy_verdict *verdict) {
     sy__conform_doing(v->c, "unloading %.200s", v->made->name);
     sy_op_unload(&plugin);
     sy_op_unload(&oracle);
+    sy__conform_check(v->c, weights_hash(v->made) == weights, "L2.weights",
+                      "%s: the bytes of a weight were changed.", v->made->name);
 }
 
 /* The largest static size that is worth running, or the usual number of tokens. */

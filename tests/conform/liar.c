@@ -44,15 +44,19 @@ enum {
     NO_SHIFT,      /* a shift that does nothing */
     HALF_TABLE,    /* state functions, some of them */
     MAPS_ANYTHING, /* past the end too */
-    UNCHECKED,     /* uses memory that was refused */
-    ANY_VERSION    /* takes every version of an operator */
+    WRITES_WEIGHTS,
+    HOARDS,     /* takes more memory for weights than it says */
+    UNCHECKED,  /* uses memory that was refused */
+    ANY_VERSION /* takes every version of an operator */
 };
 
+#define HOARD_BYTES (1u << 20)
 #define IS(number) (LIE == (number))
 
 static const sy_plugin *honest;
 static const sy_host *host;
 static sy_plugin table;
+static void *hoard;
 
 static sy_status lie_enumerate(sy_context *context, sy_device_info *out_infos, size_t stride,
                                uint32_t *inout_count) {
@@ -150,7 +154,23 @@ static sy_status lie_load(sy_device *device, const sy_load_request *request, sy_
             sleep(1);
         }
     }
+    sy_value_view w;
+    for (uint32_t i = 0; IS(WRITES_WEIGHTS) && i < request->view->n_values; i++) {
+        if (request->view->value(request->view->graph, i, &w) == SY_OK &&
+            w.kind == SY_VALUE_WEIGHT) {
+            *(uint8_t *)w.data.pointer ^= 1;
+        }
+    }
+    if (IS(HOARDS)) {
+        hoard = host->alloc(host->context, HOARD_BYTES, 64);
+    }
     return honest->load(device, request, out_info, out_unit);
+}
+
+static sy_status lie_unload(sy_unit *unit) {
+    host->release(host->context, hoard, hoard != NULL ? HOARD_BYTES : 0);
+    hoard = NULL;
+    return honest->unload(unit);
 }
 
 static float *bytes_of(sy_buffer *buffer, uint64_t offset, uint64_t n_bytes) {
@@ -264,6 +284,7 @@ const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *services) {
     table.open = lie_open;
     table.judge = lie_judge;
     table.load = lie_load;
+    table.unload = lie_unload;
     table.submit = lie_submit;
     table.buffer_map = IS(MAPS_ANYTHING) ? lie_map : table.buffer_map;
     table.state_save = IS(WRONG_ROW) ? lie_save : table.state_save;

@@ -43,6 +43,8 @@ static const lie lies[] = {
     {"no_shift", "L3.state_rows", 3},
     {"half_table", "L1.states_whole", 1},
     {"maps_anything", "L3.map_range", 3},
+    {"writes_weights", "L2.weights", 2},
+    {"hoards", "L2.weight_bytes", 2},
     {"unchecked", "L1.alive", 3},
     {"any_version", "L2.version", 2},
 };
