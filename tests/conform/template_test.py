@@ -18,13 +18,13 @@ MODEL = API.parent / "models" / "actions" / "actions-q8_0.gguf"
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("SWITCHYARD_")}
 
 
-def run(*command, expect=0):
+def run(*command, expect=0, err=False):
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True, env=CLEAN)
     if done.returncode != expect:
         print(*command)
         print(done.stdout[-3000:], done.stderr[-3000:])
         raise SystemExit(f"exit status {done.returncode}, expected {expect}")
-    return done.stdout
+    return (done.stdout, done.stderr) if err else done.stdout
 
 
 def build(folder):
@@ -52,8 +52,9 @@ def placed_on(plugins, *flags):
 
 
 def generate(plugins, *flags):
-    return run(PROGRAM, "run", "--plugins", plugins, "--ctx-size", "128", "-n", "12", "--temp", "0",
-               "--raw", *flags, MODEL, "turn on the light in the kitchen")
+    """The text, and what the program says about where it ran."""
+    return run(PROGRAM, "run", "--plugins", plugins, "--ctx-size", "128", "-n", "24", "--temp", "0",
+               *flags, MODEL, "set a timer for ten minutes", err=True)
 
 
 def main():
@@ -70,7 +71,7 @@ def main():
         report = json.loads(run(PROGRAM, "conform", "--json", "--level", "1", library))
         assert report["conforms"] and report["name"] == "template", report
         assert "template" not in candidates(plugins)
-        before = generate(plugins) if MODEL.exists() else None
+        before = generate(plugins)[0] if MODEL.exists() else None
         run("make", "-C", mine, "install", "SY_PLUGIN_API=.", f"PLUGINS={plugins}")
         item = candidates(plugins)["template"]
         assert item["state"] == "ready", item
@@ -79,12 +80,14 @@ def main():
             return 0
         n_placed, text = placed_on(plugins, "--pin", "GatedActivation=template")
         assert n_placed > 0, text[:3000]
-        pinned = generate(plugins, "--pin", "GatedActivation=template")
+        pinned, where = generate(plugins, "--pin", "GatedActivation=template")
         assert pinned == before, (before, pinned)
+        assert "template" in where, where
         shutil.rmtree(plugins / "template")
         assert "template" not in candidates(plugins)
-        assert generate(plugins) == before
+        assert generate(plugins)[0] == before
         print(f"used at the next start ({n_placed} places in the plan), the same text: {before!r}")
+        print(where.rstrip())
     return 0
 
 
