@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A host for the growth test, compiled against one version of sy_plugin.h: loads one plugin and
- * prints what each side saw of the other, one fact a line. NEWER as in growth_plugin.c. Structs that
- * the plugin writes are followed by guards: "trampled" says that it wrote past them.
+ * prints what each side saw of the other, one fact a line. NEWER as in growth_plugin.c. Structs
+ * that the plugin writes are followed by guards: "trampled" says that it wrote past them.
  */
 #include "sy_plugin.h"
 

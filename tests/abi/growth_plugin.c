@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A plugin for the growth test: compiled against sy_plugin.h as it is, as it was in a released minor,
- * or as it could become. NEWER says that the header has the fields of the next minor. STUBBORN: it
- * answers with its own ABI whatever the host speaks. NEEDS: it does not work with less than its own
- * minor.
+ * A plugin for the growth test: compiled against sy_plugin.h as it is, as it was in an earlier
+ * minor, or as it could become. NEWER says that the header has the fields of the next minor.
+ * STUBBORN: it answers with its own ABI whatever the host speaks. NEEDS: it does not work with less
+ * than its own minor.
  */
 #include "sy_plugin.h"
 

@@ -198,11 +198,12 @@ CMAKE_SOURCE = re.compile(r'[^\s()";]+\.c\b')
 
 
 def reachable(files):
-    """Each C file is named or globbed by a CMake file or Makefile at or above its folder."""
+    """Each C file is named or globbed by a CMake file or Makefile at or above its folder, or by a
+    test script that compiles it."""
     patterns = []
     for file in files:
         if os.path.basename(file.path) not in ("CMakeLists.txt", "Makefile") and \
-                not file.path.endswith(".cmake"):
+                not file.path.endswith((".cmake", "_test.py")):
             continue
         folder = os.path.dirname(file.path)
         named = re.findall(r"^\s*sy_add_example\((\w+)", file.text, re.M)
