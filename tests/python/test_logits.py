@@ -37,7 +37,9 @@ def name(case):
 def test_reference_delegate_is_exact(case):
     """f32 activations against the true answer: only rounding is left."""
     found, exact = rows(case)
-    assert np.abs(found - exact).max() < 2e-4
+    peer = np.load(REFERENCE / case["file"]).astype(np.float64)
+    rms, theirs = (np.sqrt(np.mean((x - exact) ** 2)) for x in (found, peer))
+    assert rms <= theirs and np.abs(found - exact).max() < 2e-4
 
 
 @pytest.mark.parametrize("case", CASES, ids=name)
@@ -47,9 +49,9 @@ def test_cpu_delegate_is_closer_than_llama_cpp(case):
     ours, theirs = (np.sqrt(np.mean((x - exact) ** 2)) for x in (found, peer))
     print(f"rms error {ours:.3g}, llama.cpp {theirs:.3g}; largest {np.abs(found - exact).max():.3g}, "
           f"llama.cpp {np.abs(peer - exact).max():.3g}")
-    floor = 3e-5  # f32 rounding over a model of this size
-    assert ours <= max(theirs, floor)
-    assert np.abs(found - exact).max() <= max(np.abs(peer - exact).max(), 10 * floor)
+    assert ours <= theirs
+    rounding = 3e-5  # a single logit of an f32 model may round worse than the peer's
+    assert np.abs(found - exact).max() <= max(np.abs(peer - exact).max(), rounding)
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if "stories" in c["file"]], ids=name)
