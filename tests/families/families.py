@@ -41,6 +41,10 @@ FAMILIES = {
         sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 7),
     "phi3": ("phi3", "Phi3", dict(rope_parameters=dict(rope_type="default", rope_theta=10000.0),
                                   sliding_window=9), 3),
+    "phi3-longrope": ("phi3", "Phi3", dict(original_max_position_embeddings=16, rope_parameters=dict(
+        rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=16,
+        long_factor=[1.0, 1.1, 1.3, 1.7, 2.3, 3.1, 4.5, 6.0],
+        short_factor=[1.0, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3])), 3),
     "bert": ("bert", "Bert", dict(layer_norm_eps=1e-12, type_vocab_size=2, hidden_act="gelu"), 3),
 }
 
@@ -184,6 +188,11 @@ def write_keys(writer, name, n_layers, config):
     if full["rope_type"] == "linear":
         writer.add_float32(f"{FAMILIES[name][0]}.rope.scaling.factor", full["factor"])
         writer.add_string(f"{FAMILIES[name][0]}.rope.scaling.type", "linear")
+    if full["rope_type"] == "longrope":
+        old = full["original_max_position_embeddings"]
+        writer.add_rope_scaling_orig_ctx_len(old)
+        writer.add_rope_scaling_attn_factors(
+            float(np.sqrt(1 + np.log(CONTEXT / old) / np.log(old))))
     if "sliding_window" in config:
         writer.add_sliding_window(config["sliding_window"])
     if "attn_logit_softcapping" in config:
@@ -202,8 +211,13 @@ def write_gguf(name, path):
     writer.add_token_list([f"t{i}" for i in range(VOCAB)])
     writer.add_token_scores([-float(i) for i in range(VOCAB)])
     writer.add_token_types([1] * VOCAB)
-    if config["rope_parameters"].get("rope_type") == "llama3" if "rope_parameters" in config else 0:
+    rope = config.get("rope_parameters", {})
+    if rope.get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(config.get("head_dim", HEAD)))
+    if rope.get("rope_type") == "longrope":
+        for length in ("long", "short"):
+            writer.add_tensor(f"rope_factors_{length}.weight",
+                              np.array(rope[f"{length}_factor"], np.float32))
     shapes = all_shapes(name)
     for theirs, array in weights(name).items():
         writer.add_tensor(shapes[theirs][0], np.ascontiguousarray(converted(name, theirs, array)))
