@@ -80,7 +80,7 @@ enum {
 #define SY_ABI_MINOR 9u
 #define SY_ABI_VERSION (SY_ABI_MAJOR << 16 | SY_ABI_MINOR)
 
-/* An extension of an open struct. Frozen. must = 1: refuse the call if `id` is unknown. */
+/* An extension of an open struct. Frozen. must = 1: refuse the call if `id` is unknown (SYP-4). */
 typedef struct sy_extension {
     const struct sy_extension *next;
     uint32_t id;   /* >= 0x80000000: experimental, off unless the INI allows it, never reused */
@@ -458,7 +458,7 @@ typedef struct sy_job {
     const sy_sequence *sequences;
     sy_state *const *states; /* [i_sequence * n_states + i_state], as sy_segment.states */
     const sy_point *waits;
-    const sy_point *signals; /* reached when the outputs are complete, or failed */
+    const sy_point *signals; /* reached when the outputs are complete, or failed (SYP-17) */
     sy_binding scratch;
     uint64_t run;         /* number of the step, for cancel and reports */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, 0 none */

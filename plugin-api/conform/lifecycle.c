@@ -169,10 +169,17 @@ static void check_health(sy__conform *c, const sy__session *s) {
     }
 }
 
+#ifdef SY_SANITIZED
+size_t __sanitizer_get_current_allocated_bytes(void); /* of the checkers' own heap */
+static uint64_t heap_bytes(void) {
+    return __sanitizer_get_current_allocated_bytes();
+}
+#else
 static uint64_t heap_bytes(void) {
     struct mallinfo2 info = mallinfo2();
     return info.uordblks + info.hblkhd;
 }
+#endif
 
 static void check_rounds(sy__conform *c) {
     uint32_t n_files = 0, n_threads = 0;

@@ -201,7 +201,7 @@ static void spoil(const sy_job *job) {
     } else if (IS(WRONG_TAIL) && y->length_bytes % 8 == 4) {
         bytes_of(y->buffer, y->offset_bytes, y->length_bytes)[y->length_bytes / 4 - 1] = 77.0f;
     } else if (IS(PAST_END)) {
-        bytes_of(y->buffer, y->offset_bytes + y->length_bytes, 4)[0] = 1.0f;
+        *(uint8_t *)bytes_of(y->buffer, y->offset_bytes + y->length_bytes, 1) = 1;
     } else if (IS(STOMPS_INPUT) && job->n_inputs > 0 && job->inputs[0].length_bytes >= 4) {
         bytes_of(job->inputs[0].buffer, job->inputs[0].offset_bytes, 4)[0] += 1.0f;
     }
