@@ -84,6 +84,18 @@ bool sy__dimension_divide(const sy_dimension *a, const sy_dimension *b, sy_dimen
     return true;
 }
 
+bool sy__same_shape(const sy_value_view *a, const sy_value_view *b) {
+    if (a->rank != b->rank || a->type != b->type) {
+        return false;
+    }
+    for (uint32_t i = 0; i < a->rank; i++) {
+        if (!sy__dimension_equal(&a->dims[i], &b->dims[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool sy__shape_bytes(sy_element_type type, uint32_t rank, const sy_dimension *dims,
                      uint64_t *out_bytes) {
     const sy_type_facts *facts = sy_type_get(type);

@@ -45,6 +45,8 @@ bool sy__dimension_multiply(const sy_dimension *a, const sy_dimension *b, sy_dim
 bool sy__dimension_add(const sy_dimension *a, const sy_dimension *b, sy_dimension *out);
 /* a / b when exact. */
 bool sy__dimension_divide(const sy_dimension *a, const sy_dimension *b, sy_dimension *out);
+/* Equal type, rank and dimensions. */
+bool sy__same_shape(const sy_value_view *a, const sy_value_view *b);
 /* Bytes at the bounds; false on overflow, a row that is no whole block, or over the limit. */
 bool sy__shape_bytes(sy_element_type type, uint32_t rank, const sy_dimension *dims,
                      uint64_t *out_bytes);

@@ -104,18 +104,6 @@ static sy_status infer_attention(const sy__infer_call *call) {
     return SY_OK;
 }
 
-static bool same_shape(const sy_value_view *a, const sy_value_view *b) {
-    if (a->rank != b->rank || a->type != b->type) {
-        return false;
-    }
-    for (uint32_t i = 0; i < a->rank; i++) {
-        if (!sy__dimension_equal(&a->dims[i], &b->dims[i])) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static sy_status infer_gated(const sy__infer_call *call) {
     static const char *const known[] = {"silu", "gelu_tanh", "gelu", "relu", "sigmoid"};
     const sy_value_view *gate = sy__call_input(call, 0), *up = sy__call_input(call, 1);
@@ -128,7 +116,7 @@ static sy_status infer_gated(const sy__infer_call *call) {
         return sy__infer_fail(call, "activation '%s' is not silu, gelu_tanh, gelu, relu or sigmoid",
                               activation);
     }
-    if (!sy__is_float(gate->type) || !same_shape(gate, up)) {
+    if (!sy__is_float(gate->type) || !sy__same_shape(gate, up)) {
         return sy__infer_fail(call, "gate and up must be float and of one shape");
     }
     sy__result_like(call, 0, gate);
@@ -138,7 +126,7 @@ static sy_status infer_gated(const sy__infer_call *call) {
 static sy_status infer_add_norm(const sy__infer_call *call) {
     const sy_value_view *x = sy__call_input(call, 0), *residual = sy__call_input(call, 1);
     const sy_value_view *scale = sy__call_input(call, 2);
-    if (!sy__is_float(x->type) || !same_shape(x, residual) || x->rank < 1 || scale->rank != 1 ||
+    if (!sy__is_float(x->type) || !sy__same_shape(x, residual) || x->rank < 1 || scale->rank != 1 ||
         scale->type != SY_TYPE_F32 ||
         !sy__dimension_equal(&scale->dims[0], &x->dims[x->rank - 1])) {
         return sy__infer_fail(call, "x and residual must be float of one shape, scale f32 of its "

@@ -62,16 +62,6 @@ static bool equal_nodes(const sy_node_view *a, const sy_node_view *b) {
     return true;
 }
 
-static bool touches_state(const sy_graph *graph, const sy_node_view *node) {
-    for (uint32_t k = 0; k < node->n_inputs; k++) {
-        const sy_value_view *input = sy__input(graph, node, k);
-        if (input != NULL && input->kind == SY_VALUE_STATE) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* A result of the graph keeps its own value, so that its name and meaning stay. */
 static bool gives_output(const sy_graph *graph, const sy_node_view *node) {
     for (uint32_t k = 0; k < node->n_outputs; k++) {
@@ -86,7 +76,7 @@ static bool gives_output(const sy_graph *graph, const sy_node_view *node) {
 static void merge_nodes(sy_graph *graph, uint32_t *table, size_t mask) {
     for (uint32_t i = 0; i < graph->n_nodes; i++) {
         const sy_node_view *node = &graph->nodes[i].view;
-        if (graph->nodes[i].dead || touches_state(graph, node)) {
+        if (graph->nodes[i].dead || sy__touches_state(graph, node)) {
             continue;
         }
         size_t slot = (size_t)hash_node(node) & mask;

@@ -3,16 +3,6 @@
  * later step reads what they wrote. */
 #include "passes/passes.h"
 
-static bool writes_state(const sy_graph *graph, const sy_node_view *node) {
-    for (uint32_t k = 0; k < node->n_inputs; k++) {
-        const sy_value_view *input = sy__input(graph, node, k);
-        if (input != NULL && input->kind == SY_VALUE_STATE) {
-            return true;
-        }
-    }
-    return false;
-}
-
 sy_status sy__pass_dead(sy_graph *graph, sy_error *error) {
     bool *needed = sy__alloc_array(graph->allocator, graph->n_values, sizeof(bool));
     if (needed == NULL) {
@@ -20,7 +10,7 @@ sy_status sy__pass_dead(sy_graph *graph, sy_error *error) {
     }
     for (size_t i = graph->n_nodes; i-- > 0;) {
         const sy_node_view *node = &graph->nodes[i].view;
-        bool alive = writes_state(graph, node);
+        bool alive = sy__touches_state(graph, node);
         for (uint32_t k = 0; k < node->n_outputs; k++) {
             uint32_t i_value = node->outputs[k];
             alive = alive || needed[i_value] || graph->values[i_value].view.kind == SY_VALUE_OUTPUT;

@@ -158,19 +158,11 @@ static const char *activation_name(const sy_node_view *node) {
     return strcmp(node->op, "Sigmoid") == 0 ? "sigmoid" : NULL;
 }
 
-static bool same_shape(const sy_value_view *a, const sy_value_view *b) {
-    bool same = a->rank == b->rank && a->type == b->type;
-    for (uint32_t i = 0; same && i < a->rank; i++) {
-        same = sy__dimension_equal(&a->dims[i], &b->dims[i]);
-    }
-    return same;
-}
-
 /* Mul(act(gate), up) -> GatedActivation(gate, up). */
 static sy_status fuse_gate(fusion *f, uint32_t i_node) {
     const sy_node_view *mul = node_at(f, i_node);
     if (!sy__node_is(mul, "", "Mul") ||
-        !same_shape(value_at(f, mul->inputs[0]), value_at(f, mul->inputs[1]))) {
+        !sy__same_shape(value_at(f, mul->inputs[0]), value_at(f, mul->inputs[1]))) {
         return SY_OK;
     }
     for (uint32_t k = 0; k < 2; k++) {
@@ -221,7 +213,7 @@ static uint32_t norm_of(const fusion *f, uint32_t i_sum) {
 static sy_status fuse_add_norm(fusion *f, uint32_t i_node) {
     const sy_node_view *add = node_at(f, i_node);
     if (!sy__node_is(add, "", "Add") ||
-        !same_shape(value_at(f, add->inputs[0]), value_at(f, add->inputs[1])) ||
+        !sy__same_shape(value_at(f, add->inputs[0]), value_at(f, add->inputs[1])) ||
         value_at(f, add->outputs[0])->rank < 1) {
         return SY_OK;
     }

@@ -22,6 +22,16 @@ void sy__replace_value(sy_graph *graph, uint32_t from, uint32_t to) {
     }
 }
 
+bool sy__touches_state(const sy_graph *graph, const sy_node_view *node) {
+    for (uint32_t k = 0; k < node->n_inputs; k++) {
+        const sy_value_view *input = sy__input(graph, node, k);
+        if (input != NULL && input->kind == SY_VALUE_STATE) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static sy_status run_pass(sy_graph *graph, sy_pass pass, const sy_pass_options *options,
                           sy_error *error) {
     switch (pass) {

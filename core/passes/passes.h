@@ -11,7 +11,10 @@ sy_status sy__pass_common(sy_graph *graph, sy_error *error);
 sy_status sy__pass_fuse(sy_graph *graph, sy_error *error);
 sy_status sy__pass_dead(sy_graph *graph, sy_error *error);
 
-/* Makes every live node after i_first that reads `from` read `to` instead. Lists are rewritten in
+/* True for nodes that read or write a state: they have an effect beside their outputs. */
+bool sy__touches_state(const sy_graph *graph, const sy_node_view *node);
+
+/* Makes every live node that reads `from` read `to` instead. Lists are rewritten in
  * place: they lie in the graph's arena and belong to one node each. */
 void sy__replace_value(sy_graph *graph, uint32_t from, uint32_t to);
 

@@ -39,11 +39,6 @@ static uint32_t rope_constant(sy__builder *b, const char *name, const sy__rope *
     return sy__emit_floats(b, name, frequency, n);
 }
 
-static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
-    return sy__emit_node(
-        b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
-}
-
 static uint32_t scale_by(sy__builder *b, const char *op, const char *name, uint32_t x,
                          float factor) {
     uint32_t constant = sy__emit_floats(b, "scalar", &factor, 1);
@@ -65,12 +60,12 @@ static uint32_t build_embedding(sy__builder *b) {
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0) {
         uint32_t first = sy__emit_vector(b, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, 0, 0);
-        x = add(b, "token_type_sum", x, first);
+        x = sy__emit_add(b, "token_type_sum", x, first);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_POSITION_EMBEDDING)) != 0) {
         uint32_t where =
             embed(b, "position_embd", b->model->positions, SY__ROLE_POSITION_EMBEDDING);
-        x = add(b, "position_sum", x, where);
+        x = sy__emit_add(b, "position_sum", x, where);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_EMBEDDING_NORM)) != 0) {
         x = sy__emit_norm(b, "embd_norm", x, SY__ROLE_EMBEDDING_NORM, 0);
@@ -94,7 +89,7 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
                       &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     if (biased) {
         uint32_t bias = sy__emit_vector(b, SY__ROLE_OUTPUT, 0, SY__PART_BIAS, 0, 0);
-        x = add(b, capped ? "output_biased" : "logits", x, bias);
+        x = sy__emit_add(b, capped ? "output_biased" : "logits", x, bias);
     }
     if (capped) {
         x = scale_by(b, "Div", "output_divided", x, a->output_softcap);

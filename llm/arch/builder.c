@@ -149,6 +149,11 @@ uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *op
     return result;
 }
 
+uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
+    return sy__emit_node(
+        b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
+}
+
 sy_attribute sy__int_attribute(const char *name, int64_t number) {
     sy_attribute attribute = {.name = name, .type = SY_ATTRIBUTE_INT, .count = 1};
     attribute.value.i = number;

@@ -45,6 +45,9 @@ typedef struct sy__operation {
 /* Adds a node; its name gets the layer's prefix. Answers its result. */
 uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *operation);
 
+/* x + y. */
+uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y);
+
 sy_attribute sy__int_attribute(const char *name, int64_t number);
 sy_attribute sy__float_attribute(const char *name, double number);
 sy_attribute sy__string_attribute(const char *name, const char *text);

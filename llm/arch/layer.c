@@ -12,11 +12,6 @@ static bool has_bias(const sy__layer *layer, sy__role role) {
     return (layer->biases & SY__ROLE_BIT(role)) != 0;
 }
 
-static uint32_t add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
-    return sy__emit_node(
-        b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});
-}
-
 uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
                        uint32_t i_layer) {
     const sy__architecture *a = b->architecture;
@@ -49,7 +44,7 @@ static uint32_t project(sy__builder *b, const char *name, uint32_t x, sy__role r
     uint32_t y =
         sy__emit_node(b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     if (has_bias(layer, role)) {
-        y = add(b, name, y, sy__emit_vector(b, role, i_layer, SY__PART_BIAS, first, n));
+        y = sy__emit_add(b, name, y, sy__emit_vector(b, role, i_layer, SY__PART_BIAS, first, n));
     }
     return y;
 }
@@ -207,7 +202,7 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     if (place == SY__NORM_BOTH) {
         y = sy__emit_norm(b, "attn_post_norm", y, SY__ROLE_ATTENTION_POST_NORM, i_layer);
     }
-    x = add(b, "attn_residual", y, x);
+    x = sy__emit_add(b, "attn_residual", y, x);
     if (place == SY__NORM_POST) {
         x = sy__emit_norm(b, "attn_output_norm", x, SY__ROLE_ATTENTION_OUTPUT_NORM, i_layer);
     }
@@ -219,7 +214,7 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     if (place == SY__NORM_BOTH) {
         y = sy__emit_norm(b, "ffn_post_norm", y, SY__ROLE_FFN_POST_NORM, i_layer);
     }
-    x = add(b, "ffn_residual", y, x);
+    x = sy__emit_add(b, "ffn_residual", y, x);
     if (place == SY__NORM_POST) {
         x = sy__emit_norm(b, "layer_output_norm", x, SY__ROLE_LAYER_OUTPUT_NORM, i_layer);
     }
