@@ -66,7 +66,10 @@ static const char *value(const sy__manifest *manifest, const char *key) {
 
 static uint32_t abi_number(const char *text) {
     unsigned major = 0, minor = 0;
-    return sscanf(text, "%5u.%5u", &major, &minor) == 2 ? major << 16 | minor : 0;
+    if (sscanf(text, "%5u.%5u", &major, &minor) != 2) {
+        return 0;
+    }
+    return major > 0xffffu || minor > 0xffffu ? UINT32_MAX : major << 16 | minor;
 }
 
 static sy_status check_required(const sy__manifest *manifest, const char *origin, sy_error *error) {

@@ -69,8 +69,8 @@ static sy_status find_format(sy_conversation *c, const sy_conversation_options *
     }
     sy_status status = sy_chat_recognise(c->template_copy, &c->format, error);
     if (status != SY_OK) {
-        sy_error_hint(error, "Name one with --chat-template, or give the prompt as it is with "
-                             "--raw.");
+        sy_error_hint(error, "Name a known template (--chat-template), or prefill the prompt as it "
+                             "is (--raw).");
     }
     return status;
 }
