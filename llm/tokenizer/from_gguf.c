@@ -130,12 +130,16 @@ static sy_choice read_choice(const sy_gguf *gguf, const char *name) {
     return flag ? SY_CHOICE_YES : SY_CHOICE_NO;
 }
 
-static const char *read_string(tables *t, const sy_gguf *gguf, const char *key) {
+/* NULL for a key that is absent; a refused allocation is an error, not an absent key. */
+static sy_status read_string(tables *t, const sy_gguf *gguf, const char *key, const char **out_text,
+                             sy_error *error) {
     sy_gguf_string string;
+    *out_text = NULL;
     if (sy_gguf_get_string(gguf, key, &string, NULL) != SY_OK) {
-        return NULL;
+        return SY_OK;
     }
-    return sy__arena_string(&t->arena, string.bytes, (size_t)string.n_bytes);
+    *out_text = sy__arena_string(&t->arena, string.bytes, (size_t)string.n_bytes);
+    return *out_text != NULL ? SY_OK : no_memory(error);
 }
 
 static void read_ids(const sy_gguf *gguf, sy_vocabulary *v) {
@@ -158,8 +162,9 @@ static void read_ids(const sy_gguf *gguf, sy_vocabulary *v) {
 /* Phi-3's special tokens swallow the white space after them; GGUF has no key for it. */
 static sy_status read_strips(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
     static const char *const plain[] = {"<unk>", "<s>", "<|endoftext|>"};
-    const char *architecture = read_string(t, gguf, "general.architecture");
-    if (architecture == NULL || strcmp(architecture, "phi3") != 0 || v->types == NULL ||
+    sy_gguf_string architecture;
+    if (sy_gguf_get_string(gguf, "general.architecture", &architecture, NULL) != SY_OK ||
+        !sy_gguf_string_is(architecture, "phi3") || v->types == NULL ||
         strcmp(v->model, "llama") != 0) {
         return SY_OK;
     }
@@ -182,16 +187,18 @@ static sy_status read_strips(tables *t, const sy_gguf *gguf, sy_vocabulary *v, s
 
 static sy_status fill(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
     sy_gguf_value charsmap;
-    v->model = read_string(t, gguf, "tokenizer.ggml.model");
-    v->pre = read_string(t, gguf, "tokenizer.ggml.pre");
-    if (v->model == NULL) {
+    sy_status status = read_string(t, gguf, "tokenizer.ggml.model", &v->model, error);
+    if (status == SY_OK) {
+        status = read_string(t, gguf, "tokenizer.ggml.pre", &v->pre, error);
+    }
+    if (status == SY_OK && v->model == NULL) {
         sy_error_set(error, SY_NOT_FOUND,
                      "The file does not say what kind of vocabulary it has "
                      "(tokenizer.ggml.model).");
         sy_error_at(error, sy_gguf_get_facts(gguf)->origin, UINT64_MAX);
         return SY_NOT_FOUND;
     }
-    sy_status status = read_lists(t, gguf, v, error);
+    status = status == SY_OK ? read_lists(t, gguf, v, error) : status;
     if (status != SY_OK) {
         return status;
     }

@@ -24,6 +24,8 @@ static void *fail_nth(void *self, void *pointer, size_t old_bytes, size_t new_by
     return moved;
 }
 
+static bool needs_tokenizer;
+
 static sy_status whole_way(const sy_allocator *allocator, const char *plugins, sy_error *error) {
     static const int32_t prompt[5] = {1, 2, 3, 4, 5};
     engine_kit kit;
@@ -32,6 +34,7 @@ static sy_status whole_way(const sy_allocator *allocator, const char *plugins, s
     int32_t token = 0;
     sy_status status = engine_kit_open(&kit, allocator, 1, plugins, NULL);
     *error = kit.error;
+    CHECK(status != SY_OK || !needs_tokenizer || sy_engine_tokenizer(kit.engine) != NULL);
     if (status == SY_OK) {
         status = sy_session_open(kit.engine, 20, &session, error);
     }
@@ -39,7 +42,8 @@ static sy_status whole_way(const sy_allocator *allocator, const char *plugins, s
         status = sy_session_prefill(session, prompt, 5, error);
     }
     if (status == SY_OK) {
-        status = sy_sampler_create(allocator, TINY_VOCAB, NULL, &sampler, error);
+        status = sy_sampler_create(allocator, sy_engine_info(kit.engine)->n_vocabulary, NULL,
+                                   &sampler, error);
     }
     if (status == SY_OK) {
         status = sy_session_decode(session, sampler, &token, error);
@@ -94,7 +98,23 @@ static void every_allocation_fails_with_plugins(void) {
     printf("%llu allocations refused in turn\n", (unsigned long long)n);
 }
 
+/* With a vocabulary: a refused allocation must not look like a file without one. */
+static void every_allocation_fails_with_a_vocabulary(void) {
+    const char *source = getenv("SY_SOURCE_DIR");
+    char path[512];
+    snprintf(path, sizeof(path), "%s/models/actions/actions-q8_0.gguf",
+             source != NULL ? source : "");
+    if (access(path, R_OK) != 0) {
+        SKIP("the shipped model is not here");
+    }
+    engine_model_instead = path;
+    needs_tokenizer = true;
+    uint64_t n = fail_each(NULL);
+    printf("%llu allocations refused in turn\n", (unsigned long long)n);
+}
+
 static const sy_test_case cases[] = {
+    {"every_allocation_fails_with_a_vocabulary", every_allocation_fails_with_a_vocabulary},
     {"every_allocation_fails_on_the_reference_delegate",
      every_allocation_fails_on_the_reference_delegate},
     {"every_allocation_fails_with_plugins", every_allocation_fails_with_plugins},

@@ -39,9 +39,14 @@ static inline void engine_model_fill(const tiny_model *model, gguf_writer *write
     }
 }
 
+static const char *engine_model_instead; /* another file, for tests that set it */
+
 /* Writes the file once per process; answers its path. */
 static inline const char *engine_model(void) {
     static tiny_model model = {.family = "llama", .n_layers = 2};
+    if (engine_model_instead != NULL) {
+        return engine_model_instead;
+    }
     if (engine_model_path[0] != '\0') {
         return engine_model_path;
     }
