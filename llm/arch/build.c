@@ -48,6 +48,7 @@ static uint32_t scale_by(sy__builder *b, const char *op, const char *name, uint3
 
 static uint32_t embed(sy__builder *b, const char *name, uint32_t ids, sy__role role) {
     uint32_t table = sy__emit_matrix(b, role, 0, 0, 0);
+    b->token_table = role == SY__ROLE_TOKEN_EMBEDDING ? table : b->token_table;
     return sy__emit_node(
         b, name, &(sy__operation){.op = "Embedding", .n_inputs = 2, .inputs = {ids, table}});
 }
@@ -76,14 +77,13 @@ static uint32_t build_embedding(sy__builder *b) {
 /* Only the rows whose logits are wanted go through the output matrix. */
 static uint32_t build_output(sy__builder *b, uint32_t x) {
     const sy__architecture *a = b->architecture;
-    sy__role role = a->tied_output ? SY__ROLE_TOKEN_EMBEDDING : SY__ROLE_OUTPUT;
     bool capped = a->output_softcap > 0;
     x = sy__emit_node(
         b, "output_rows_only",
         &(sy__operation){
             .op = "Gather", .version = 13, .n_inputs = 2, .inputs = {x, b->model->output_rows}});
     x = sy__emit_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
-    uint32_t w = sy__emit_matrix(b, role, 0, 0, 0);
+    uint32_t w = a->tied_output ? b->token_table : sy__emit_matrix(b, SY__ROLE_OUTPUT, 0, 0, 0);
     bool biased = !a->tied_output && (a->biases & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
     x = sy__emit_node(b, capped || biased ? "output" : "logits",
                       &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});

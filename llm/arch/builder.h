@@ -11,7 +11,8 @@ typedef struct sy__builder {
     const sy__build_options *options;
     sy__model_graph *model;
     sy_error *error;
-    sy_status status;                              /* first failure; calls after it do nothing */
+    sy_status status;     /* first failure; calls after it do nothing */
+    uint32_t token_table; /* WEIGHT of the token embedding, which a tied output shares */
     uint32_t rope_frequency, rope_local_frequency; /* WEIGHT f32, SY_NO_VALUE none */
     float rope_magnitude, rope_local_magnitude;
     char prefix[32]; /* "blk.3." while a layer is built */
