@@ -162,8 +162,23 @@ static sy_status answer_lines(sy_session *session, sy_sampler *sampler, const ru
     return status;
 }
 
-static sy_status run(sy_engine *engine, const run_flags *flags, const char *prompt,
+/* A model without a chat template gets the prompt as it is. */
+static run_flags flags_for(const sy_engine *engine, const run_flags *flags) {
+    run_flags fitting = *flags;
+    bool has_template =
+        flags->chat_template != NULL || sy_engine_info(engine)->chat_template[0] != '\0';
+    if (!flags->raw && !has_template) {
+        fitting.raw = 1;
+        if (!flags->quiet) {
+            fputs("the model has no chat template: the prompt is given as it is\n", stderr);
+        }
+    }
+    return fitting;
+}
+
+static sy_status run(sy_engine *engine, const run_flags *given, const char *prompt,
                      sy_run_figures *figures, sy_error *error) {
+    const run_flags fitting = flags_for(engine, given), *flags = &fitting;
     sy_session *session = NULL;
     sy_sampler *sampler = NULL;
     sy_sampler_options sampling;

@@ -43,6 +43,13 @@ def test_streams_the_known_story():
 
 
 @needs_stories
+def test_model_without_a_template_gets_the_prompt_as_it_is():
+    result = call("run", STORIES, "Once upon a time", "-n", "12")
+    assert result.stdout == run("Once upon a time", "-n", "12")
+    assert "no chat template" in result.stderr
+
+
+@needs_stories
 def test_same_seed_same_text_at_any_thread_count():
     flags = ["Once", "-n", "40", "--temp", "1.1", "--top-k", "50", "--top-p", "0.9"]
     texts = {run(*flags, "--seed", "7", "-t", t) for t in (1, 2, 5)}
