@@ -79,8 +79,9 @@ class Generator:
         sections = {}
         for section, lines in read_sections(name).items():
             kept = [s for s in lines if (len(s) >= CORE_LENGTH and is_held_out(s, TEMPLATE_SHARE)) == held_out]
-            filler = section not in INTENTS and not section.startswith("page_")
-            sections[section] = [compile_template(s) for s in (kept or lines if filler else kept)]
+            if held_out and (name == "around.txt" or section in ("light", "questions", "wishes")):
+                kept = lines
+            sections[section] = [compile_template(s) for s in kept]
         return sections
 
     def pick(self, templates, slots=None):
@@ -207,6 +208,21 @@ class Generator:
 
     def slot_kind(self, slots):
         return noise.copied("query", self.rng.choice(self.lex.kinds))
+
+    def slot_kinds(self, slots):
+        """Several places of a kind."""
+        kind = self.rng.choice(self.lex.kinds)
+        if self.rng.random() < 0.4:
+            kind = self.rng.choice(("good", "cheap", "vegan", "italian", "open", "indian", "quiet", "free", "new", "best")) + " " + kind
+        plural = kind[:-1] + "ies" if kind.endswith("y") and kind[-2] not in "aeiou" else kind + ("" if kind.endswith("s") else "s")
+        return noise.copied("query", plural)
+
+    def slot_food(self, slots):
+        return self.rng.choice(("pasta", "rice", "cake", "pizza", "tea", "bread", "chicken", "roast", "soup", "lasagna", "potatoes", "cookies",
+                                "pie", "stew", "steak", "casserole", "dough", "beans", "turkey", "coffee"))
+
+    def slot_when_bare(self, slots):
+        return self.slot_when(slots).removeprefix("on ").removeprefix("for ")
 
     def slot_title(self, slots):
         return self.rng.choice(("", "", "", "", "", "my ", "the ")) + noise.copied("title", self.lex.event(self.rng))

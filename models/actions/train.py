@@ -26,9 +26,9 @@ from tokenizer import EOS, Tokenizer
 SEED = 7
 CHUNK = 6144           # examples drawn and sorted by length at a time
 IGNORE = -100
-SCHEDULE_END = 76
-# (first chunk, length its rate is planned for, highest rate, tokens a batch)
-PHASES = ((0, 80, 0.012, 2048), (32, SCHEDULE_END, 0.006, 3072))
+SCHEDULE_END = 146
+# (first chunk, where its schedule begins, where it ends, highest rate, tokens a batch)
+PHASES = ((0, 0, 80, 0.012, 2048), (32, 0, 76, 0.006, 3072), (76, 76, SCHEDULE_END, 0.004, 4096))
 
 
 class Muon(torch.optim.Optimizer):
@@ -91,6 +91,7 @@ def batches(rows, budget, rng):
             out.append(batch)
             batch = []
         batch.append(row)
+    out.append(batch)
     rng.shuffle(out)
     return out
 
@@ -192,13 +193,13 @@ def main():
     mean = None
     while run.chunk < SCHEDULE_END:
         began, seen = time.time(), 0
-        _, length, rate, budget = [p for p in PHASES if p[0] <= run.chunk][-1]
+        _, origin, end, rate, budget = [p for p in PHASES if p[0] <= run.chunk][-1]
         generator = Generator("train", f"chunk {run.chunk}")
         rows = [encode_example(run.tokenizer, generator.example()) for _ in range(CHUNK)]
         rows = batches([r for r in rows if len(r[0]) + len(r[1]) <= 256], budget, random.Random(run.chunk))
         for i, batch in enumerate(rows):
             tokens, targets = pad(batch)
-            loss = run.update(tokens, targets, rate * share_rate((run.chunk + i / len(rows)) / length))
+            loss = run.update(tokens, targets, rate * share_rate((run.chunk + i / len(rows) - origin) / (end - origin)))
             seen += tokens.numel()
             mean = loss if mean is None else 0.99 * mean + 0.01 * loss
         run.chunk += 1
