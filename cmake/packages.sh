@@ -67,7 +67,7 @@ apt_install() {
 
 BUILD_PACKAGES="gcc g++ libc6-dev cmake ninja-build pkg-config python3 libinih-dev libxnnpack-dev
     libpthreadpool-dev libcpuinfo-dev libpcre2-dev libutf8proc-dev"
-CHECK_PACKAGES="$BUILD_PACKAGES git binutils python3-venv clang clang-format clang-tidy
+CHECK_PACKAGES="$BUILD_PACKAGES git make binutils python3-venv clang clang-format clang-tidy
     libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
 
 require_programs() {
