@@ -91,3 +91,16 @@ def test_unused_delegate_that_was_asked_for_is_an_error(model):
                "--backend", "gpu-nowhere"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1 and "gpu-nowhere" in result.stderr and "hint" in result.stderr
+
+
+@pytest.mark.parametrize("model", MODELS[:1], ids=lambda m: m.stem)
+def test_lost_device_is_a_sentence_and_nothing_crashes(model, tmp_path):
+    ini = tmp_path / "lost.ini"
+    ini.write_text("[order]\ndefault = fake-npu, cpu\n[policy]\nmode = strict\n"
+                   "[delegate fake-npu]\nlose_at = 20\n")
+    command = [str(BUILD / "bin/switchyard"), "run", str(model), "--raw", "Once upon a time", "-n",
+               "24", "--ignore-eos", "--plugins", str(BUILD / "fake-plugins"), "--without",
+               "fake-npu-host", "--config", str(ini)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "fake-npu" in result.stderr and "lost" in result.stderr
