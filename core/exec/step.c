@@ -163,8 +163,7 @@ static void set_lengths(const sy_executor *executor, const uint32_t *values, uin
     }
 }
 
-static void set_states(const sy_executor *executor, const sy_step *step,
-                       sy__loaded_segment *loaded) {
+static void set_states(const sy_step *step, sy__loaded_segment *loaded) {
     uint32_t n_states = loaded->planned->segment.n_states;
     for (uint32_t i = 0; i < step->n_sequences; i++) {
         for (uint32_t k = 0; k < n_states; k++) {
@@ -172,7 +171,6 @@ static void set_states(const sy_executor *executor, const sy_step *step,
                 step->sequences[i].states->states[loaded->state_slots[k]];
         }
     }
-    (void)executor;
 }
 
 static sy_status run_segment(sy_executor *executor, const sy_step *step, sy__loaded_segment *loaded,
@@ -184,7 +182,7 @@ static sy_status run_segment(sy_executor *executor, const sy_step *step, sy__loa
     sy_point done = {.fence = executor->fence, .value = ++executor->n_steps};
     set_lengths(executor, segment->inputs, segment->n_inputs, loaded->inputs);
     set_lengths(executor, segment->outputs, segment->n_outputs, loaded->outputs);
-    set_states(executor, step, loaded);
+    set_states(step, loaded);
     sy_job job = {.header = SY_HEADER_INIT(sy_job),
                   .symbols = executor->symbols,
                   .n_symbols = SY_SYMBOL_COUNT_MAX,
