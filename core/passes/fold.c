@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Constant folding: a node all of whose inputs are small constants becomes constants itself. */
+/* Constant folding: a node all of whose inputs are small constants becomes constants itself. Not
+ * DequantizeLinear: int8 weights would be lost to the delegates that compute with them. */
 #include "passes/passes.h"
 #include "switchyard/limits.h"
 
@@ -7,6 +8,9 @@
 
 static bool is_foldable(const sy_graph *graph, const sy_node_view *node, uint64_t limit) {
     uint64_t n_bytes = 0;
+    if (sy__node_is(node, "", "DequantizeLinear")) {
+        return false;
+    }
     for (uint32_t k = 0; k < node->n_inputs; k++) {
         const sy_value_view *input = sy__input(graph, node, k);
         if (input != NULL && input->kind != SY_VALUE_WEIGHT) {

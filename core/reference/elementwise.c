@@ -27,6 +27,25 @@ static double swish(double x, double alpha) {
     return s == 0.0 && !isnan(x) ? copysign(0.0, x) : x * s;
 }
 
+/* Those that image networks use. NaN stays NaN. */
+static double unary_of_image(uint32_t variant, const sy__params *p, double x) {
+    double straight = p->alpha * x + p->beta; /* kept within 0..1 by the hard ones */
+    straight = straight < 0.0 ? 0.0 : (straight > 1.0 ? 1.0 : straight);
+    switch (variant) {
+    case SY__UNARY_CLIP:
+        x = x < p->alpha ? p->alpha : x;
+        return x > p->beta ? p->beta : x;
+    case SY__UNARY_LEAKY_RELU:
+        return x < 0.0 ? p->alpha * x : x;
+    case SY__UNARY_ELU:
+        return x < 0.0 ? p->alpha * expm1(x) : x;
+    case SY__UNARY_HARD_SIGMOID:
+        return straight;
+    default: /* SY__UNARY_HARD_SWISH */
+        return x * straight;
+    }
+}
+
 static double unary(uint32_t variant, const sy__params *p, double x) {
     switch (variant) {
     case SY__UNARY_NEG:
@@ -55,8 +74,10 @@ static double unary(uint32_t variant, const sy__params *p, double x) {
         return gelu_tanh(x);
     case SY__UNARY_SWISH:
         return swish(x, p->alpha);
-    default: /* SY__UNARY_SOFTCAP */
+    case SY__UNARY_SOFTCAP:
         return p->softcap * tanh(x / p->softcap);
+    default:
+        return unary_of_image(variant, p, x);
     }
 }
 
@@ -66,8 +87,19 @@ SY__PREPARE(unary) {
     if (!sy__ref_require_all_float(facts)) {
         return false;
     }
-    if (facts->op->variant == SY__UNARY_SWISH) {
+    if (facts->op->variant == SY__UNARY_SWISH || facts->op->variant == SY__UNARY_ELU) {
         return sy__ref_attribute_float(facts, "alpha", 1.0, &p->alpha);
+    }
+    if (facts->op->variant == SY__UNARY_LEAKY_RELU) {
+        return sy__ref_attribute_float(facts, "alpha", (double)0.01f, &p->alpha);
+    }
+    if (facts->op->variant == SY__UNARY_HARD_SIGMOID) {
+        return sy__ref_attribute_float(facts, "alpha", (double)0.2f, &p->alpha) &&
+               sy__ref_attribute_float(facts, "beta", 0.5, &p->beta);
+    }
+    if (facts->op->variant == SY__UNARY_HARD_SWISH) {
+        p->alpha = 1.0 / 6.0;
+        p->beta = 0.5;
     }
     if (facts->op->variant == SY__UNARY_SOFTCAP) {
         return sy__ref_attribute_float(facts, "cap", 0.0, &p->softcap) &&
@@ -86,6 +118,27 @@ SY__PREPARE(unary) {
         }
     }
     return true;
+}
+
+/* A limit given as a constant with one element. */
+static bool read_limit(sy__facts *facts, uint32_t i_input, double fallback, double *out) {
+    const sy__tensor *limit = i_input < facts->node.n_inputs ? facts->inputs[i_input] : NULL;
+    *out = fallback;
+    if (limit == NULL) {
+        return true;
+    }
+    if (limit->kind != SY_VALUE_WEIGHT || sy__ref_shape_count(&limit->shape) != 1) {
+        return sy__ref_refuse(facts, SY_REASON_OTHER, "a limit is no constant number");
+    }
+    sy__ref_get_f64(limit, 0, 1, 1, out);
+    return true;
+}
+
+SY__PREPARE(clip) {
+    facts->params.activation = SY__UNARY_CLIP;
+    return sy__ref_require_all_float(facts) &&
+           read_limit(facts, 1, -INFINITY, &facts->params.alpha) &&
+           read_limit(facts, 2, INFINITY, &facts->params.beta);
 }
 
 static void visit_unary(const sy__walk *walk, const sy__run *run) {
@@ -152,7 +205,7 @@ SY__RUN(gated) {
 SY__PREPARE(binary) {
     sy_element_type type = facts->outputs[0]->type;
     bool integer =
-        (type == SY_TYPE_I32 || type == SY_TYPE_I64) && facts->op->variant != SY__BINARY_POW;
+        (type == SY_TYPE_I32 || type == SY_TYPE_I64) && facts->op->variant < SY__BINARY_POW;
     if (!integer && !sy__ref_require_float_out(facts, 0)) {
         return false;
     }
@@ -166,6 +219,12 @@ SY__INFER(broadcast) {
     return sy__ref_shape_broadcast(&inputs[0]->shape, &inputs[1]->shape, &out_shapes[0]);
 }
 
+/* The slope broadcasts to x, never the other way. */
+SY__INFER(prelu) {
+    return sy__ref_infer_broadcast(params, inputs, n_inputs, out_shapes, n_outputs) &&
+           sy__ref_shape_equal(&out_shapes[0], &inputs[0]->shape);
+}
+
 static double binary(uint32_t variant, double a, double b) {
     switch (variant) {
     case SY__BINARY_ADD:
@@ -176,6 +235,8 @@ static double binary(uint32_t variant, double a, double b) {
         return a * b;
     case SY__BINARY_DIV:
         return a / b;
+    case SY__BINARY_PRELU:
+        return a < 0.0 ? a * b : a;
     default: /* SY__BINARY_POW */
         return pow(a, b);
     }

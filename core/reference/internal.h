@@ -32,6 +32,11 @@ typedef struct sy__tensor {
     uint32_t i_slot; /* STATE: its place in sy_segment.states */
 } sy__tensor;
 
+/* Of a convolution or pooling: height, then width. */
+typedef struct sy__stencil {
+    int64_t kernel[2], stride[2], dilation[2], before[2], after[2];
+} sy__stencil;
+
 /* Attributes and constant inputs, parsed. A field has a meaning for the operators that set it. */
 typedef struct sy__params {
     double alpha, beta, epsilon, scale, softcap;
@@ -42,6 +47,7 @@ typedef struct sy__params {
     uint32_t n_list;
     int64_t list[SY__MAX_LIST]; /* axes, permutation, shape or split sizes */
     int64_t starts[SY_MAX_RANK], ends[SY_MAX_RANK], steps[SY_MAX_RANK]; /* Slice, by axis */
+    sy__stencil stencil;
 } sy__params;
 
 typedef struct sy__operator sy__operator;

@@ -22,6 +22,12 @@
                      .prepare = sy__ref_prepare_binary, .infer = sy__ref_infer_broadcast, \
                      .run = sy__ref_run_binary                                            \
     }
+#define POOL(op_name, opset, which, part, shape)                                                  \
+    {                                                                                             \
+        ONNX(opset), .name = (op_name), COUNTS(1, 1, 1), .variant = (which),                      \
+                     .prepare = sy__ref_prepare_##part, .infer = sy__ref_infer_##shape,           \
+                     .run = sy__ref_run_##shape, .n_macs = sy__ref_macs_##shape                   \
+    }
 #define REDUCE(op_name, opset, which)                                                      \
     {                                                                                      \
         ONNX(opset), .name = (op_name), COUNTS(1, 2, 1), .variant = (which), USES(reduce), \
@@ -64,6 +70,23 @@ static const sy__operator table[] = {
     UNARY("Relu", 14, SY__UNARY_RELU),
     UNARY("Gelu", 20, SY__UNARY_GELU),
     UNARY("Swish", 24, SY__UNARY_SWISH),
+    UNARY("LeakyRelu", 16, SY__UNARY_LEAKY_RELU),
+    UNARY("Elu", 22, SY__UNARY_ELU),
+    UNARY("HardSigmoid", 22, SY__UNARY_HARD_SIGMOID),
+    UNARY("HardSwish", 22, SY__UNARY_HARD_SWISH),
+    {ONNX(13), .name = "Clip", COUNTS(1, 3, 1), .variant = SY__UNARY_CLIP,
+     .prepare = sy__ref_prepare_clip, .infer = sy__ref_infer_same, .run = sy__ref_run_unary},
+    {ONNX(16), .name = "PRelu", COUNTS(2, 2, 1), .variant = SY__BINARY_PRELU,
+     .prepare = sy__ref_prepare_binary, .infer = sy__ref_infer_prelu, .run = sy__ref_run_binary},
+    {ONNX(22), .name = "Conv", COUNTS(2, 3, 1), USES(conv), .n_macs = sy__ref_macs_conv},
+    POOL("MaxPool", 22, SY__REDUCE_MAX, max_pool, pool),
+    POOL("AveragePool", 22, SY__REDUCE_MEAN, average_pool, pool),
+    POOL("GlobalMaxPool", 22, SY__REDUCE_MAX, global_pool, global_pool),
+    POOL("GlobalAveragePool", 22, SY__REDUCE_MEAN, global_pool, global_pool),
+    {ONNX(15), .name = "BatchNormalization", COUNTS(5, 5, 1), USES(batch_norm)},
+    {ONNX(21), .name = "QuantizeLinear", COUNTS(2, 3, 1), USES(quantize)},
+    {ONNX(21), .name = "DequantizeLinear", COUNTS(2, 3, 1), .prepare = sy__ref_prepare_dequantize,
+     .infer = sy__ref_infer_quantize, .run = sy__ref_run_dequantize},
     {ONNX(13), .name = "Softmax", COUNTS(1, 1, 1), .prepare = sy__ref_prepare_softmax,
      .infer = sy__ref_infer_same, .run = sy__ref_run_softmax},
     {ONNX(13), .name = "MatMul", COUNTS(2, 2, 1), USES(matmul), .n_macs = sy__ref_macs_matmul},

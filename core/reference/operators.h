@@ -75,11 +75,25 @@ enum {
     SY__UNARY_GELU,
     SY__UNARY_GELU_TANH,
     SY__UNARY_SWISH,
-    SY__UNARY_SOFTCAP
+    SY__UNARY_SOFTCAP,
+    SY__UNARY_CLIP,
+    SY__UNARY_LEAKY_RELU,
+    SY__UNARY_ELU,
+    SY__UNARY_HARD_SIGMOID,
+    SY__UNARY_HARD_SWISH
 };
-enum { SY__BINARY_ADD, SY__BINARY_SUB, SY__BINARY_MUL, SY__BINARY_DIV, SY__BINARY_POW };
+enum {
+    SY__BINARY_ADD,
+    SY__BINARY_SUB,
+    SY__BINARY_MUL,
+    SY__BINARY_DIV,
+    SY__BINARY_POW,
+    SY__BINARY_PRELU
+};
 SY__PREPARE(unary);
 SY__RUN(unary);
+SY__PREPARE(clip);
+SY__INFER(prelu);
 SY__PREPARE(gated);
 SY__INFER(gated);
 SY__RUN(gated);
@@ -88,6 +102,29 @@ SY__INFER(broadcast);
 SY__RUN(binary);
 SY__PREPARE(cast);
 SY__RUN(cast);
+
+/* conv.c, pool.c (variants SY__REDUCE_MEAN, SY__REDUCE_MAX), batch_norm.c, quantize.c */
+SY__PREPARE(conv);
+SY__INFER(conv);
+SY__RUN(conv);
+SY__MACS(conv);
+SY__PREPARE(max_pool);
+SY__PREPARE(average_pool);
+SY__INFER(pool);
+SY__RUN(pool);
+SY__MACS(pool);
+SY__PREPARE(global_pool);
+SY__INFER(global_pool);
+SY__RUN(global_pool);
+SY__MACS(global_pool);
+SY__PREPARE(batch_norm);
+SY__INFER(batch_norm);
+SY__RUN(batch_norm);
+SY__PREPARE(quantize);
+SY__PREPARE(dequantize);
+SY__INFER(quantize);
+SY__RUN(quantize);
+SY__RUN(dequantize);
 
 /* reduce.c */
 enum { SY__REDUCE_MEAN, SY__REDUCE_SUM, SY__REDUCE_MAX };
