@@ -167,7 +167,8 @@ static uint64_t first_difference(sy_element_type type, const void *a, const void
             }
             for (size_t k = 0; k < n_now; k++) {
                 if (pass == 0) {
-                    largest = fmax(largest, fabs((double)x[k]));
+                    double size = fabs((double)x[k]); /* fmax here breaks gcc 12 for Arm */
+                    largest = size > largest ? size : largest;
                     continue;
                 }
                 bool same = x[k] == y[k] || (isnan(x[k]) && isnan(y[k]));

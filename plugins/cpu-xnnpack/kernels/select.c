@@ -4,31 +4,47 @@
 
 #include <string.h>
 
+#define LEVELS_MOST 7 /* of one architecture */
 #define DECLARE(level)                                                       \
     extern const cpu_type_kernels cpu_linear_blocks_##level[CPU_TYPE_TABLE]; \
     extern const cpu_type_kernels cpu_linear_plain_##level[CPU_TYPE_TABLE];  \
-    extern const cpu_row_kernels cpu_rows_##level;
+    extern const cpu_row_kernels cpu_rows_##level;                           \
+    extern const cpu_attention_kernels cpu_attention_##level;
 #define TABLE(level, int8, f32)                                          \
     static const cpu_kernels table_##level = {#level,                    \
                                               int8,                      \
                                               f32,                       \
                                               cpu_linear_blocks_##level, \
                                               cpu_linear_plain_##level,  \
-                                              &cpu_rows_##level};
+                                              &cpu_rows_##level,         \
+                                              &cpu_attention_##level};
 
 DECLARE(portable)
 TABLE(portable, 8.0f, 8.0f)
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+DECLARE(sse41)
+TABLE(sse41, 40.0f, 12.0f)
 DECLARE(avx2)
 TABLE(avx2, 90.0f, 50.0f)
+DECLARE(avxvnni)
+TABLE(avxvnni, 120.0f, 50.0f)
 DECLARE(avx512vnni)
 TABLE(avx512vnni, 160.0f, 80.0f)
 
-typedef struct features {
-    bool avx2, avx512vnni;
-} features;
+typedef struct registers {
+    uint32_t a, b, c, d;
+} registers;
+
+/* All bits clear for a leaf that the processor does not have. */
+static registers cpuid(uint32_t leaf, uint32_t i_part) {
+    registers r = {0, 0, 0, 0};
+    if (__get_cpuid_count(leaf, i_part, &r.a, &r.b, &r.c, &r.d) == 0) {
+        r = (registers){0, 0, 0, 0};
+    }
+    return r;
+}
 
 /* Registers that the operating system saves: XCR0. */
 static uint32_t saved_registers(void) {
@@ -37,31 +53,35 @@ static uint32_t saved_registers(void) {
     return low;
 }
 
-static features features_read(void) {
-    features f = {false, false};
-    unsigned a = 0, b = 0, c = 0, d = 0, c1 = 0;
-    const unsigned fma = 1u << 12, osxsave = 1u << 27, avx = 1u << 28, f16c = 1u << 29;
-    if (__get_cpuid(1, &a, &b, &c1, &d) == 0 || (c1 & osxsave) == 0 ||
-        __get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) {
-        return f;
-    }
-    uint32_t saved = saved_registers();
-    const unsigned need = fma | avx | f16c, avx2 = 1u << 5;
-    f.avx2 = (saved & 6u) == 6u && (c1 & need) == need && (b & avx2) != 0;
-    const unsigned f_bit = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31, vnni = 1u << 11;
-    const unsigned wide = f_bit | dq | bw | vl;
-    f.avx512vnni = f.avx2 && (saved & 0xe6u) == 0xe6u && (b & wide) == wide && (c & vnni) != 0;
-    return f;
+static bool all_of(uint32_t word, uint32_t bits) {
+    return (word & bits) == bits;
 }
 
+#define BIT(n) (1u << (n))
+#define SAVED_AVX 0x06u
+#define SAVED_AVX512 0xe6u
+
 static size_t levels_fill(const cpu_kernels **levels) {
-    features f = features_read();
+    registers one = cpuid(1, 0), seven = cpuid(7, 0), more = cpuid(7, 1);
+    const uint32_t ssse3 = BIT(9), fma = BIT(12), sse41 = BIT(19), popcnt = BIT(23),
+                   osxsave = BIT(27), avx = BIT(28), f16c = BIT(29);
+    const uint32_t f = BIT(16), dq = BIT(17), bw = BIT(30), vl = BIT(31);
+    uint32_t saved = all_of(one.c, osxsave) ? saved_registers() : 0;
+    bool has_avx2 =
+        all_of(saved, SAVED_AVX) && all_of(one.c, fma | avx | f16c) && all_of(seven.b, BIT(5));
     size_t n = 0;
-    if (f.avx512vnni) {
+    if (has_avx2 && all_of(saved, SAVED_AVX512) && all_of(seven.b, f | dq | bw | vl) &&
+        all_of(seven.c, BIT(11))) {
         levels[n++] = &table_avx512vnni;
     }
-    if (f.avx2) {
+    if (has_avx2 && all_of(more.a, BIT(4))) {
+        levels[n++] = &table_avxvnni;
+    }
+    if (has_avx2) {
         levels[n++] = &table_avx2;
+    }
+    if (all_of(one.c, ssse3 | sse41 | popcnt)) {
+        levels[n++] = &table_sse41;
     }
     return n;
 }
@@ -71,12 +91,19 @@ DECLARE(neon)
 TABLE(neon, 20.0f, 16.0f)
 DECLARE(dotprod)
 TABLE(dotprod, 40.0f, 16.0f)
+DECLARE(i8mm)
+TABLE(i8mm, 80.0f, 16.0f)
 
-#define HWCAP_DOT_PRODUCT (1ul << 20)
+#define HAS_DOT_PRODUCT (1ul << 20) /* of AT_HWCAP */
+#define HAS_I8MM (1ul << 13)        /* of AT_HWCAP2 */
 
 static size_t levels_fill(const cpu_kernels **levels) {
+    bool dot_product = (getauxval(AT_HWCAP) & HAS_DOT_PRODUCT) != 0;
     size_t n = 0;
-    if ((getauxval(AT_HWCAP) & HWCAP_DOT_PRODUCT) != 0) {
+    if (dot_product && (getauxval(AT_HWCAP2) & HAS_I8MM) != 0) {
+        levels[n++] = &table_i8mm;
+    }
+    if (dot_product) {
         levels[n++] = &table_dotprod;
     }
     levels[n++] = &table_neon;
@@ -90,9 +117,9 @@ static size_t levels_fill(const cpu_kernels **levels) {
 #endif
 
 const cpu_kernels *const *cpu_kernels_available(void) {
-    static const cpu_kernels *levels[8];
+    static const cpu_kernels *levels[LEVELS_MOST + 1];
     if (__atomic_load_n(&levels[0], __ATOMIC_ACQUIRE) == NULL) { /* same answer by every thread */
-        const cpu_kernels *found[8] = {NULL};
+        const cpu_kernels *found[LEVELS_MOST + 1] = {NULL};
         size_t n = levels_fill(found);
         found[n] = &table_portable;
         for (size_t i = n + 1; i-- > 0;) {

@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vector layer for AVX2 + FMA + F16C: 8 floats, 32 bytes. */
+/* Vector layer for AVX2 + FMA + F16C, with or without AVX-VNNI: 8 floats, 32 bytes. */
 #ifndef CPU_VECTOR_H
 #define CPU_VECTOR_H
 
 #include "vector_x86.h"
 
+#if defined(__AVXVNNI__)
+#define CPU_LEVEL avxvnni
+#else
 #define CPU_LEVEL avx2
+#endif
 #define VF 8
 typedef __m256 vfloat;
 typedef int32_t vint __attribute__((vector_size(32)));
@@ -58,8 +62,12 @@ static inline void vf_store_f16(uint16_t *p, vfloat x) {
 }
 
 static inline lanes chunk_pairs(__m256i unsigned_bytes, __m256i signed_bytes) {
+#if defined(__AVXVNNI__)
+    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), unsigned_bytes, signed_bytes);
+#else
     __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
     return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#endif
 }
 /* Activations are within +-127, so that neither the sign flip nor the pair sum can overflow. */
 static inline lanes chunk_dot_signed(chunk w, chunk a) {

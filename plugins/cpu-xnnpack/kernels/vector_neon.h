@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vector layer for AArch64 NEON, with or without the dot product extension: 4 floats, 32 bytes. */
+/* Vector layer for AArch64 NEON, with or without the dot product and the 8-bit matrix extension:
+ * 4 floats, 32 bytes. */
 #ifndef CPU_VECTOR_H
 #define CPU_VECTOR_H
 
@@ -10,7 +11,9 @@
 
 #define CPU_TILE_COLUMNS 4 /* of one row of activations */
 
-#if defined(__ARM_FEATURE_DOTPROD)
+#if defined(__ARM_FEATURE_MATMUL_INT8)
+#define CPU_LEVEL i8mm
+#elif defined(__ARM_FEATURE_DOTPROD)
 #define CPU_LEVEL dotprod
 #else
 #define CPU_LEVEL neon
@@ -78,6 +81,10 @@ static inline chunk chunk_load(const void *p) {
     const int8_t *bytes = (const int8_t *)p;
     return (chunk){{vld1q_s8(bytes), vld1q_s8(bytes + 16)}};
 }
+static inline chunk chunk_words(uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
+    return (chunk){
+        {vcombine_s8(vcreate_s8(a), vcreate_s8(b)), vcombine_s8(vcreate_s8(c), vcreate_s8(d))}};
+}
 static inline chunk chunk_nibbles(const uint8_t *p) {
     uint8x16_t bytes = vld1q_u8(p);
     return (chunk){{vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(15))),
@@ -92,6 +99,14 @@ static inline chunk chunk_bits(uint32_t bits, int8_t value) {
     for (int i = 0; i < 2; i++, bits >>= 16) {
         uint8x8_t low = vdup_n_u8((uint8_t)bits), high = vdup_n_u8((uint8_t)(bits >> 8));
         c.val[i] = vreinterpretq_s8_u8(vandq_u8(vtstq_u8(vcombine_u8(low, high), select), on));
+    }
+    return c;
+}
+/* the negative of every byte whose bit is set */
+static inline chunk chunk_negate(chunk c, uint32_t bits) {
+    chunk set = chunk_bits(bits, -1);
+    for (int i = 0; i < 2; i++) {
+        c.val[i] = vsubq_s8(veorq_s8(c.val[i], set.val[i]), set.val[i]);
     }
     return c;
 }

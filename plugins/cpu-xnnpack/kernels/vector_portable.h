@@ -3,9 +3,7 @@
 #ifndef CPU_VECTOR_H
 #define CPU_VECTOR_H
 
-#include <math.h>
-#include <stdint.h>
-#include <string.h>
+#include "half.h"
 
 #define CPU_TILE_COLUMNS 1 /* of one row of activations: small code */
 
@@ -58,40 +56,6 @@ static inline float vf_largest(vfloat x) {
     return a > b ? a : b;
 }
 
-static inline float half_to_float(uint16_t half) {
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = (half >> 10) & 31u;
-    uint32_t mantissa = half & 0x3ffu, bits = 0;
-    float value = 0.0f;
-    if (exponent == 0) {
-        value = (float)mantissa * 0x1p-24f;
-        memcpy(&bits, &value, 4);
-        bits |= sign;
-    } else if (exponent == 31) {
-        bits = sign | 0x7f800000u | mantissa << 13;
-    } else {
-        bits = sign | (exponent + 112) << 23 | mantissa << 13;
-    }
-    memcpy(&value, &bits, 4);
-    return value;
-}
-static inline uint16_t float_to_half(float x) {
-    uint32_t bits = 0;
-    memcpy(&bits, &x, 4);
-    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
-    uint32_t size = bits & 0x7fffffffu;
-    if (size > 0x7f800000u) {
-        return (uint16_t)(sign | 0x7e00u);
-    }
-    if (size >= 0x477ff000u) {
-        return (uint16_t)(sign | 0x7c00u);
-    }
-    if (size < 0x38800000u) { /* subnormal: the integer number of 2^-24 steps */
-        float steps = (fabsf(x) * 0x1p24f + 8388608.0f) - 8388608.0f;
-        return (uint16_t)(sign | (uint16_t)steps);
-    }
-    size += 0xc8000fffu + (size >> 13 & 1u);
-    return (uint16_t)(sign | (uint16_t)(size >> 13));
-}
 static inline vfloat vf_load_f16(const uint16_t *p) {
     return (vfloat){half_to_float(p[0]), half_to_float(p[1]), half_to_float(p[2]),
                     half_to_float(p[3])};
@@ -119,6 +83,10 @@ static inline chunk chunk_load(const void *p) {
     memcpy(c.b, p, 32);
     return c;
 }
+static inline chunk chunk_words(uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
+    const uint64_t words[4] = {a, b, c, d};
+    return chunk_load(words);
+}
 static inline chunk chunk_nibbles(const uint8_t *p) {
     chunk c;
     for (int i = 0; i < 16; i++) {
@@ -132,6 +100,13 @@ static inline chunk chunk_bits(uint32_t bits, int8_t value) {
     chunk c;
     for (int i = 0; i < 32; i++) {
         c.b[i] = (int8_t)((bits >> i & 1u) != 0 ? value : 0);
+    }
+    return c;
+}
+/* the negative of every byte whose bit is set */
+static inline chunk chunk_negate(chunk c, uint32_t bits) {
+    for (int i = 0; i < 32; i++) {
+        c.b[i] = (int8_t)((bits >> i & 1u) != 0 ? -c.b[i] : c.b[i]);
     }
     return c;
 }
