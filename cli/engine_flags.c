@@ -88,6 +88,10 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     if (out_options->n_output_rows > out_options->n_batch_tokens) {
         out_options->n_output_rows = out_options->n_batch_tokens;
     }
+    if (flags->n_sequences > 0) {
+        out_options->n_sequences = flags->n_sequences;
+    }
+    out_options->profile = flags->profile;
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
     out_options->policy = sy_conf_policy(flags->setup.conf);
     out_options->disabled_passes = flags->disabled_passes;

@@ -51,6 +51,13 @@ static sy_status make_phase(sy_executor *executor, uint32_t i_phase, sy_error *e
         return sy__no_memory(error, n * sizeof(sy__loaded_segment), "the executor");
     }
     phase->n_segments = n;
+    if (executor->options.profile != 0) {
+        size_t n_nodes = sy_graph_n_nodes(executor->graph);
+        phase->node_ns = sy__arena_alloc(&executor->arena, n_nodes + 1, sizeof(uint64_t));
+        if (phase->node_ns == NULL) {
+            return sy__no_memory(error, n_nodes * sizeof(uint64_t), "the profile");
+        }
+    }
     for (uint32_t s = 0; s < n; s++) {
         phase->segments[s].planned = sy_plan_segment_at(executor->plan, i_phase, s);
         sy_status status = use_side(executor, phase->segments[s].planned->i_delegate, error);
@@ -145,6 +152,14 @@ void sy_executor_stats(const sy_executor *executor, uint32_t i_phase, uint32_t i
     if (i_phase < executor->n_phases && i_segment < executor->phases[i_phase].n_segments) {
         *out_stats = executor->phases[i_phase].segments[i_segment].stats;
     }
+}
+
+uint64_t sy_executor_node_ns(const sy_executor *executor, uint32_t i_phase, uint32_t i_node) {
+    if (i_phase >= executor->n_phases || executor->phases[i_phase].node_ns == NULL ||
+        i_node >= sy_graph_n_nodes(executor->graph)) {
+        return 0;
+    }
+    return executor->phases[i_phase].node_ns[i_node];
 }
 
 /* Canonical bytes of one row of a state value. */

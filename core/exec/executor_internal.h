@@ -44,6 +44,7 @@ typedef struct sy__loaded_phase {
     uint32_t n_after;
     uint64_t *offsets; /* per value: place in every arena of this phase, UINT64_MAX none */
     uint64_t arena_bytes;
+    uint64_t *node_ns; /* per node of the graph, NULL without a profile */
 } sy__loaded_phase;
 
 struct sy_executor {

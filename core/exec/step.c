@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "exec/executor_internal.h"
+#include "sy_profile.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -198,6 +199,13 @@ static sy_status run_segment(sy_executor *executor, const sy_step *step, sy__loa
                   .signals = &done,
                   .scratch = {.buffer = side->scratch, .length_bytes = side->scratch_bytes},
                   .run = done.value};
+    sy_profile profile = {
+        .extension = {.id = SY_EXTENSION_PROFILE, .size = (uint32_t)sizeof(profile)},
+        .node_ns = executor->phases[step->i_phase].node_ns,
+        .n_nodes = sy_graph_n_nodes(executor->graph)};
+    if (profile.node_ns != NULL) {
+        job.header.extensions = &profile.extension;
+    }
     sy__delegate_listen(executor->runtime, delegate);
     uint64_t start = sy__clock_now_ns();
     sy_status status = delegate->plugin->submit(loaded->unit, &job);

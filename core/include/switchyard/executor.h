@@ -24,6 +24,7 @@ typedef struct sy_executor_options {
     uint32_t struct_bytes;
     uint32_t n_sequences_max; /* per step; 0: 1 */
     uint64_t budget_bytes;    /* for arenas, scratch and what units hold; 0: none */
+    uint32_t profile;         /* 1: ask delegates for times per node (sy_executor_node_ns) */
 } sy_executor_options;
 
 /* One sequence of a step. */
@@ -103,6 +104,12 @@ SY_MUST_CHECK sy_status sy_executor_output(const sy_executor *executor, uint32_t
  * cost: O(1)  since: 0.1  source: - */
 void sy_executor_stats(const sy_executor *executor, uint32_t i_phase, uint32_t i_segment,
                        sy_segment_stats *out_stats);
+
+/* Time that a node took in all steps of a phase so far, as its delegate told; 0 without
+ * options.profile, past the end, and where the delegate does not tell nodes apart.
+ * shape: -  unit: nanoseconds  owner: -  errors: none  thread: one at a time
+ * cost: O(1)  since: 0.1  source: sy_profile.h */
+uint64_t sy_executor_node_ns(const sy_executor *executor, uint32_t i_phase, uint32_t i_node);
 
 /* Memory the executor holds.
  * shape: -  unit: bytes  owner: caller  errors: none  thread: any

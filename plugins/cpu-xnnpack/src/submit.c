@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One job: check what is bound, resolve shapes, run the steps on caller and team. */
+#include "sy_profile.h"
 #include "unit.h"
 
 #include <string.h>
@@ -154,16 +155,39 @@ static sy_status job_resolve(const sy_unit *unit, const sy_job *job, uint8_t **o
     return status;
 }
 
+static uint64_t now_ns(void) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 static bool too_late(const sy_job *job) {
-    struct timespec now;
-    if (job->deadline_ns == 0 || clock_gettime(CLOCK_MONOTONIC, &now) != 0) {
-        return false;
+    return job->deadline_ns != 0 && now_ns() > job->deadline_ns;
+}
+
+/* The times that the host asked for, or NULL. */
+static const sy_profile *profile_of(const sy_job *job) {
+    for (const sy_extension *e = job->header.extensions; e != NULL; e = e->next) {
+        if (e->id == SY_EXTENSION_PROFILE && e->size >= sizeof(sy_profile)) {
+            return (const sy_profile *)(const void *)e;
+        }
     }
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec > job->deadline_ns;
+    return NULL;
+}
+
+static sy_status step_run(cpu_run *run, const cpu_step *step, const sy_profile *profile) {
+    if (profile == NULL || step->i_node >= profile->n_nodes) {
+        return step->operator->run(run, step);
+    }
+    uint64_t start = now_ns();
+    sy_status status = step->operator->run(run, step);
+    profile->node_ns[step->i_node] += now_ns() - start;
+    return status;
 }
 
 static sy_status steps_run(cpu_run *run) {
     const sy_unit *unit = run->unit;
+    const sy_profile *profile = profile_of(run->job);
     for (size_t i = 0; i < unit->n_steps; i++) {
         const cpu_step *step = &unit->steps[i];
         if (atomic_load(&unit->cancelled_run) == run->job->run + 1) {
@@ -172,7 +196,7 @@ static sy_status steps_run(cpu_run *run) {
         if (too_late(run->job)) {
             return SY_DEADLINE_EXCEEDED;
         }
-        sy_status status = step->operator->run(run, step);
+        sy_status status = step_run(run, step, profile);
         if (status != SY_OK) {
             return status;
         }
