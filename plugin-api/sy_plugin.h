@@ -112,10 +112,11 @@ typedef struct sy_graph_handle sy_graph_handle; /* host: behind a graph view */
 
 /* ---------------------------------------------------------------------------------------------
  * 3 Element types
- * Plain types hold one element in `sizeof` bytes. Block types store SY_BLOCK_ELEMENTS consecutive
- * elements of a row together; their byte layout is that of the GGUF type of the same name and the
- * numbers of this enum are the GGUF type numbers where one exists, so that a reader can
- * cross-check.
+ * Plain types hold one element in `sizeof` bytes. Block types store 32 (Q4_0 to Q8_1, IQ4_NL,
+ * MXFP4), 64 (NVFP4, Q2_0), 128 (Q1_0) or 256 (the others) consecutive elements of a row together;
+ * their byte layout is that of the GGUF type of the same name and the numbers of this enum are the
+ * GGUF type numbers where one exists, so that a reader can cross-check. Later minors add numbers: a
+ * delegate answers "no" to a type it does not know.
  */
 typedef uint32_t sy_element_type;
 enum {
@@ -133,15 +134,27 @@ enum {
     SY_TYPE_Q5_K = 13,
     SY_TYPE_Q6_K = 14,
     SY_TYPE_Q8_K = 15,
+    SY_TYPE_IQ2_XXS = 16,
+    SY_TYPE_IQ2_XS = 17,
+    SY_TYPE_IQ3_XXS = 18,
+    SY_TYPE_IQ1_S = 19,
     SY_TYPE_IQ4_NL = 20,
+    SY_TYPE_IQ3_S = 21,
+    SY_TYPE_IQ2_S = 22,
     SY_TYPE_IQ4_XS = 23,
     SY_TYPE_I8 = 24,
     SY_TYPE_I16 = 25,
     SY_TYPE_I32 = 26,
     SY_TYPE_I64 = 27,
     SY_TYPE_F64 = 28,
+    SY_TYPE_IQ1_M = 29,
     SY_TYPE_BF16 = 30,
+    SY_TYPE_TQ1_0 = 34,
+    SY_TYPE_TQ2_0 = 35,
     SY_TYPE_MXFP4 = 39,
+    SY_TYPE_NVFP4 = 40,
+    SY_TYPE_Q1_0 = 41,
+    SY_TYPE_Q2_0 = 42,
     SY_TYPE_U8 = 64,
     SY_TYPE_U16 = 65,
     SY_TYPE_BOOL = 66, /* one byte, 0 or 1 */

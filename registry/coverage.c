@@ -15,10 +15,12 @@
 #define QUESTIONS_MAX 512u
 
 static const sy_element_type types[] = {
-    SY_TYPE_F32,  SY_TYPE_F16,  SY_TYPE_BF16,   SY_TYPE_Q4_0,   SY_TYPE_Q4_1,  SY_TYPE_Q5_0,
-    SY_TYPE_Q5_1, SY_TYPE_Q8_0, SY_TYPE_Q2_K,   SY_TYPE_Q3_K,   SY_TYPE_Q4_K,  SY_TYPE_Q5_K,
-    SY_TYPE_Q6_K, SY_TYPE_Q8_K, SY_TYPE_IQ4_NL, SY_TYPE_IQ4_XS, SY_TYPE_MXFP4, SY_TYPE_I8,
-    SY_TYPE_U8,   SY_TYPE_I32,  SY_TYPE_I64,    SY_TYPE_BOOL};
+    SY_TYPE_F32,    SY_TYPE_F16,   SY_TYPE_BF16,    SY_TYPE_Q4_0,   SY_TYPE_Q4_1,  SY_TYPE_Q5_0,
+    SY_TYPE_Q5_1,   SY_TYPE_Q8_0,  SY_TYPE_Q2_K,    SY_TYPE_Q3_K,   SY_TYPE_Q4_K,  SY_TYPE_Q5_K,
+    SY_TYPE_Q6_K,   SY_TYPE_Q8_K,  SY_TYPE_IQ4_NL,  SY_TYPE_IQ4_XS, SY_TYPE_MXFP4, SY_TYPE_IQ2_XXS,
+    SY_TYPE_IQ2_XS, SY_TYPE_IQ2_S, SY_TYPE_IQ3_XXS, SY_TYPE_IQ3_S,  SY_TYPE_IQ1_S, SY_TYPE_IQ1_M,
+    SY_TYPE_TQ1_0,  SY_TYPE_TQ2_0, SY_TYPE_NVFP4,   SY_TYPE_Q1_0,   SY_TYPE_Q2_0,  SY_TYPE_I8,
+    SY_TYPE_U8,     SY_TYPE_I32,   SY_TYPE_I64,     SY_TYPE_BOOL};
 
 const sy_element_type *sy_registry_coverage_types(uint32_t *out_n) {
     *out_n = (uint32_t)(sizeof(types) / sizeof(types[0]));

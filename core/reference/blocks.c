@@ -6,41 +6,25 @@
 
 #define BLOCK 32
 
+static const sy__block_decode decoders[] = {
+    [SY_TYPE_Q4_0] = sy__decode_q4_0,       [SY_TYPE_Q4_1] = sy__decode_q4_1,
+    [SY_TYPE_Q5_0] = sy__decode_q5_0,       [SY_TYPE_Q5_1] = sy__decode_q5_1,
+    [SY_TYPE_Q8_0] = sy__decode_q8_0,       [SY_TYPE_Q8_1] = sy__decode_q8_1,
+    [SY_TYPE_Q2_K] = sy__decode_q2_k,       [SY_TYPE_Q3_K] = sy__decode_q3_k,
+    [SY_TYPE_Q4_K] = sy__decode_q4_k,       [SY_TYPE_Q5_K] = sy__decode_q5_k,
+    [SY_TYPE_Q6_K] = sy__decode_q6_k,       [SY_TYPE_Q8_K] = sy__decode_q8_k,
+    [SY_TYPE_IQ2_XXS] = sy__decode_iq2_xxs, [SY_TYPE_IQ2_XS] = sy__decode_iq2_xs,
+    [SY_TYPE_IQ3_XXS] = sy__decode_iq3_xxs, [SY_TYPE_IQ1_S] = sy__decode_iq1_s,
+    [SY_TYPE_IQ4_NL] = sy__decode_iq4_nl,   [SY_TYPE_IQ3_S] = sy__decode_iq3_s,
+    [SY_TYPE_IQ2_S] = sy__decode_iq2_s,     [SY_TYPE_IQ4_XS] = sy__decode_iq4_xs,
+    [SY_TYPE_IQ1_M] = sy__decode_iq1_m,     [SY_TYPE_TQ1_0] = sy__decode_tq1_0,
+    [SY_TYPE_TQ2_0] = sy__decode_tq2_0,     [SY_TYPE_MXFP4] = sy__decode_mxfp4,
+    [SY_TYPE_NVFP4] = sy__decode_nvfp4,     [SY_TYPE_Q1_0] = sy__decode_q1_0,
+    [SY_TYPE_Q2_0] = sy__decode_q2_0,
+};
+
 static sy__block_decode block_decoder(sy_element_type type) {
-    switch (type) {
-    case SY_TYPE_Q4_0:
-        return sy__decode_q4_0;
-    case SY_TYPE_Q4_1:
-        return sy__decode_q4_1;
-    case SY_TYPE_Q5_0:
-        return sy__decode_q5_0;
-    case SY_TYPE_Q5_1:
-        return sy__decode_q5_1;
-    case SY_TYPE_Q8_0:
-        return sy__decode_q8_0;
-    case SY_TYPE_Q8_1:
-        return sy__decode_q8_1;
-    case SY_TYPE_Q2_K:
-        return sy__decode_q2_k;
-    case SY_TYPE_Q3_K:
-        return sy__decode_q3_k;
-    case SY_TYPE_Q4_K:
-        return sy__decode_q4_k;
-    case SY_TYPE_Q5_K:
-        return sy__decode_q5_k;
-    case SY_TYPE_Q6_K:
-        return sy__decode_q6_k;
-    case SY_TYPE_Q8_K:
-        return sy__decode_q8_k;
-    case SY_TYPE_IQ4_NL:
-        return sy__decode_iq4_nl;
-    case SY_TYPE_IQ4_XS:
-        return sy__decode_iq4_xs;
-    case SY_TYPE_MXFP4:
-        return sy__decode_mxfp4;
-    default:
-        return NULL;
-    }
+    return type < sizeof(decoders) / sizeof(decoders[0]) ? decoders[type] : NULL;
 }
 
 /* memcpy because rows need no alignment. */

@@ -50,5 +50,17 @@ void sy__decode_q8_k(const uint8_t *block, float *out_values);
 void sy__decode_iq4_nl(const uint8_t *block, float *out_values);
 void sy__decode_iq4_xs(const uint8_t *block, float *out_values);
 void sy__decode_mxfp4(const uint8_t *block, float *out_values);
+void sy__decode_iq2_xxs(const uint8_t *block, float *out_values);
+void sy__decode_iq2_xs(const uint8_t *block, float *out_values);
+void sy__decode_iq2_s(const uint8_t *block, float *out_values);
+void sy__decode_iq3_xxs(const uint8_t *block, float *out_values);
+void sy__decode_iq3_s(const uint8_t *block, float *out_values);
+void sy__decode_iq1_s(const uint8_t *block, float *out_values);
+void sy__decode_iq1_m(const uint8_t *block, float *out_values);
+void sy__decode_tq1_0(const uint8_t *block, float *out_values);
+void sy__decode_tq2_0(const uint8_t *block, float *out_values);
+void sy__decode_nvfp4(const uint8_t *block, float *out_values);
+void sy__decode_q1_0(const uint8_t *block, float *out_values);
+void sy__decode_q2_0(const uint8_t *block, float *out_values);
 
 #endif

@@ -88,8 +88,7 @@ void sy__decode_iq4_nl(const uint8_t *block, float *out_values) {
     }
 }
 
-/* Twice the E2M1 values of the OCP microscaling formats. */
-static const int8_t mxfp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+const int8_t sy__e2m1_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 /* Half of 2^(e - 127): the table above is doubled. e = 0 and 1 give subnormal f32. */
 static float half_of_e8m0(uint8_t e) {
@@ -100,7 +99,7 @@ static float half_of_e8m0(uint8_t e) {
 void sy__decode_mxfp4(const uint8_t *block, float *out_values) {
     float d = half_of_e8m0(block[0]);
     for (int j = 0; j < HALF; j++) {
-        out_values[j] = d * (float)mxfp4_values[block[1 + j] & 0x0f];
-        out_values[j + HALF] = d * (float)mxfp4_values[block[1 + j] >> 4];
+        out_values[j] = d * (float)sy__e2m1_values[block[1 + j] & 0x0f];
+        out_values[j + HALF] = d * (float)sy__e2m1_values[block[1 + j] >> 4];
     }
 }

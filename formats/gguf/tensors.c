@@ -53,8 +53,8 @@ static bool read_element_type(sy__gguf_cursor *cursor, sy__gguf_tensor *tensor) 
     }
     if (tensor->type >= SY__GGUF_TYPES_END || sy_type_get(tensor->type) == NULL) {
         return sy__gguf_fail(cursor, SY_UNIMPLEMENTED, offset,
-                             "Use a file with f32, f16, bf16, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, "
-                             "IQ4_XS or MXFP4 weights, or fetch the file again if it is damaged.",
+                             "Take a file of another quantisation, or a newer version of this "
+                             "program; fetch the file again if it is damaged.",
                              "The tensor '%.*s' has type %" PRIu32 ", which is not supported.",
                              (int)tensor->n_name_bytes,
                              (const char *)cursor->gguf->bytes + tensor->name_offset, tensor->type);

@@ -19,6 +19,10 @@ static const block_scales scales[] = {
     {SY_TYPE_Q5_1, 2, {0, 2}}, {SY_TYPE_Q8_0, 1, {0}},    {SY_TYPE_Q2_K, 2, {80, 82}},
     {SY_TYPE_Q3_K, 1, {108}},  {SY_TYPE_Q4_K, 2, {0, 2}}, {SY_TYPE_Q5_K, 2, {0, 2}},
     {SY_TYPE_Q6_K, 1, {208}},  {SY_TYPE_IQ4_NL, 1, {0}},  {SY_TYPE_IQ4_XS, 1, {0}},
+    {SY_TYPE_IQ2_XXS, 1, {0}}, {SY_TYPE_IQ2_XS, 1, {0}},  {SY_TYPE_IQ2_S, 1, {0}},
+    {SY_TYPE_IQ3_XXS, 1, {0}}, {SY_TYPE_IQ3_S, 1, {0}},   {SY_TYPE_IQ1_S, 1, {0}},
+    {SY_TYPE_TQ1_0, 1, {52}},  {SY_TYPE_TQ2_0, 1, {64}},  {SY_TYPE_Q1_0, 1, {0}},
+    {SY_TYPE_Q2_0, 1, {0}},
 };
 
 static uint32_t next_random(sy__case *self) {
@@ -37,6 +41,18 @@ static void fill_block(sy__case *self, sy_element_type type, uint8_t *block, uin
     }
     if (type == SY_TYPE_MXFP4) {
         block[0] = (uint8_t)(118 + next_random(self) % 6);
+        return;
+    }
+    if (type == SY_TYPE_NVFP4) { /* unsigned E4M3: 2^-7 to 2^-5 */
+        for (uint32_t i = 0; i < 4; i++) {
+            block[i] = (uint8_t)(8 + next_random(self) % 16);
+        }
+        return;
+    }
+    if (type == SY_TYPE_IQ1_M) { /* f16 2^-7 in the top four bits of four words */
+        for (uint32_t i = 0; i < 4; i++) {
+            block[49 + 2 * i] = (uint8_t)((block[49 + 2 * i] & 0x0f) | (i == 3 ? 0x20 : 0));
+        }
         return;
     }
     if (type == SY_TYPE_Q8_K) {

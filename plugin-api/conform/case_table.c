@@ -9,8 +9,9 @@
 
 #define FLOATS "f32 f16 bf16"
 #define NUMBERS "f32 f16 bf16 i32 i64"
-#define WEIGHTS \
-    "f32 f16 bf16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ4_NL IQ4_XS MXFP4"
+#define WEIGHTS                                                                                \
+    "f32 f16 bf16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ4_NL IQ4_XS MXFP4 " \
+    "IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 NVFP4 Q1_0 Q2_0"
 #define PLAIN_TYPES "f32 f16 bf16 i8 u8 i32 i64 bool"
 #define OURS(name, types, n_shapes, part) \
     { "switchyard", name, 1, types, n_shapes, sy__build_##part, 0, 0, 0 }

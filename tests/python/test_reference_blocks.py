@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rows of every type through the reference decoder against gguf-py, bit for bit; Q8_1, Q8_K and the
-nibble types, which gguf-py does not decode, against their definition in numpy."""
+"""Rows of every type through the reference decoder against gguf-py, bit for bit; Q8_1, Q8_K, Q1_0,
+Q2_0 and the nibble types, which gguf-py does not decode, against their definition in numpy."""
+import subprocess
+import sys
+
 import gguf
 import numpy as np
 import pytest
 
-from op_probe import BLOCKS, decode, encode, from_bf16
+from op_probe import BLOCKS, ROOT, decode, encode, from_bf16
 
 GGUF_TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
-              "IQ4_NL", "IQ4_XS", "MXFP4"]
+              "IQ4_NL", "IQ4_XS", "MXFP4", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S",
+              "IQ1_S", "IQ1_M", "TQ1_0", "TQ2_0", "NVFP4"]
 # Where the f16 scales of a block lie.
 SCALES = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q8_1": [0, 2],
           "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208],
-          "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "Q8_K": []}
+          "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": [], "Q8_K": [], "IQ2_XXS": [0], "IQ2_XS": [0],
+          "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0], "IQ1_S": [0], "IQ1_M": [], "TQ1_0": [52],
+          "TQ2_0": [64], "NVFP4": [], "Q1_0": [0], "Q2_0": [0]}
 SPECIAL_F16 = [0x0000, 0x8000, 0x0001, 0x8001, 0x03ff, 0x0400, 0x3c00, 0xbc00, 0x7bff, 0xfbff,
                0x7c00, 0xfc00, 0x7e00, 0xfe01, 0x7c01, 0xffff]
 
@@ -34,6 +40,14 @@ def sample_blocks(type_name, rng):
             blocks[16 + i, place:place + 2] = np.frombuffer(np.uint16(other).tobytes(), np.uint8)
     if type_name == "MXFP4":
         blocks[16:272, 0] = np.arange(256)
+    if type_name == "NVFP4":
+        blocks[16:272, :4] = (np.arange(256)[:, None] + np.arange(4) * 64) % 256
+    if type_name == "IQ1_M":  # a special scale in the top four bits of four words
+        words = blocks[16:80, 48:].copy().view(np.uint16)
+        for k in range(4):
+            quarter = np.array(SPECIAL_F16 * 4, np.uint16) >> np.uint16(4 * k) & np.uint16(15)
+            words[:, k] = words[:, k] & np.uint16(0x0fff) | quarter << np.uint16(12)
+        blocks[16:80, 48:] = words.view(np.uint8)
     return blocks
 
 
@@ -56,6 +70,48 @@ def test_activation_block_types_decode_by_definition(type_name, n_head, scale_ty
     with np.errstate(all="ignore"):
         want = d * blocks[:, n_head:n_head + n_elements].view(np.int8).astype(np.float32)
     assert same_bits(decode(type_name, blocks.tobytes(), want.size), want)
+
+
+@pytest.mark.parametrize("type_name,bits", [("Q1_0", 1), ("Q2_0", 2)])
+def test_plain_bit_types_decode_by_definition(type_name, bits):
+    blocks = sample_blocks(type_name, np.random.default_rng(6))
+    d = blocks[:, :2].copy().view(np.float16).astype(np.float32)
+    fields = np.unpackbits(blocks[:, 2:], axis=1, bitorder="little").reshape(len(blocks), -1, bits)
+    q = (fields << np.arange(bits, dtype=np.uint8)).sum(axis=2).astype(np.float32)
+    with np.errstate(all="ignore"):
+        want = d * (2 * q - 1 if bits == 1 else q - 1)
+    assert same_bits(decode(type_name, blocks.tobytes(), want.size), want)
+
+
+def every_entry(type_name):
+    """Blocks that use every entry of a code book with every sign pattern that may go with it."""
+    rng = np.random.default_rng(7)
+    blocks = rng.integers(0, 256, (2048, BLOCKS[type_name][1]), dtype=np.uint8)
+    blocks[:, :2] = np.array([0.01], np.float16).view(np.uint8)
+    if type_name == "IQ1_M":
+        blocks[:, 49::2] &= 0x0f
+        blocks[:, 55] |= 0x20  # d = 2^-7
+    return blocks
+
+
+@pytest.mark.parametrize("type_name", ["IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ1_S",
+                                       "IQ1_M"])
+def test_every_entry_of_the_code_books(type_name):
+    blocks = every_entry(type_name)
+    want = gguf.quants.dequantize(blocks, getattr(gguf.GGMLQuantizationType, type_name))
+    kind = getattr(gguf.quants, type_name)
+    width = kind.grid_shape[1]
+    scales = np.abs(want).reshape(-1, width)
+    if not type_name.startswith("IQ1"):  # what was drawn covers the book
+        assert len(np.unique(np.round(scales / scales.max(axis=1, keepdims=True), 4), axis=0)) > \
+            kind.grid_shape[0] // 2
+    assert same_bits(decode(type_name, blocks.tobytes(), want.size), want)
+
+
+def test_the_kept_code_books_are_those_of_the_format():
+    script = ROOT / "core/reference/make_grids.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_f16_and_bf16_decodes():

@@ -50,7 +50,8 @@ def random_weight(type_name, n, k, rng):
         return Weight(type_name, values), rounded(type_name, values)
     elements, n_bytes = BLOCKS[type_name]
     blocks = rng.integers(0, 256, (n * k // elements, n_bytes), dtype=np.uint8)
-    scales = {"Q2_K": [80, 82], "Q3_K": [108], "Q6_K": [208], "MXFP4": [], "Q8_K": []}
+    scales = {"Q2_K": [80, 82], "Q3_K": [108], "Q6_K": [208], "MXFP4": [], "Q8_K": [],
+              "IQ1_M": [], "TQ1_0": [52], "TQ2_0": [64], "NVFP4": []}
     places = scales.get(type_name, [0, 2] if type_name in ("Q4_1", "Q5_1", "Q8_1", "Q4_K", "Q5_K")
                         else [0])
     for place in places:
@@ -58,11 +59,16 @@ def random_weight(type_name, n, k, rng):
         blocks[:, place:place + 2] = d.view(np.uint8).reshape(-1, 2)
     if type_name == "MXFP4":
         blocks[:, 0] = rng.integers(118, 124, len(blocks))
+    if type_name == "NVFP4":
+        blocks[:, :4] = rng.integers(8, 24, (len(blocks), 4))
+    if type_name == "IQ1_M":
+        blocks[:, 49:55:2] &= 0x0f
+        blocks[:, 55] = blocks[:, 55] & 0x0f | 0x20  # d = 2^-7
     if type_name == "Q8_K":
         blocks[:, :4] = rng.uniform(0.001, 0.01, len(blocks)).astype(np.float32).view(
             np.uint8).reshape(-1, 4)
     data = blocks.tobytes()
-    if type_name in ("Q8_1", "Q8_K"):  # gguf-py lacks them; test_reference_blocks covers these
+    if type_name in ("Q8_1", "Q8_K", "Q1_0", "Q2_0"):  # gguf-py lacks them, X
         values = decode(type_name, data, n * k)
     else:
         values = gguf.quants.dequantize(blocks.reshape(n, -1),
