@@ -5,7 +5,7 @@
 #include "blocks.h"
 #include "kernels.h"
 
-#define K_MAX (256 * 5)
+#define K_MAX (256 * 18)
 
 static void for_each_level(void (*test)(const cpu_kernels *)) {
     const cpu_kernels *const *levels = cpu_kernels_available();
@@ -55,11 +55,32 @@ static void decode_matches(const cpu_kernels *level) {
 
 /* The value that the quantised activations stand for. */
 static double activation(const uint8_t *row, size_t k, cpu_planes planes, size_t i) {
-    float scale = 0.0f;
-    memcpy(&scale, row + k * (size_t)planes + i / 32 * 4, 4);
-    int q = (int8_t)row[i];
-    q = planes == CPU_PLANES_16 ? CPU_PLANE_STEP * q + (int8_t)row[k + i] : q;
-    return (double)scale * q;
+    const uint8_t *record = row + i / 32 * cpu_record_bytes(planes);
+    cpu_record_end end;
+    (void)k;
+    memcpy(&end, record + 32 * (size_t)planes, sizeof(end));
+    int q = (int8_t)record[i % 32];
+    q = planes == CPU_PLANES_16 ? CPU_PLANE_STEP * q + (int8_t)record[32 + i % 32] : q;
+    return (double)end.scale * q;
+}
+
+static void sums_are_exact(const cpu_kernels *level, const uint8_t *row, size_t k,
+                           cpu_planes planes) {
+    for (size_t c = 0; c < k / 32; c++) {
+        const uint8_t *record = row + c * cpu_record_bytes(planes);
+        cpu_record_end end;
+        int sum = 0, first = 0;
+        memcpy(&end, record + 32 * (size_t)planes, sizeof(end));
+        for (int i = 0; i < 32; i++) {
+            int q = (int8_t)record[i];
+            q = planes == CPU_PLANES_16 ? CPU_PLANE_STEP * q + (int8_t)record[32 + i] : q;
+            sum += q;
+            first += i < 16 ? q : 0;
+        }
+        CHECK_TEXT(end.offset == -128 * sum && end.offset_16 == -128 * first, "%s chunk %zu",
+                   level->name, c);
+        CHECK(end.sum == end.scale * (float)sum);
+    }
 }
 
 static void quantise_is_close(const cpu_kernels *level) {
@@ -72,12 +93,15 @@ static void quantise_is_close(const cpu_kernels *level) {
             memset(x, 0, 32 * 4 * (k > 64));
             memset(row, 0xee, sizeof(row));
             level->rows->quantise(x, k, (cpu_planes)planes, row);
-            size_t used = k * (size_t)planes + k / 32 * 12;
+            size_t used = k / 32 * cpu_record_bytes((cpu_planes)planes);
             CHECK(used <= cpu_activation_row_bytes(k, (cpu_planes)planes));
             CHECK(row[used] == 0xee);
+            sums_are_exact(level, row, k, (cpu_planes)planes);
             for (size_t i = 0; i < k; i++) {
                 float scale = 0.0f;
-                memcpy(&scale, row + k * (size_t)planes + i / 32 * 4, 4);
+                memcpy(&scale,
+                       row + i / 32 * cpu_record_bytes((cpu_planes)planes) + 32 * (size_t)planes,
+                       4);
                 double error = fabs(activation(row, k, (cpu_planes)planes, i) - (double)x[i]);
                 CHECK_TEXT(error <= 0.505 * (double)scale, "%s planes %d k %zu [%zu] %g",
                            level->name, planes, k, i, error);
@@ -99,7 +123,7 @@ static void broken_input_gives_nan(const cpu_kernels *level) {
 }
 
 typedef struct product {
-    guarded weights, rows, bias, out;
+    guarded weights, rows, bias, out, space;
     cpu_linear linear;
 } product;
 
@@ -111,6 +135,7 @@ static product product_make(const cpu_kernels *level, const block_type *t, size_
     p.rows = guarded_make(row_bytes * n_rows);
     p.bias = guarded_make(n_columns * 4);
     p.out = guarded_make(n_rows * n_columns * 4);
+    p.space = guarded_make(cpu_linear_space_bytes(k) / 64 * 64);
     static float x[K_MAX];
     for (size_t r = 0; r < n_rows; r++) {
         random_floats(x, k, 3.0f);
@@ -118,17 +143,18 @@ static product product_make(const cpu_kernels *level, const block_type *t, size_
         level->rows->quantise(x, k, planes, p.rows.bytes + r * row_bytes);
     }
     random_floats((float *)(void *)p.bias.bytes, n_columns, 1.0f);
-    p.linear = (cpu_linear){p.weights.bytes,
-                            n_blocks * t->n_bytes,
-                            p.rows.bytes,
-                            row_bytes,
-                            (const float *)(void *)p.bias.bytes,
-                            (float *)(void *)p.out.bytes,
-                            n_columns,
-                            k,
-                            n_columns,
-                            n_rows,
-                            planes};
+    p.linear = (cpu_linear){.weights = p.weights.bytes,
+                            .weight_row_bytes = n_blocks * t->n_bytes,
+                            .rows = p.rows.bytes,
+                            .row_bytes = row_bytes,
+                            .bias = (const float *)(void *)p.bias.bytes,
+                            .out = (float *)(void *)p.out.bytes,
+                            .out_stride = n_columns,
+                            .k = k,
+                            .n_columns = n_columns,
+                            .n_rows = n_rows,
+                            .planes = planes,
+                            .space = p.space.bytes};
     return p;
 }
 
@@ -137,6 +163,7 @@ static void product_free(product *p) {
     guarded_free(&p->rows);
     guarded_free(&p->bias);
     guarded_free(&p->out);
+    guarded_free(&p->space);
 }
 
 static void product_check(const cpu_kernels *level, const block_type *t, const product *p) {
@@ -179,8 +206,9 @@ static void product_check_alone(const cpu_kernels *level, const block_type *t, c
 
 static void products_match(const cpu_kernels *level) {
     static const size_t shapes[][3] = {/* blocks, columns, rows */
-                                       {1, 1, 1}, {2, 5, 1}, {3, 4, 4},
-                                       {1, 3, 5}, {4, 9, 9}, {5, 2, 6}};
+                                       {1, 1, 1},   {2, 5, 1},  {3, 4, 4},   {1, 3, 5},
+                                       {4, 9, 9},   {5, 2, 6},  {2, 33, 13}, {18, 40, 7},
+                                       {2, 64, 13}, {3, 70, 12}};
     for (size_t i = 0; i < N_BLOCK_TYPES; i++) {
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
             for (int planes = 1; planes <= 2; planes++) {
@@ -216,7 +244,12 @@ static void largest_integers_do_not_saturate(const cpu_kernels *level) {
     CHECK(t->type == SY_TYPE_Q8_0);
     for (int sign = -1; sign <= 1; sign += 2) {
         product p = product_make(level, t, 2, 2, 4, CPU_PLANES_8);
-        memset(p.rows.bytes, sign > 0 ? 127 : -127, p.linear.k);
+        float x[64];
+        for (size_t i = 0; i < p.linear.k; i++) {
+            x[i] = (float)sign;
+        }
+        level->rows->quantise(x, p.linear.k, CPU_PLANES_8, p.rows.bytes);
+        CHECK((int8_t)p.rows.bytes[0] == 127 * sign);
         memset(p.weights.bytes + 2, -128, 32);
         level->blocks[t->type].linear(&p.linear);
         product_check(level, t, &p);

@@ -211,8 +211,16 @@ static void plain_product(const cpu_kernels *level, sy_element_type type, size_t
         CHECK_OK(sy__row_encode(type, row, k, w.bytes + c * k * element));
     }
     random_floats(floats_of(&x), n_rows * k, 1.0f);
-    cpu_linear l = {w.bytes,   k * element, x.bytes,   k * 4,  NULL,        floats_of(&y),
-                    n_columns, k,           n_columns, n_rows, CPU_PLANES_8};
+    cpu_linear l = {.weights = w.bytes,
+                    .weight_row_bytes = k * element,
+                    .rows = x.bytes,
+                    .row_bytes = k * 4,
+                    .out = floats_of(&y),
+                    .out_stride = n_columns,
+                    .k = k,
+                    .n_columns = n_columns,
+                    .n_rows = n_rows,
+                    .planes = CPU_PLANES_8};
     level->plain[type].linear(&l);
     for (size_t c = 0; c < n_columns; c++) {
         CHECK_OK(sy__row_decode(type, w.bytes + c * k * element, k, decoded));

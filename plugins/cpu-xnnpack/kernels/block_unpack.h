@@ -161,6 +161,8 @@ static inline chunk weights_iq4_xs(const uint8_t *b, unsigned i) {
     return chunk_lookup(iq4_values, chunk_nibbles(b + offsetof(block_iq4_xs, qs) + 16 * i));
 }
 
+#include "block_unpack_iq.h"
+
 /* X(name, chunks per block, traits) for every block type that has kernels */
 #define CPU_BLOCK_TYPES(X)                                          \
     X(Q4_0, q4_0, 1, 0)                                             \
@@ -175,6 +177,7 @@ static inline chunk weights_iq4_xs(const uint8_t *b, unsigned i) {
     X(Q4_K, q4_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
     X(Q5_K, q5_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
     X(Q6_K, q6_k, 8, TRAIT_HALVES)                                  \
-    X(IQ4_XS, iq4_xs, 8, 0)
+    X(IQ4_XS, iq4_xs, 8, 0)                                         \
+    CPU_BLOCK_TYPES_IQ(X)
 
 #endif

@@ -20,17 +20,25 @@
 
 /*
  * Quantised activations, made once per row and shared by every consumer. A row of k elements (k a
- * multiple of 32) lies as: high plane int8[k], low plane int8[k] (two planes only), scale
- * float[k / 32], sums float[k / 16] = scale * sum of the 16 integers, padded to 64 bytes.
- * One plane:  x = scale * high, |high| <= 127.
- * Two planes: x = scale * (254 * high + low), both within +-127, about 16 bits.
+ * multiple of 32) is k / 32 records, padded to 64 bytes; a record is int8 high[32], int8 low[32]
+ * (two planes only) and a cpu_record_end.
+ * One plane:  x = scale * q, q = high, |high| <= 127.
+ * Two planes: x = scale * q, q = 254 * high + low, both within +-127, about 16 bits.
  */
 #define CPU_PLANE_STEP 254
 typedef enum cpu_planes { CPU_PLANES_8 = 1, CPU_PLANES_16 = 2 } cpu_planes;
 
+typedef struct cpu_record_end {
+    float scale, sum;          /* sum of the 32 x = scale * sum of q */
+    int32_t offset, offset_16; /* -128 * sum of all q, and of the first 16 */
+} cpu_record_end;
+#define CPU_WEIGHT_ZERO 128 /* added to signed weights, so that u8 x s8 products serve them */
+
+static inline size_t cpu_record_bytes(cpu_planes planes) {
+    return 32 * (size_t)planes + sizeof(cpu_record_end);
+}
 static inline size_t cpu_activation_row_bytes(size_t k, cpu_planes planes) {
-    size_t n_chunks = k / 32;
-    return (k * (size_t)planes + n_chunks * 12 + 63) & ~(size_t)63;
+    return (k / 32 * cpu_record_bytes(planes) + 63) & ~(size_t)63;
 }
 
 /* out[r * out_stride + c] = sum over k of x[r][k] * w[c][k] + bias[c]. */
@@ -44,7 +52,26 @@ typedef struct cpu_linear {
     size_t out_stride; /* elements */
     size_t k, n_columns, n_rows;
     cpu_planes planes; /* block types only */
+    uint8_t *space;    /* cpu_linear_space_bytes(k) bytes, 64-byte aligned, of the calling worker */
+    const uint8_t *ahead; /* weights that this worker is likely to want next, or NULL */
 } cpu_linear;
+
+/* Weights unpacked at a time: up to this many columns, as long as they stay well within an L2. */
+#define CPU_PANEL_COLUMNS_MOST 96u
+#define CPU_PANEL_BYTES_AIM ((size_t)320 << 10)
+
+/* One column of a panel: a byte per element, factors of up to 2 x 16 elements and their minima. */
+static inline size_t cpu_panel_column_bytes(size_t k) {
+    return k + k / 32 * 4 * sizeof(float);
+}
+/* Columns that a kernel unpacks together, a multiple of 32. */
+static inline size_t cpu_panel_columns(size_t k) {
+    size_t n = CPU_PANEL_BYTES_AIM / (cpu_panel_column_bytes(k) + 1) & ~(size_t)31;
+    return n < 32 ? 32 : n > CPU_PANEL_COLUMNS_MOST ? CPU_PANEL_COLUMNS_MOST : n;
+}
+static inline size_t cpu_linear_space_bytes(size_t k) {
+    return cpu_panel_columns(k) * cpu_panel_column_bytes(k) + 64;
+}
 
 typedef struct cpu_type_kernels {
     void (*linear)(const cpu_linear *linear);
@@ -106,6 +133,8 @@ typedef struct cpu_row_kernels {
                        float factor, float *acc);
 } cpu_row_kernels;
 
+typedef struct cpu_attention_kernels cpu_attention_kernels; /* attention.h */
+
 /* One ISA level. */
 typedef struct cpu_kernels {
     const char *name;
@@ -113,6 +142,7 @@ typedef struct cpu_kernels {
     const cpu_type_kernels *blocks; /* CPU_TYPE_TABLE entries */
     const cpu_type_kernels *plain;  /* CPU_TYPE_TABLE entries */
     const cpu_row_kernels *rows;
+    const cpu_attention_kernels *attention;
 } cpu_kernels;
 
 /* The kernels of a type, or NULL when there are none. */

@@ -23,53 +23,73 @@ static inline void store_up_to(float *p, size_t n, vfloat v) {
 }
 
 /* ---- quantised activations ---- */
-/* Nearest integer of |x| < 2^22, without a branch. */
-static inline int32_t nearest(float x) {
-    float magic = x + 12582912.0f;
-    int32_t bits = 0;
-    memcpy(&bits, &magic, 4);
-    return bits - 0x4b400000;
+#define CHUNK_VECTORS (32 / VF)
+typedef int8_t vbytes __attribute__((vector_size(VF)));
+
+ALWAYS_INLINE void store_bytes(vint q, uint8_t *out) {
+    vbytes bytes = __builtin_convertvector(q, vbytes);
+    memcpy(out, &bytes, VF);
 }
 
-/* Chunk of 32 into one or two planes; a chunk with infinities or NaN gets the scale NaN. */
-static void quantise_chunk(const float *x, cpu_planes planes, int8_t *high, int8_t *low,
-                           float *scale, float *sums) {
-    int32_t q[32], sum[2] = {0, 0};
-    float largest = 0.0f, levels = planes == CPU_PLANES_16 ? 32384.0f : 127.0f, broken = 0.0f;
-    for (int i = 0; i < 32; i++) {
-        float size = fabsf(x[i]);
-        largest = size > largest ? size : largest;
-        broken += x[i] * 0.0f; /* NaN when x is infinite or NaN */
+ALWAYS_INLINE int32_t chunk_sum(const vint *q, unsigned first, unsigned n) {
+    vint sum = q[first];
+    for (unsigned i = 1; i < n; i++) {
+        sum += q[first + i];
     }
-    bool usable = largest > 1e-30f && broken == 0.0f;
-    float inverse = usable ? levels / largest : 0.0f;
-    *scale = broken == 0.0f ? (usable ? largest / levels : 0.0f) : NAN;
-    for (int i = 0; i < 32; i++) {
-        q[i] = usable ? nearest(x[i] * inverse) : 0;
-        sum[i >> 4] += q[i];
+    int32_t lanes_of[VF], total = 0;
+    memcpy(lanes_of, &sum, sizeof(sum));
+    for (unsigned i = 0; i < VF; i++) {
+        total += lanes_of[i];
     }
-    if (planes == CPU_PLANES_16) {
-        for (int i = 0; i < 32; i++) {
-            int32_t top = nearest((float)q[i] * (1.0f / CPU_PLANE_STEP));
-            int32_t rest = q[i] - CPU_PLANE_STEP * top;
-            high[i] = (int8_t)top;
-            low[i] = (int8_t)rest;
+    return total;
+}
+
+/* Chunk of 32 into one record; with an infinity or NaN in it the scale is NaN. */
+ALWAYS_INLINE void quantise_chunk(const float *x, cpu_planes planes, uint8_t *record) {
+    const float levels = planes == CPU_PLANES_16 ? 32384.0f : 127.0f;
+    vfloat v[CHUNK_VECTORS], largest = vf_set1(0.0f), broken = vf_set1(0.0f);
+    for (unsigned i = 0; i < CHUNK_VECTORS; i++) {
+        v[i] = vf_load(x + i * VF);
+        largest = vf_max(largest, vf_max(v[i], -v[i]));
+        broken += v[i] * vf_set1(0.0f); /* NaN when x is infinite or NaN */
+    }
+    float size = vf_largest(largest);
+    bool whole = vf_sum(broken) == 0.0f, usable = whole && size > 1e-30f;
+    float inverse = usable ? levels / size : 0.0f;
+    cpu_record_end end = {.scale = whole ? (usable ? size / levels : 0.0f) : NAN};
+    vint q[CHUNK_VECTORS];
+    for (unsigned i = 0; i < CHUNK_VECTORS; i++) {
+        vfloat level = vf_set1(0.0f);
+        if (usable) {
+            level = vf_round(v[i] * vf_set1(inverse));
         }
-    } else {
-        for (int i = 0; i < 32; i++) {
-            high[i] = (int8_t)q[i];
+        q[i] = vf_to_int(level);
+        if (planes == CPU_PLANES_16) {
+            vfloat top = vf_round(level * vf_set1(1.0f / CPU_PLANE_STEP));
+            vint high = vf_to_int(top);
+            store_bytes(high, record + i * VF);
+            store_bytes(q[i] - high * CPU_PLANE_STEP, record + 32 + i * VF);
+        } else {
+            store_bytes(q[i], record + i * VF);
         }
     }
-    sums[0] = *scale * (float)sum[0];
-    sums[1] = *scale * (float)sum[1];
+    int32_t first = chunk_sum(q, 0, CHUNK_VECTORS / 2);
+    int32_t all = first + chunk_sum(q, CHUNK_VECTORS / 2, CHUNK_VECTORS / 2);
+    end.offset = -CPU_WEIGHT_ZERO * all;
+    end.offset_16 = -CPU_WEIGHT_ZERO * first;
+    end.sum = end.scale * (float)all;
+    memcpy(record + 32 * (size_t)planes, &end, sizeof(end));
 }
 
 static void quantise(const float *x, size_t k, cpu_planes planes, uint8_t *out_row) {
-    size_t n_chunks = k / 32;
-    int8_t *high = (int8_t *)out_row, *low = high + k;
-    float *scale = (float *)(void *)(out_row + k * (size_t)planes), *sums = scale + n_chunks;
-    for (size_t c = 0; c < n_chunks; c++) {
-        quantise_chunk(x + 32 * c, planes, high + 32 * c, low + 32 * c, scale + c, sums + 2 * c);
+    if (planes == CPU_PLANES_16) {
+        for (size_t c = 0; c < k / 32; c++) {
+            quantise_chunk(x + 32 * c, CPU_PLANES_16, out_row + c * cpu_record_bytes(planes));
+        }
+    } else {
+        for (size_t c = 0; c < k / 32; c++) {
+            quantise_chunk(x + 32 * c, CPU_PLANES_8, out_row + c * cpu_record_bytes(planes));
+        }
     }
 }
 

@@ -127,10 +127,15 @@ static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_
     return status;
 }
 
-/* One tile of f32 results where y is not f32. */
+static uint64_t panel_bytes(const cpu_params *params) {
+    return (cpu_linear_space_bytes(params->k) + 63) & ~(uint64_t)63;
+}
+
+/* Unpacked weights, and one tile of f32 results where y is not f32. */
 static uint64_t linear_worker_bytes(const cpu_node *node, const cpu_params *params) {
-    (void)params;
-    return node->out[0].type != SY_TYPE_F32 ? TASK_ROWS * CPU_LINEAR_COLUMNS * sizeof(float) : 0;
+    uint64_t panels = is_block(node->in[1].type) ? panel_bytes(params) : 0;
+    bool is_f32 = node->out[0].type == SY_TYPE_F32;
+    return panels + (is_f32 ? 0 : TASK_ROWS * CPU_LINEAR_COLUMNS * sizeof(float));
 }
 
 typedef struct linear_work {
@@ -138,7 +143,7 @@ typedef struct linear_work {
     const cpu_tensor *y;
     const cpu_type_kernels *kernels;
     cpu_linear whole;
-    uint64_t n_column_tasks;
+    uint64_t n_column_tasks, space_bytes;
 } linear_work;
 
 static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
@@ -152,13 +157,14 @@ static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     l.weights += column * l.weight_row_bytes;
     l.rows += row * l.row_bytes;
     l.bias = l.bias != NULL ? l.bias + column : NULL;
+    l.space = cpu_run_worker(work->run, i_worker);
     if (work->y->type == SY_TYPE_F32) {
         l.out += row * l.out_stride + column;
         work->kernels->linear(&l);
         return;
     }
     uint64_t n_columns = work->whole.n_columns;
-    l.out = (float *)(void *)cpu_run_worker(work->run, i_worker);
+    l.out = (float *)(void *)(l.space + work->space_bytes);
     l.out_stride = l.n_columns;
     work->kernels->linear(&l);
     for (uint64_t r = 0; r < l.n_rows; r++) {
@@ -183,9 +189,18 @@ static sy_status linear_run(cpu_run *run, const cpu_step *step) {
     const cpu_tensor *rows = p->derived != SY_NO_VALUE ? &run->tensors[p->derived] : x;
     uint64_t row_bytes = is_block(w->type) ? cpu_activation_row_bytes(p->k, p->planes) : p->k * 4;
     linear_work work = {.run = run, .y = y, .kernels = cpu_kernels_of(run->kernels, w->type)};
-    work.whole =
-        (cpu_linear){w->data, weight_row, rows->data, row_bytes, p->bias,  (float *)(void *)y->data,
-                     p->n,    p->k,       p->n,       n_rows,    p->planes};
+    work.space_bytes = is_block(w->type) ? panel_bytes(p) : 0;
+    work.whole = (cpu_linear){.weights = w->data,
+                              .weight_row_bytes = weight_row,
+                              .rows = rows->data,
+                              .row_bytes = row_bytes,
+                              .bias = p->bias,
+                              .out = (float *)(void *)y->data,
+                              .out_stride = p->n,
+                              .k = p->k,
+                              .n_columns = p->n,
+                              .n_rows = n_rows,
+                              .planes = p->planes};
     work.n_column_tasks = (p->n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
     uint64_t n_row_tasks = (n_rows + TASK_ROWS - 1) / TASK_ROWS;
     return cpu_run_tasks(run, linear_task, &work, work.n_column_tasks * n_row_tasks,
@@ -214,28 +229,20 @@ static void quantise_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     }
 }
 
-/* f16 and bf16 rows go through pieces of 256 elements, so that no worker memory is needed. */
+/* f16 and bf16 rows go through single records, so that no worker memory is needed. */
 static void quantise_narrow_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const rows_work *work = argument;
-    uint64_t k = work->step->params.k, n_rows = cpu_tensor_rows(work->x), n_chunks = k / 32;
+    uint64_t k = work->step->params.k, n_rows = cpu_tensor_rows(work->x);
     cpu_planes planes = work->step->params.planes;
-    size_t row_bytes = cpu_activation_row_bytes(k, planes);
-    _Alignas(64) uint8_t piece[64 + 16];
+    size_t row_bytes = cpu_activation_row_bytes(k, planes), n_bytes = cpu_record_bytes(planes);
     float x[32];
     (void)i_worker;
     uint64_t first = (uint64_t)i_task * ROWS_PER_TASK;
     for (uint64_t r = first; r < first + ROWS_PER_TASK && r < n_rows; r++) {
-        uint8_t *high = work->y->data + r * row_bytes, *scale = high + k * (uint64_t)planes;
-        for (uint64_t c = 0; c < n_chunks; c++) {
+        for (uint64_t c = 0; c < k / 32; c++) {
             const float *values = cpu_floats_read(work->run, work->x, r * k + 32 * c, 32, x);
-            work->run->kernels->rows->quantise(values, 32, planes, piece);
-            size_t tail = 32 * (size_t)planes;
-            memcpy(high + 32 * c, piece, 32);
-            if (planes == CPU_PLANES_16) {
-                memcpy(high + k + 32 * c, piece + 32, 32);
-            }
-            memcpy(scale + 4 * c, piece + tail, 4);
-            memcpy(scale + 4 * n_chunks + 8 * c, piece + tail + 4, 8);
+            work->run->kernels->rows->quantise(values, 32, planes,
+                                               work->y->data + r * row_bytes + c * n_bytes);
         }
     }
 }

@@ -157,9 +157,16 @@ static void matmul_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     b += matrix_of(work->b, work->y, i_matrix) * k * n;
     y += i_matrix * m * n + first * n;
     if (work->step->params.interleaved) {
-        cpu_linear linear = {
-            (const uint8_t *)b, k * 4, (const uint8_t *)a, k * 4, NULL, y, n, k, n, n_rows,
-            CPU_PLANES_8};
+        cpu_linear linear = {.weights = (const uint8_t *)b,
+                             .weight_row_bytes = k * 4,
+                             .rows = (const uint8_t *)a,
+                             .row_bytes = k * 4,
+                             .out = y,
+                             .out_stride = n,
+                             .k = k,
+                             .n_columns = n,
+                             .n_rows = n_rows,
+                             .planes = CPU_PLANES_8};
         kernels->plain[SY_TYPE_F32].linear(&linear);
     }
     for (uint64_t r = 0; r < n_rows; r++) {

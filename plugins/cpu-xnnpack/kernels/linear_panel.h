@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Template: products of block-quantised weights with quantised activations by panels. Included
+ * after a vector layer and a panel layer; makes cpu_linear_blocks_<level>.
+ *
+ * PANEL_COLUMNS columns are unpacked from the file's layout to unsigned bytes, four of k together
+ * and columns side by side, so that one integer dot product serves a vector of columns and no sum
+ * runs across lanes:
+ *     values  [k / 4][PANEL_COLUMNS][4]      element, + 128 where its type is signed
+ *     scale   [k / 32 (or / 16)][PANEL_COLUMNS]
+ *     minimum the same, minus the minimum; types that have one
+ * One tile computes n_r rows with it: per 32 elements the integer sum is exact, starts at -128 *
+ * (sum of the activations) and is scaled into a float lane in the order of k. That order is the
+ * same for 1 row and for 1000, which keeps a row's bits its own.
+ */
+#include "block_kind.h"
+
+/* Where the panel of one group of columns lies. */
+typedef struct panel {
+    uint8_t *values;
+    float *scale, *minimum;
+} panel;
+
+#include CPU_PANEL_LAYER
+
+ALWAYS_INLINE panel panel_at(uint8_t *space, size_t k) {
+    float *scale = (float *)(void *)(space + k * PANEL_COLUMNS);
+    return (panel){space, scale, scale + k / 16 * PANEL_COLUMNS};
+}
+
+#include "panel_unpack.h"
+#ifdef CPU_PANEL_FAST
+#include CPU_PANEL_FAST
+#define FAST_UNPACK(type) fast_unpack[type]
+#else
+typedef void (*fast_function)(const unpack_source *source, const panel *p);
+#define FAST_UNPACK(type) ((fast_function)NULL)
+#endif
+
+typedef void (*unpack_function)(const unpack_source *source, const panel *p);
+/* Adds n_r rows from `rows` on to sums[n_r]. */
+typedef void (*tile_function)(const panel *p, size_t n_chunks, const uint8_t *rows,
+                              size_t row_bytes, float (*sums)[PANEL_COLUMNS]);
+
+#define TILE(shape, count, n_r, traits, planes)                                              \
+    static void tile_##shape##_##count(const panel *p, size_t n_chunks, const uint8_t *rows, \
+                                       size_t row_bytes, float(*sums)[PANEL_COLUMNS]) {      \
+        panel_tile(p, n_chunks, rows, row_bytes, n_r, traits, planes, sums);                 \
+    }
+/* Tiles of a shape: of the most rows, of 4, 2 and 1. */
+#define TILES(shape, n_most, traits, planes)  \
+    TILE(shape, most, n_most, traits, planes) \
+    TILE(shape, 4, 4, traits, planes)         \
+    TILE(shape, 2, 2, traits, planes)         \
+    TILE(shape, 1, 1, traits, planes)
+#define BOTH_PLANES(shape, traits)                     \
+    TILES(shape##_8, PANEL_ROWS, traits, CPU_PLANES_8) \
+    TILES(shape##_16, PANEL_ROWS_PLANES, traits, CPU_PLANES_16)
+
+BOTH_PLANES(zero, 0)
+BOTH_PLANES(zero_halves, TRAIT_HALVES)
+BOTH_PLANES(minimum, TRAIT_UNSIGNED | TRAIT_MINIMUM)
+BOTH_PLANES(minimum_halves, TRAIT_UNSIGNED | TRAIT_MINIMUM | TRAIT_HALVES)
+
+typedef struct tile_set {
+    tile_function most, four, two, one;
+    unsigned n_most;
+} tile_set;
+#define TILE_SET(shape, n_most) \
+    { tile_##shape##_most, tile_##shape##_4, tile_##shape##_2, tile_##shape##_1, n_most }
+#define TILE_SETS(shape) \
+    { TILE_SET(shape##_8, PANEL_ROWS), TILE_SET(shape##_16, PANEL_ROWS_PLANES) }
+
+/* [halves + 2 * minimum][planes - 1] */
+static const tile_set tile_sets[4][2] = {TILE_SETS(zero), TILE_SETS(zero_halves),
+                                         TILE_SETS(minimum), TILE_SETS(minimum_halves)};
+
+static const tile_set *tiles_for(unsigned traits, cpu_planes planes) {
+    unsigned halves = (traits & TRAIT_HALVES) != 0, minimum = (traits & TRAIT_MINIMUM) != 0;
+    return &tile_sets[halves + 2 * minimum][planes - 1];
+}
+
+/* One product being computed. */
+typedef struct panel_job {
+    const cpu_linear *l;
+    unpack_function unpack;
+    const tile_set *tiles;
+    size_t n_bytes_slice; /* of a weight row, see SLICE */
+} panel_job;
+
+/* Adds k elements from `first` on to the sums of n_rows rows. */
+static void add_rows(const panel_job *job, const panel *p, size_t row, size_t n_rows, size_t first,
+                     size_t k, float (*sums)[PANEL_COLUMNS]) {
+    const cpu_linear *l = job->l;
+    const tile_set *t = job->tiles;
+    const uint8_t *rows = l->rows + row * l->row_bytes + first / 32 * cpu_record_bytes(l->planes);
+    for (size_t r = 0; r < n_rows;) {
+        size_t left = n_rows - r;
+        size_t n = left >= t->n_most ? t->n_most : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        tile_function tile = n == t->n_most ? t->most : n == 4 ? t->four : n == 2 ? t->two : t->one;
+        tile(p, k / 32, rows + r * l->row_bytes, l->row_bytes, sums + r);
+        r += n;
+    }
+}
+
+static void store_rows(const cpu_linear *l, size_t row, size_t n_rows, size_t column,
+                       float (*sums)[PANEL_COLUMNS]) {
+    size_t left = l->n_columns - column, n = left < PANEL_COLUMNS ? left : PANEL_COLUMNS;
+    for (size_t r = 0; r < n_rows; r++) {
+        float *out = l->out + (row + r) * l->out_stride + column;
+        if (l->bias != NULL) {
+            for (size_t j = 0; j < n; j++) {
+                sums[r][j] += l->bias[column + j];
+            }
+        }
+        memcpy(out, sums[r], n * sizeof(float));
+    }
+}
+
+static unpack_source source_of(const cpu_linear *l, size_t column, size_t n_bytes_first, size_t k) {
+    size_t left = l->n_columns - column;
+    return (unpack_source){.weights = l->weights + column * l->weight_row_bytes + n_bytes_first,
+                           .row_bytes = l->weight_row_bytes,
+                           .n_columns = left < PANEL_COLUMNS ? left : PANEL_COLUMNS,
+                           .k = k};
+}
+
+/* The group of columns that comes after this one; its bytes lie together, so they are asked for in
+ * the order of addresses whatever order they are used in. */
+static const uint8_t *ahead_of(const cpu_linear *l, size_t column) {
+    size_t next = column + PANEL_COLUMNS;
+    return next + PANEL_COLUMNS <= l->n_columns ? l->weights + next * l->weight_row_bytes
+                                                : l->ahead;
+}
+
+#define SLICE 512u /* elements: a panel that stays in the first cache */
+
+/* Few rows: the weights are the cost, a slice is used as soon as it is unpacked. */
+static void few_rows(const panel_job *job, size_t row, size_t n_rows) {
+    const cpu_linear *l = job->l;
+    for (size_t column = 0; column < l->n_columns; column += PANEL_COLUMNS) {
+        _Alignas(64) float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}};
+        for (size_t first = 0; first < l->k; first += SLICE) {
+            size_t k = l->k - first < SLICE ? l->k - first : SLICE;
+            size_t n_bytes_before = first / SLICE * job->n_bytes_slice;
+            unpack_source source = source_of(l, column, n_bytes_before, k);
+            const uint8_t *ahead = ahead_of(l, column);
+            source.ahead = ahead != NULL ? ahead + PANEL_COLUMNS * n_bytes_before : NULL;
+            panel p = panel_at(l->space, k);
+            job->unpack(&source, &p);
+            add_rows(job, &p, row, n_rows, first, k, sums);
+        }
+        store_rows(l, row, n_rows, column, sums);
+    }
+}
+
+/* Many rows: several groups of columns are unpacked whole and meet every tile of rows in turn. */
+static void many_rows(const panel_job *job) {
+    const cpu_linear *l = job->l;
+    size_t n_together = cpu_panel_columns(l->k),
+           panel_bytes = PANEL_COLUMNS * cpu_panel_column_bytes(l->k);
+    for (size_t first = 0; first < l->n_columns; first += n_together) {
+        size_t left = l->n_columns - first;
+        size_t n_panels =
+            ((left < n_together ? left : n_together) + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
+        for (size_t i = 0; i < n_panels; i++) {
+            unpack_source source = source_of(l, first + i * PANEL_COLUMNS, 0, l->k);
+            panel p = panel_at(l->space + i * panel_bytes, l->k);
+            job->unpack(&source, &p);
+        }
+        for (size_t row = 0; row < l->n_rows; row += job->tiles->n_most) {
+            size_t n_left = l->n_rows - row;
+            size_t n_rows = n_left < job->tiles->n_most ? n_left : job->tiles->n_most;
+            for (size_t i = 0; i < n_panels; i++) {
+                _Alignas(64) float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}};
+                panel p = panel_at(l->space + i * panel_bytes, l->k);
+                add_rows(job, &p, row, n_rows, 0, l->k, sums);
+                store_rows(l, row, n_rows, first + i * PANEL_COLUMNS, sums);
+            }
+        }
+    }
+}
+
+static void linear_panels(const cpu_linear *l, unpack_function unpack, unsigned traits,
+                          size_t n_bytes_slice) {
+    panel_job job = {l, unpack, tiles_for(traits, l->planes), n_bytes_slice};
+    if (l->n_rows <= job.tiles->n_most) {
+        few_rows(&job, 0, l->n_rows);
+    } else {
+        many_rows(&job);
+    }
+}
+
+#define MAKE_LINEAR(NAME, name, n_chunks, traits)                                                \
+    static void unpack_##name(const unpack_source *source, const panel *p) {                     \
+        if (FAST_UNPACK(SY_TYPE_##NAME) != NULL && source->n_columns == PANEL_COLUMNS) {         \
+            FAST_UNPACK(SY_TYPE_##NAME)(source, p);                                              \
+        } else {                                                                                 \
+            unpack_any(source, p, KIND(name, n_chunks, traits));                                 \
+        }                                                                                        \
+    }                                                                                            \
+    static void linear_##name(const cpu_linear *l) {                                             \
+        linear_panels(l, unpack_##name, traits, SLICE / 32 / (n_chunks) * sizeof(block_##name)); \
+    }
+CPU_BLOCK_TYPES(MAKE_LINEAR)
+CPU_BLOCK_TABLE
