@@ -21,6 +21,10 @@ void *cpu_alloc(size_t n_bytes) {
     return pointer;
 }
 
+void *cpu_alloc_raw(size_t n_bytes) {
+    return the_host->alloc(the_host->context, n_bytes > 0 ? n_bytes : 1, 64);
+}
+
 void cpu_release(void *pointer, size_t n_bytes) {
     if (pointer != NULL) {
         the_host->release(the_host->context, pointer, n_bytes > 0 ? n_bytes : 1);

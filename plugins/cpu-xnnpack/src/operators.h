@@ -22,6 +22,14 @@ typedef struct cpu_tensor {
     uint8_t *data; /* const for weights and inputs by convention */
 } cpu_tensor;
 
+/* What attention does to each head of q or k as it reads it; values of the unit or SY_NO_VALUE. */
+typedef struct cpu_head_steps {
+    uint32_t norm, table; /* scale of an RMS norm, rotation table */
+    double epsilon;
+    uint64_t n_pairs;
+    bool interleaved;
+} cpu_head_steps;
+
 typedef struct cpu_params {
     uint64_t k, n;     /* Linear, Embedding, Gather: width and rows of the weight */
     cpu_planes planes; /* of quantised activations */
@@ -34,6 +42,7 @@ typedef struct cpu_params {
     bool causal, interleaved, has_states;
     cpu_unary unary;
     cpu_binary binary;
+    cpu_head_steps heads[2]; /* Attention: of q and k */
 } cpu_params;
 
 /* One node, or one derived value, of a loaded unit. Inputs and outputs are unit values. */

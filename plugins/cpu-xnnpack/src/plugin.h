@@ -4,6 +4,7 @@
 #define CPU_PLUGIN_H
 
 #include "kernels.h"
+#include "state_layout.h"
 
 #include <stdatomic.h>
 
@@ -29,8 +30,9 @@ struct sy_buffer {
 struct sy_state {
     sy_device *device;
     sy_state_description description;
-    uint64_t row_bytes;
-    uint8_t *rows; /* [max_tokens][row_bytes], the canonical layout */
+    cpu_state_layout layout;
+    uint8_t *blocks;
+    uint64_t n_bytes;
 };
 
 /* entry.c */
@@ -38,6 +40,7 @@ void cpu_host_set(const sy_host *host);
 
 /* host.c: the host's services, NULL or an error where it refuses. */
 void *cpu_alloc(size_t n_bytes); /* zeroed, 64-byte aligned */
+void *cpu_alloc_raw(size_t n_bytes); /* the same, not zeroed */
 void cpu_release(void *pointer, size_t n_bytes);
 sy_status cpu_report(sy_status status, uint32_t i_node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
