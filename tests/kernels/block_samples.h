@@ -29,6 +29,18 @@ static const block_type block_types[] = {
     {T(Q5_K, q5_k, 256), {0, 2}},
     {T(Q6_K, q6_k, 256), {(int)offsetof(block_q6_k, d), -1}},
     {T(IQ4_XS, iq4_xs, 256), {0, -1}},
+    {T(IQ2_XXS, iq2_xxs, 256), {0, -1}},
+    {T(IQ2_XS, iq2_xs, 256), {0, -1}},
+    {T(IQ2_S, iq2_s, 256), {0, -1}},
+    {T(IQ3_XXS, iq3_xxs, 256), {0, -1}},
+    {T(IQ3_S, iq3_s, 256), {0, -1}},
+    {T(IQ1_S, iq1_s, 256), {0, -1}},
+    {T(IQ1_M, iq1_m, 256), {-1, -1}},
+    {T(TQ1_0, tq1_0, 256), {(int)offsetof(block_tq1_0, d), -1}},
+    {T(TQ2_0, tq2_0, 256), {(int)offsetof(block_tq2_0, d), -1}},
+    {T(NVFP4, nvfp4, 64), {-1, -1}},
+    {T(Q1_0, q1_0, 128), {0, -1}},
+    {T(Q2_0, q2_0, 64), {0, -1}},
 };
 #undef T
 #define N_BLOCK_TYPES (sizeof(block_types) / sizeof(block_types[0]))
@@ -60,6 +72,29 @@ static inline uint16_t pattern_half(block_pattern pattern) {
     return (uint16_t)(sign | 0x2000 | (random_u32() & 0x0bff)); /* about 0.008 to 0.1 */
 }
 
+/* The factors of types that have no whole f16. */
+static inline void block_fill_scale(const block_type *t, block_pattern pattern, uint8_t *block) {
+    if (t->type == SY_TYPE_MXFP4) {
+        static const uint8_t exponents[PATTERN_COUNT] = {0, 0, 127, 150, 1};
+        block[0] =
+            pattern == PATTERN_RANDOM ? (uint8_t)(118 + random_u32() % 8) : exponents[pattern];
+    }
+    if (t->type == SY_TYPE_NVFP4) {
+        static const uint8_t scales[PATTERN_COUNT] = {0, 0, 0x38, 0x7e, 1};
+        for (int i = 0; i < 4; i++) {
+            block[i] =
+                pattern == PATTERN_RANDOM ? (uint8_t)(8 + random_u32() % 40) : scales[pattern];
+        }
+    }
+    if (t->type == SY_TYPE_IQ1_M) { /* the f16 lies in the top four bits of four words */
+        uint16_t half = pattern_half(pattern);
+        for (int i = 0; i < 4; i++) {
+            uint8_t *top = block + 49 + 2 * i;
+            *top = (uint8_t)((*top & 0x0f) | (half >> (4 * i) & 15) << 4);
+        }
+    }
+}
+
 static inline void block_fill(const block_type *t, block_pattern pattern, uint8_t *block) {
     for (uint32_t i = 0; i < t->n_bytes; i++) {
         block[i] = pattern == PATTERN_ZEROS  ? 0
@@ -72,11 +107,7 @@ static inline void block_fill(const block_type *t, block_pattern pattern, uint8_
             memcpy(block + t->half_at[i], &half, 2);
         }
     }
-    if (t->type == SY_TYPE_MXFP4) {
-        static const uint8_t exponents[PATTERN_COUNT] = {0, 0, 127, 150, 1};
-        block[0] =
-            pattern == PATTERN_RANDOM ? (uint8_t)(118 + random_u32() % 8) : exponents[pattern];
-    }
+    block_fill_scale(t, pattern, block);
 }
 
 #endif

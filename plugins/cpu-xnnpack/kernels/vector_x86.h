@@ -24,6 +24,9 @@ typedef __m256 lanesf;
 static inline chunk chunk_load(const void *p) {
     return _mm256_loadu_si256((const __m256i *)p);
 }
+static inline chunk chunk_words(uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
+    return _mm256_setr_epi64x((long long)a, (long long)b, (long long)c, (long long)d);
+}
 static inline chunk chunk_nibbles(const uint8_t *p) {
     __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
     __m256i both =
@@ -38,6 +41,11 @@ static inline chunk chunk_bits(uint32_t bits, int8_t value) {
     __m256i bytes = _mm256_shuffle_epi8(_mm256_set1_epi32((int)bits), spread);
     __m256i set = _mm256_cmpeq_epi8(_mm256_and_si256(bytes, select), select);
     return _mm256_and_si256(set, _mm256_set1_epi8(value));
+}
+/* the negative of every byte whose bit is set */
+static inline chunk chunk_negate(chunk c, uint32_t bits) {
+    __m256i set = chunk_bits(bits, -1);
+    return _mm256_sub_epi8(_mm256_xor_si256(c, set), set);
 }
 static inline chunk chunk_shift_and(chunk c, unsigned shift, uint8_t mask) {
     __m256i moved = _mm256_srl_epi16(c, _mm_cvtsi32_si128((int)shift));

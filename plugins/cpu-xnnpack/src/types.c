@@ -20,6 +20,10 @@ static const type_facts facts_of[] = {
     BLOCK(Q8_0, q8_0, 32),         BLOCK(Q2_K, q2_k, 256),          BLOCK(Q3_K, q3_k, 256),
     BLOCK(Q4_K, q4_k, 256),        BLOCK(Q5_K, q5_k, 256),          BLOCK(Q6_K, q6_k, 256),
     BLOCK(IQ4_NL, iq4_nl, 32),     BLOCK(IQ4_XS, iq4_xs, 256),      BLOCK(MXFP4, mxfp4, 32),
+    BLOCK(IQ2_XXS, iq2_xxs, 256),  BLOCK(IQ2_XS, iq2_xs, 256),      BLOCK(IQ2_S, iq2_s, 256),
+    BLOCK(IQ3_XXS, iq3_xxs, 256),  BLOCK(IQ3_S, iq3_s, 256),        BLOCK(IQ1_S, iq1_s, 256),
+    BLOCK(IQ1_M, iq1_m, 256),      BLOCK(TQ1_0, tq1_0, 256),        BLOCK(TQ2_0, tq2_0, 256),
+    BLOCK(NVFP4, nvfp4, 64),       BLOCK(Q1_0, q1_0, 128),          BLOCK(Q2_0, q2_0, 64),
 };
 #define N_TYPES (sizeof(facts_of) / sizeof(facts_of[0]))
 
