@@ -4,11 +4,66 @@
 
 #include <string.h>
 
+/* Room for n bytes in encoder->words from place `at` on; NULL when refused. */
+static char *scratch(sy__encoder *encoder, size_t at, size_t n) {
+    return SY__RESERVE(encoder, encoder->words, at + n) ? encoder->words.data + at : NULL;
+}
+
+/* The token that stands for a run of bytes and may come out of merging. */
+static int32_t find_piece(sy__encoder *encoder, const char *bytes, size_t n_bytes) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    if (n_bytes > t->n_max_token_bytes) {
+        return SY_NO_TOKEN;
+    }
+    if (!t->spelled) {
+        return sy__token_find(t, bytes, n_bytes, SY__TYPES_PIECE);
+    }
+    char *spelling = scratch(encoder, 0, 2 * n_bytes);
+    size_t n = spelling != NULL ? sy__spelling_from_bytes(bytes, n_bytes, spelling) : 0;
+    return sy__spelled_find(t, bytes, n_bytes, spelling, n, SY__TYPES_PIECE);
+}
+
+/* Appends the spelling of a symbol's token to encoder->words; false when memory was refused. */
+static bool spell(sy__encoder *encoder, const char *text, const sy__symbol *symbol) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    size_t at = encoder->words.n;
+    if (!t->spelled) {
+        return sy__append(encoder, &encoder->words, text + symbol->start, symbol->n_bytes);
+    }
+    char *to = scratch(encoder, at, 2 * (size_t)symbol->n_bytes);
+    if (to != NULL) {
+        encoder->words.n += sy__spelling_from_bytes(text + symbol->start, symbol->n_bytes, to);
+    }
+    return to != NULL;
+}
+
+/* The rule "left right". Its halves end at the first blank that is not the first byte; a half, and
+ * what they make together, count only as the token that their bytes are found as. */
 static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *left,
                       const sy__symbol *right, uint32_t *out_priority, int32_t *out_id) {
-    (void)text;
-    return left->id >= 0 && right->id >= 0 &&
-           sy__merge_find(encoder->tokenizer, left->id, right->id, out_priority, out_id);
+    const sy_tokenizer *t = encoder->tokenizer;
+    if (left->id < 0 || right->id < 0) {
+        return false;
+    }
+    encoder->words.n = 0;
+    if (!spell(encoder, text, left)) {
+        return false;
+    }
+    size_t n_left = encoder->words.n;
+    if (!sy__append(encoder, &encoder->words, " ", 1) || !spell(encoder, text, right)) {
+        return false;
+    }
+    uint32_t rank = sy__merge_find(t, encoder->words.data, encoder->words.n);
+    if (rank == SY__NO_RULE ||
+        memchr(encoder->words.data + 1, ' ', n_left) != encoder->words.data + n_left ||
+        find_piece(encoder, text + left->start, left->n_bytes) != left->id ||
+        find_piece(encoder, text + right->start, right->n_bytes) != right->id) {
+        return false;
+    }
+    int32_t id = find_piece(encoder, text + left->start, left->n_bytes + right->n_bytes);
+    *out_priority = rank;
+    *out_id = id;
+    return id != SY_NO_TOKEN;
 }
 
 /* One symbol a byte; of "gemma4" one a character, or its bytes where it has no token. */
@@ -38,7 +93,7 @@ static bool make_symbols(sy__encoder *encoder, const char *word, size_t n_bytes)
 static bool encode_word(sy__encoder *encoder, const char *word, size_t n_bytes) {
     const sy_tokenizer *t = encoder->tokenizer;
     if (t->pre->ignore_merges) {
-        int32_t id = sy__token_find(t, word, n_bytes, SY__TYPES_PIECE);
+        int32_t id = find_piece(encoder, word, n_bytes);
         if (id != SY_NO_TOKEN) {
             return sy__emit(encoder, id);
         }

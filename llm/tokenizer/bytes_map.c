@@ -41,8 +41,19 @@ size_t sy__bytes_from_spelling(const char *text, size_t n, char *out) {
         if (byte < 0) {
             return SIZE_MAX;
         }
-        out[n_out++] = (char)byte;
+        if (out != NULL) {
+            out[n_out] = (char)byte;
+        }
+        n_out++;
         at += length;
+    }
+    return n_out;
+}
+
+size_t sy__spelling_from_bytes(const char *bytes, size_t n, char *out) {
+    size_t n_out = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_out += sy__utf8_encode(sy__byte_to_rune((uint8_t)bytes[i]), out + n_out);
     }
     return n_out;
 }

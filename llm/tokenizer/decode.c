@@ -97,10 +97,23 @@ static void put_unescaped(sink *to, sy_token_text text) {
     put(to, text.bytes + begin, text.n_bytes - begin);
 }
 
+/* A spelling of byte-level BPE as the bytes it stands for; one with other characters as it is. */
+static void put_spelled(sink *to, sy_token_text text) {
+    if (sy__bytes_from_spelling(text.bytes, text.n_bytes, NULL) == SIZE_MAX) {
+        put(to, text.bytes, text.n_bytes);
+        return;
+    }
+    for (size_t at = 0; at < text.n_bytes;) {
+        uint32_t rune = 0;
+        at += sy__utf8_decode(text.bytes + at, text.n_bytes - at, &rune);
+        char byte = (char)sy__rune_to_byte(rune);
+        put(to, &byte, 1);
+    }
+}
+
 static void put_piece(const sy_tokenizer *t, int32_t id, uint32_t flags, sink *to) {
     sy_token_text text = sy__token_text(t, (uint32_t)id);
     bool named = (flags & SY_DECODE_SPECIAL) != 0;
-    bool mapped = t->model == SY__MODEL_BPE && !t->pre->raw;
     char byte = 0;
     switch (t->types[id]) {
     case SY_TOKEN_BYTE:
@@ -113,6 +126,11 @@ static void put_piece(const sy_tokenizer *t, int32_t id, uint32_t flags, sink *t
             put(to, text.bytes, text.n_bytes);
         }
         return;
+    case SY__TOKEN_CONTROL_SPELLED:
+        if (named) {
+            put_spelled(to, text);
+        }
+        return;
     case SY_TOKEN_UNKNOWN:
         if (named) {
             put(to, text.bytes, text.n_bytes);
@@ -123,9 +141,16 @@ static void put_piece(const sy_tokenizer *t, int32_t id, uint32_t flags, sink *t
             put(to, UNKNOWN, sizeof UNKNOWN - 1);
         }
         return;
-    default:
-        if (mapped) {
+    case SY_TOKEN_USER_DEFINED:
+        if (t->spelled) {
             put(to, text.bytes, text.n_bytes);
+        } else {
+            put_unescaped(to, text);
+        }
+        return;
+    default:
+        if (t->spelled) {
+            put_spelled(to, text);
         } else {
             put_unescaped(to, text);
         }
@@ -240,8 +265,8 @@ uint32_t sy_tokenizer_n_tokens(const sy_tokenizer *tokenizer) {
 }
 
 int32_t sy_tokenizer_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes) {
-    int32_t id = sy__token_find(tokenizer, text, n_bytes, SY__TYPES_SPECIAL);
-    return id != SY_NO_TOKEN ? id : sy__token_find(tokenizer, text, n_bytes, SY__TYPES_ALL);
+    int32_t id = sy__bytes_find(tokenizer, text, n_bytes, SY__TYPES_SPECIAL);
+    return id != SY_NO_TOKEN ? id : sy__bytes_find(tokenizer, text, n_bytes, SY__TYPES_ALL);
 }
 
 uint32_t sy_tokenizer_type(const sy_tokenizer *tokenizer, int32_t id) {
@@ -249,11 +274,11 @@ uint32_t sy_tokenizer_type(const sy_tokenizer *tokenizer, int32_t id) {
         return 0;
     }
     uint32_t type = tokenizer->types[id];
-    return type == SY__TOKEN_UNREACHABLE ? SY_TOKEN_NORMAL : type;
+    return type == SY__TOKEN_CONTROL_SPELLED ? SY_TOKEN_CONTROL : type;
 }
 
 int sy_tokenizer_is_end(const sy_tokenizer *tokenizer, int32_t id) {
-    return is_id(tokenizer, id) && tokenizer->ends[id] != 0;
+    return is_id(tokenizer, id) && (tokenizer->ends[id / 8] >> id % 8 & 1) != 0;
 }
 
 int32_t sy_tokenizer_special(const sy_tokenizer *tokenizer, sy_special which) {

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* A tokenizer over a model file: texts, merges and scores are used where the file has them. */
 #include "tokenizer/from_gguf.h"
 
 #include "base/memory.h"
 #include "switchyard/limits.h"
+#include "tokenizer/tokenizer.h"
 
 #include <stdio.h>
-#include <string.h>
 
-/* Arrays that live until the tokenizer has copied them. */
-typedef struct tables {
+/* What is read of a file: the tokenizer that is being made, the facts for finishing it, and memory
+ * for those, which ends with the reading. */
+typedef struct reader {
+    const sy_gguf *gguf;
+    sy_tokenizer *tokenizer;
+    sy_vocabulary v;
     sy__arena arena;
-    sy_token_text *tokens, *merges;
-    float *scores;
-    int32_t *types;
-    uint8_t *strips;
-} tables;
+} reader;
 
 static sy_status no_memory(sy_error *error) {
     return sy__no_memory(error, 0, "the tables of a tokenizer");
@@ -35,79 +36,121 @@ static sy_status find_array(const sy_gguf *gguf, const char *key, uint64_t n_wan
     return SY_OK;
 }
 
-static sy_status read_texts(tables *t, const sy_gguf_value *value, sy_token_text **out_texts,
-                            sy_error *error) {
-    sy_token_text *texts =
-        sy__arena_alloc(&t->arena, (size_t)value->n_elements + 1, sizeof(sy_token_text));
-    if (texts == NULL) {
-        return no_memory(error);
-    }
-    for (uint64_t i = 0; i < value->n_elements; i++) {
-        sy_gguf_string string;
-        sy_status status = sy_gguf_value_string(value, i, &string, error);
-        if (status != SY_OK) {
-            return status;
-        }
-        texts[i] = (sy_token_text){.bytes = string.bytes, .n_bytes = (size_t)string.n_bytes};
-    }
-    *out_texts = texts;
-    return SY_OK;
-}
-
-static sy_status read_scores(tables *t, const sy_gguf_value *value, sy_error *error) {
-    t->scores = sy__arena_alloc(&t->arena, (size_t)value->n_elements + 1, sizeof(float));
-    sy_status status = t->scores != NULL ? SY_OK : no_memory(error);
-    for (uint64_t i = 0; status == SY_OK && i < value->n_elements; i++) {
-        status = sy_gguf_value_f32(value, i, &t->scores[i], error);
+/* The strings of a list as they lie in the file. */
+static sy_status take_texts(const sy_gguf_value *value, sy__strings *out_strings, sy_error *error) {
+    sy_gguf_string first;
+    sy_status status =
+        value->n_elements > 0 ? sy_gguf_value_string(value, 0, &first, error) : SY_OK;
+    if (status == SY_OK) {
+        *out_strings =
+            (sy__strings){value->file, value->string_offsets, (uint32_t)value->n_elements};
     }
     return status;
 }
 
-static sy_status read_types(tables *t, const sy_gguf_value *value, sy_error *error) {
-    t->types = sy__arena_alloc(&t->arena, (size_t)value->n_elements + 1, sizeof(int32_t));
-    sy_status status = t->types != NULL ? SY_OK : no_memory(error);
+static sy_status take_scores(reader *r, const sy_gguf_value *value, sy_error *error) {
+    if (value->type == SY_GGUF_F32) {
+        r->tokenizer->scores = value->bytes;
+        return SY_OK;
+    }
+    float *scores =
+        sy__tokenizer_block(r->tokenizer, (size_t)value->n_elements + 1, sizeof *scores);
+    sy_status status = scores != NULL ? SY_OK : no_memory(error);
+    for (uint64_t i = 0; status == SY_OK && i < value->n_elements; i++) {
+        status = sy_gguf_value_f32(value, i, &scores[i], error);
+    }
+    r->tokenizer->scores = (const uint8_t *)scores;
+    return status;
+}
+
+/* Types as bytes. Files write them as i32, other integers are read one by one; 0 and what is no
+ * byte count as normal. */
+static sy_status read_types(const sy_gguf_value *value, uint8_t *types, sy_error *error) {
+    if (value->type == SY_GGUF_I32 || value->type == SY_GGUF_U32) {
+        for (uint64_t i = 0; i < value->n_elements; i++) {
+            uint32_t type = 0;
+            memcpy(&type, value->bytes + 4 * i, sizeof type);
+            types[i] = (uint8_t)(type - 1 < 255 ? type : SY_TOKEN_NORMAL);
+        }
+        return SY_OK;
+    }
+    sy_status status = SY_OK;
     for (uint64_t i = 0; status == SY_OK && i < value->n_elements; i++) {
         int64_t type = 0;
         status = sy_gguf_value_i64(value, i, &type, error);
-        t->types[i] = type > 0 && type < 256 ? (int32_t)type : SY_TOKEN_NORMAL;
+        types[i] = type > 0 && type < 256 ? (uint8_t)type : SY_TOKEN_NORMAL;
     }
     return status;
 }
 
-static sy_status read_lists(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
+static sy_status check_types(const uint8_t *types, uint32_t n, sy_error *error) {
+    uint8_t largest = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        largest = types[i] > largest ? types[i] : largest;
+    }
+    for (uint32_t i = 0; largest > SY_TOKEN_BYTE && i < n; i++) {
+        if (types[i] > SY_TOKEN_BYTE) {
+            return sy_error_set(error, SY_INVALID_ARGUMENT, "Token %u is of an unknown type (%u).",
+                                i, types[i]);
+        }
+    }
+    return SY_OK;
+}
+
+static sy_status take_types(reader *r, sy_error *error) {
     sy_gguf_value value;
     bool found = false;
-    sy_status status = find_array(gguf, "tokenizer.ggml.tokens", 0, &value, &found, error);
+    sy_tokenizer *t = r->tokenizer;
+    t->types = sy__alloc_array(t->allocator, t->n_tokens, 1);
+    if (t->types == NULL) {
+        return no_memory(error);
+    }
+    sy_status status =
+        find_array(r->gguf, "tokenizer.ggml.token_type", t->n_tokens, &value, &found, error);
+    if (status != SY_OK || !found) {
+        memset(t->types, SY_TOKEN_NORMAL, t->n_tokens);
+        return status;
+    }
+    status = read_types(&value, t->types, error);
+    return status == SY_OK ? check_types(t->types, t->n_tokens, error) : status;
+}
+
+static sy_status take_tokens(reader *r, sy_error *error) {
+    sy_gguf_value value;
+    bool found = false;
+    sy_status status = find_array(r->gguf, "tokenizer.ggml.tokens", 0, &value, &found, error);
     if (status == SY_OK && (!found || value.n_elements > SY_LIMIT_VOCABULARY)) {
         sy_error_set(error, SY_NOT_FOUND,
                      "The file has no vocabulary (tokenizer.ggml.tokens), or one over %u tokens.",
                      SY_LIMIT_VOCABULARY);
-        sy_error_at(error, sy_gguf_get_facts(gguf)->origin, UINT64_MAX);
+        sy_error_at(error, sy_gguf_get_facts(r->gguf)->origin, UINT64_MAX);
         return SY_NOT_FOUND;
     }
-    status = status == SY_OK ? read_texts(t, &value, &t->tokens, error) : status;
-    if (status != SY_OK) {
-        return status;
-    }
-    v->n_tokens = (uint32_t)value.n_elements;
-    v->tokens = t->tokens;
-    status = find_array(gguf, "tokenizer.ggml.scores", v->n_tokens, &value, &found, error);
-    status = status == SY_OK && found ? read_scores(t, &value, error) : status;
-    v->scores = t->scores;
     if (status == SY_OK) {
-        status = find_array(gguf, "tokenizer.ggml.token_type", v->n_tokens, &value, &found, error);
+        status = take_texts(&value, &r->tokenizer->tokens, error);
     }
-    status = status == SY_OK && found ? read_types(t, &value, error) : status;
-    v->types = t->types;
+    r->tokenizer->n_tokens = r->tokenizer->tokens.n;
+    r->v.n_tokens = r->tokenizer->n_tokens;
+    return status;
+}
+
+static sy_status take_lists(reader *r, sy_error *error) {
+    sy_gguf_value value;
+    bool found = false;
+    sy_status status = take_tokens(r, error);
     if (status == SY_OK) {
-        status = find_array(gguf, "tokenizer.ggml.merges", 0, &value, &found, error);
+        status = find_array(r->gguf, "tokenizer.ggml.scores", r->v.n_tokens, &value, &found, error);
     }
     if (status == SY_OK && found) {
-        status = read_texts(t, &value, &t->merges, error);
-        v->merges = t->merges;
-        v->n_merges = (uint32_t)value.n_elements;
+        status = take_scores(r, &value, error);
     }
-    return status;
+    if (status == SY_OK) {
+        status = take_types(r, error);
+    }
+    if (status == SY_OK) {
+        status = find_array(r->gguf, "tokenizer.ggml.merges", 0, &value, &found, error);
+    }
+    return status == SY_OK && found ? take_texts(&value, &r->tokenizer->merges, error) : status;
 }
 
 static int32_t read_id(const sy_gguf *gguf, const char *name, uint32_t n_tokens) {
@@ -131,14 +174,13 @@ static sy_choice read_choice(const sy_gguf *gguf, const char *name) {
 }
 
 /* NULL for a key that is absent; a refused allocation is an error, not an absent key. */
-static sy_status read_string(tables *t, const sy_gguf *gguf, const char *key, const char **out_text,
-                             sy_error *error) {
+static sy_status read_string(reader *r, const char *key, const char **out_text, sy_error *error) {
     sy_gguf_string string;
     *out_text = NULL;
-    if (sy_gguf_get_string(gguf, key, &string, NULL) != SY_OK) {
+    if (sy_gguf_get_string(r->gguf, key, &string, NULL) != SY_OK) {
         return SY_OK;
     }
-    *out_text = sy__arena_string(&t->arena, string.bytes, (size_t)string.n_bytes);
+    *out_text = sy__arena_string(&r->arena, string.bytes, (size_t)string.n_bytes);
     return *out_text != NULL ? SY_OK : no_memory(error);
 }
 
@@ -160,81 +202,97 @@ static void read_ids(const sy_gguf *gguf, sy_vocabulary *v) {
 }
 
 /* Phi-3's special tokens swallow the white space after them; GGUF has no key for it. */
-static sy_status read_strips(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
+static sy_status read_strips(reader *r, sy_error *error) {
     static const char *const plain[] = {"<unk>", "<s>", "<|endoftext|>"};
     sy_gguf_string architecture;
-    if (sy_gguf_get_string(gguf, "general.architecture", &architecture, NULL) != SY_OK ||
-        !sy_gguf_string_is(architecture, "phi3") || v->types == NULL ||
-        strcmp(v->model, "llama") != 0) {
+    const sy_tokenizer *t = r->tokenizer;
+    sy_gguf_value value;
+    if (sy_gguf_get_string(r->gguf, "general.architecture", &architecture, NULL) != SY_OK ||
+        !sy_gguf_string_is(architecture, "phi3") ||
+        !sy_gguf_find(r->gguf, "tokenizer.ggml.token_type", &value) ||
+        strcmp(r->v.model, "llama") != 0) {
         return SY_OK;
     }
-    t->strips = sy__arena_alloc(&t->arena, (size_t)v->n_tokens + 1, 1);
-    if (t->strips == NULL) {
+    uint8_t *strips = sy__arena_alloc(&r->arena, (size_t)t->n_tokens + 1, 1);
+    if (strips == NULL) {
         return no_memory(error);
     }
-    for (uint32_t i = 0; i < v->n_tokens; i++) {
-        const sy_token_text *text = &v->tokens[i];
-        bool strips = v->types[i] == SY_TOKEN_CONTROL || v->types[i] == SY_TOKEN_USER_DEFINED;
-        for (size_t k = 0; strips && k < sizeof plain / sizeof plain[0]; k++) {
-            strips = strlen(plain[k]) != text->n_bytes ||
-                     memcmp(plain[k], text->bytes, text->n_bytes) != 0;
+    for (uint32_t i = 0; i < t->n_tokens; i++) {
+        sy_token_text text = sy__token_text(t, i);
+        bool strip = t->types[i] == SY_TOKEN_CONTROL || t->types[i] == SY_TOKEN_USER_DEFINED;
+        for (size_t k = 0; strip && k < sizeof plain / sizeof plain[0]; k++) {
+            strip =
+                strlen(plain[k]) != text.n_bytes || memcmp(plain[k], text.bytes, text.n_bytes) != 0;
         }
-        t->strips[i] = strips ? SY_TOKEN_STRIP_RIGHT : 0;
+        strips[i] = strip ? SY_TOKEN_STRIP_RIGHT : 0;
     }
-    v->strips = t->strips;
+    r->v.strips = strips;
     return SY_OK;
 }
 
-static sy_status fill(tables *t, const sy_gguf *gguf, sy_vocabulary *v, sy_error *error) {
+static sy_status read_all(reader *r, sy_error *error) {
     sy_gguf_value charsmap;
-    sy_status status = read_string(t, gguf, "tokenizer.ggml.model", &v->model, error);
+    sy_status status = read_string(r, "tokenizer.ggml.model", &r->v.model, error);
     if (status == SY_OK) {
-        status = read_string(t, gguf, "tokenizer.ggml.pre", &v->pre, error);
+        status = read_string(r, "tokenizer.ggml.pre", &r->v.pre, error);
     }
-    if (status == SY_OK && v->model == NULL) {
+    if (status == SY_OK && r->v.model == NULL) {
         sy_error_set(error, SY_NOT_FOUND,
                      "The file does not say what kind of vocabulary it has "
                      "(tokenizer.ggml.model).");
-        sy_error_at(error, sy_gguf_get_facts(gguf)->origin, UINT64_MAX);
+        sy_error_at(error, sy_gguf_get_facts(r->gguf)->origin, UINT64_MAX);
         return SY_NOT_FOUND;
     }
-    status = status == SY_OK ? read_lists(t, gguf, v, error) : status;
+    status = status == SY_OK ? take_lists(r, error) : status;
     if (status != SY_OK) {
         return status;
     }
-    read_ids(gguf, v);
-    if (sy_gguf_find(gguf, "tokenizer.ggml.precompiled_charsmap", &charsmap) != 0 &&
+    read_ids(r->gguf, &r->v);
+    if (sy_gguf_find(r->gguf, "tokenizer.ggml.precompiled_charsmap", &charsmap) != 0 &&
         charsmap.is_array && (charsmap.type == SY_GGUF_U8 || charsmap.type == SY_GGUF_I8)) {
-        v->charsmap = charsmap.bytes;
-        v->n_charsmap_bytes = (size_t)charsmap.n_elements;
+        r->v.charsmap = charsmap.bytes;
+        r->v.n_charsmap_bytes = (size_t)charsmap.n_elements;
     }
-    return read_strips(t, gguf, v, error);
+    return read_strips(r, error);
 }
 
 sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *gguf,
                                   sy_tokenizer **out_tokenizer, sy_error *error) {
-    tables t = {0};
-    sy_vocabulary vocabulary;
-    sy_vocabulary_init(&vocabulary);
-    sy__arena_init(&t.arena, sy__allocator_or_heap(allocator), (size_t)1 << 16);
-    sy_status status = fill(&t, gguf, &vocabulary, error);
+    reader r = {.gguf = gguf, .tokenizer = sy__tokenizer_begin(allocator)};
+    if (r.tokenizer == NULL) {
+        return no_memory(error);
+    }
+    sy_vocabulary_init(&r.v);
+    sy__arena_init(&r.arena, sy__allocator_or_heap(allocator), 0);
+    sy_status status = read_all(&r, error);
     if (status == SY_OK) {
-        status = sy_tokenizer_create(allocator, &vocabulary, out_tokenizer, error);
+        status = sy__tokenizer_finish(r.tokenizer, &r.v, error);
         if (status != SY_OK) {
             sy_error_at(error, sy_gguf_get_facts(gguf)->origin, UINT64_MAX);
         }
     }
-    sy__arena_deinit(&t.arena);
-    return status;
+    sy__arena_deinit(&r.arena);
+    if (status != SY_OK) {
+        sy_tokenizer_destroy(r.tokenizer);
+        return status;
+    }
+    *out_tokenizer = r.tokenizer;
+    return SY_OK;
 }
 
 sy_status sy_tokenizer_open(const sy_allocator *allocator, const char *path,
                             sy_tokenizer **out_tokenizer, sy_error *error) {
     sy_gguf *gguf = NULL;
+    sy_tokenizer *tokenizer = NULL;
     sy_status status = sy_gguf_open(allocator, path, &gguf, error);
     if (status == SY_OK) {
-        status = sy__tokenizer_from_gguf(allocator, gguf, out_tokenizer, error);
+        status = sy__tokenizer_from_gguf(allocator, gguf, &tokenizer, error);
     }
-    sy_gguf_close(gguf);
-    return status;
+    if (status != SY_OK) {
+        sy_gguf_close(gguf);
+        return status;
+    }
+    tokenizer->file = gguf; /* its texts lie in there */
+    *out_tokenizer = tokenizer;
+    return SY_OK;
 }

@@ -6,7 +6,8 @@
 #include "switchyard/gguf.h"
 #include "switchyard/tokenizer.h"
 
-/* NOT_FOUND when the file has no vocabulary; errors name the key. */
+/* NOT_FOUND when the file has no vocabulary; errors name the key. The tokenizer borrows its texts:
+ * it ends before the file does. */
 SY_MUST_CHECK sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *gguf,
                                                 sy_tokenizer **out_tokenizer, sy_error *error);
 

@@ -23,7 +23,7 @@ static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *
     if (id == SY_NO_TOKEN) {
         return false;
     }
-    *out_priority = priority_of(t->scores[id]);
+    *out_priority = priority_of(sy__token_score(t, id));
     *out_id = id;
     if (t->types[id] == SY_TOKEN_UNUSED) {
         if (encoder->split.data == NULL && !SY__RESERVE(encoder, encoder->split, t->n_tokens)) {

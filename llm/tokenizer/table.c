@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two hash tables: bytes -> token, and pair of tokens -> merge. Open addressing; the seed differs
- * from one tokenizer to the next, so that a file cannot be made to collide. */
-#include "base/checked.h"
+/* Two hash tables over texts that stay where they are: text -> token, and "left right" -> merge
+ * rule. A slot holds the index of a text and some bits of its hash, so that only equal texts are
+ * ever compared. The seed differs from one tokenizer to the next: a file cannot be made to collide.
+ * Making a table is one pass over the texts, in the order of the file. */
 #include "tokenizer/tokenizer.h"
 
-#include <string.h>
+#include "base/checked.h"
+
+#define BATCH 16u /* slots that are fetched ahead */
 
 static uint64_t mix(uint64_t a, uint64_t b) {
     __extension__ typedef unsigned __int128 wide;
@@ -12,169 +15,219 @@ static uint64_t mix(uint64_t a, uint64_t b) {
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-static uint64_t hash_bytes(uint64_t seed, const char *text, size_t n_bytes) {
-    uint64_t hash = seed ^ n_bytes;
-    while (n_bytes >= 8) {
-        uint64_t word = 0;
-        memcpy(&word, text, 8);
-        hash = mix(hash, word);
-        text += 8;
-        n_bytes -= 8;
+static uint64_t load_u64(const char *at) {
+    uint64_t word = 0;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static uint64_t load_u32(const char *at) {
+    uint32_t word = 0;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* The last bytes are read as words that may overlap: no loop over single bytes. */
+static inline uint64_t hash_bytes(uint64_t seed, const char *text, size_t n) {
+    uint64_t hash = seed ^ n, last = 0;
+    if (n >= 8) {
+        for (size_t at = 0; at + 8 < n; at += 8) {
+            hash = mix(hash, load_u64(text + at) ^ seed);
+        }
+        last = load_u64(text + n - 8);
+    } else if (n >= 4) {
+        last = load_u32(text) << 32 | load_u32(text + n - 4);
+    } else if (n > 0) {
+        last = (uint64_t)(uint8_t)text[0] << 16 | (uint64_t)(uint8_t)text[n / 2] << 8 |
+               (uint8_t)text[n - 1];
     }
-    uint64_t last = 0;
-    memcpy(&last, text, n_bytes);
-    return mix(mix(hash, last), seed);
+    return mix(mix(hash, last ^ seed), seed);
 }
 
-static uint64_t hash_pair(uint64_t seed, int32_t left, int32_t right) {
-    return mix(seed ^ ((uint64_t)(uint32_t)left << 32 | (uint32_t)right), seed);
+/* The place comes from the low bits of a hash, the mark in the slot from the high ones. */
+static inline uint32_t mark_of(const sy__index *index, uint64_t hash) {
+    return (uint32_t)(hash >> 32) & ~index->id_mask;
 }
 
-/* Power of two that leaves at least a third of the slots free. */
-static uint32_t slots_for(uint32_t n) {
-    uint64_t slots = 16;
-    while (slots * 2 < (uint64_t)n * 3) {
-        slots *= 2;
+static inline bool same_text(const sy__strings *strings, uint32_t i, const char *text, size_t n) {
+    sy_token_text here = sy__string_at(strings, i);
+    return here.n_bytes == n && memcmp(here.bytes, text, n) == 0;
+}
+
+/* One of these, wanted with types: a token. Without (types NULL): a rule. */
+static uint32_t find(const sy__index *index, const sy__strings *strings, const uint8_t *types,
+                     uint64_t hash, sy_token_text text, uint32_t wanted) {
+    uint32_t mask = index->n_slots - 1, mark = mark_of(index, hash);
+    for (uint32_t at = (uint32_t)hash & mask;; at = (at + 1) & mask) {
+        uint32_t slot = index->slots[at];
+        if (slot == 0) {
+            return UINT32_MAX;
+        }
+        uint32_t i = (slot & index->id_mask) - 1;
+        if ((slot & ~index->id_mask) == mark &&
+            (types == NULL || (SY__TYPE_BIT(types[i]) & wanted) != 0) &&
+            same_text(strings, i, text.bytes, text.n_bytes)) {
+            return i;
+        }
     }
-    return (uint32_t)slots;
 }
 
-int32_t sy__token_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes,
-                       uint32_t types) {
-    if (n_bytes == 0 || n_bytes > tokenizer->n_max_token_bytes) {
+/* Puts a text in. The first of equal texts counts (of equal texts of one type): they must not make
+ * a long chain. */
+static void insert(const sy__index *index, const sy__strings *strings, const uint8_t *types,
+                   uint32_t i, uint64_t hash) {
+    sy_token_text text = sy__string_at(strings, i);
+    uint32_t mask = index->n_slots - 1, mark = mark_of(index, hash), at = (uint32_t)hash & mask;
+    for (uint32_t slot = index->slots[at]; slot != 0; slot = index->slots[at]) {
+        uint32_t other = (slot & index->id_mask) - 1;
+        if ((slot & ~index->id_mask) == mark && (types == NULL || types[i] == types[other]) &&
+            same_text(strings, other, text.bytes, text.n_bytes)) {
+            return;
+        }
+        at = (at + 1) & mask;
+    }
+    if (text.n_bytes > 0) {
+        index->slots[at] = mark | (i + 1);
+    }
+}
+
+/* Inserts strings [first, first + n), n at most BATCH; answers the longest. */
+static size_t insert_batch(const sy__index *index, const sy__strings *strings, const uint8_t *types,
+                           uint64_t seed, uint32_t first, uint32_t n) {
+    uint64_t hashes[BATCH];
+    size_t longest = 0;
+    for (uint32_t k = 0; k < n; k++) {
+        sy_token_text text = sy__string_at(strings, first + k);
+        hashes[k] = hash_bytes(seed, text.bytes, text.n_bytes);
+        __builtin_prefetch(&index->slots[(uint32_t)hashes[k] & (index->n_slots - 1)], 1);
+        longest = text.n_bytes > longest ? text.n_bytes : longest;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        insert(index, strings, types, first + k, hashes[k]);
+    }
+    return longest;
+}
+
+/* A power of two that leaves at least half of the slots free; ids + 1 fit below the mark. */
+static bool reserve(const sy_allocator *allocator, uint32_t n, sy__index *index) {
+    uint32_t n_slots = 16;
+    while (n_slots < 2 * (uint64_t)n) {
+        n_slots *= 2;
+    }
+    index->id_mask = n_slots - 1;
+    index->slots = sy__alloc_array(allocator, n_slots, sizeof *index->slots);
+    index->n_slots = index->slots != NULL ? n_slots : 0;
+    return index->slots != NULL;
+}
+
+static sy_status create_index(sy_tokenizer *t, const sy__strings *strings, const uint8_t *types,
+                              sy__index *index, size_t *out_longest, sy_error *error) {
+    *out_longest = 0;
+    if (!reserve(t->allocator, strings->n, index)) {
+        return sy__no_memory(error, 8 * (uint64_t)strings->n, "the tables of a tokenizer");
+    }
+    for (uint32_t i = 0; i < strings->n; i += BATCH) {
+        uint32_t n = strings->n - i < BATCH ? strings->n - i : BATCH;
+        size_t longest = insert_batch(index, strings, types, t->seed, i, n);
+        *out_longest = longest > *out_longest ? longest : *out_longest;
+    }
+    return SY_OK;
+}
+
+static sy_status too_long(const sy__strings *strings, size_t limit, const char *what,
+                          sy_error *error) {
+    uint32_t i = 0;
+    while (sy__string_at(strings, i).n_bytes <= limit) {
+        i++;
+    }
+    return sy_error_set(error, SY_INVALID_ARGUMENT,
+                        "%s %u of the tokenizer is too long (%zu bytes).", what, i,
+                        sy__string_at(strings, i).n_bytes);
+}
+
+sy_status sy__indexes_create(sy_tokenizer *t, sy_error *error) {
+    size_t longest = 0;
+    sy_status status = create_index(t, &t->tokens, t->types, &t->token_index, &longest, error);
+    if (status == SY_OK && longest > SY_LIMIT_TOKEN_BYTES) {
+        status = too_long(&t->tokens, SY_LIMIT_TOKEN_BYTES, "Token", error);
+    }
+    t->n_max_token_bytes = (uint32_t)longest;
+    if (status == SY_OK && t->model == SY__MODEL_BPE) {
+        status = create_index(t, &t->merges, NULL, &t->merge_index, &longest, error);
+        if (status == SY_OK && longest > SY_LIMIT_STRING_BYTES) {
+            status = too_long(&t->merges, SY_LIMIT_STRING_BYTES, "Merge", error);
+        }
+    }
+    return status;
+}
+
+static void destroy_index(const sy_allocator *allocator, sy__index *index) {
+    sy__free_array(allocator, index->slots, index->n_slots, sizeof *index->slots);
+    *index = (sy__index){0};
+}
+
+void sy__indexes_destroy(sy_tokenizer *t) {
+    destroy_index(t->allocator, &t->token_index);
+    destroy_index(t->allocator, &t->merge_index);
+}
+
+int32_t sy__token_find(const sy_tokenizer *t, const char *text, size_t n_bytes, uint32_t types) {
+    if (n_bytes == 0 || n_bytes > t->n_max_token_bytes) {
         return SY_NO_TOKEN;
     }
-    uint32_t mask = tokenizer->n_slots - 1;
-    uint64_t at = hash_bytes(tokenizer->seed, text, n_bytes);
-    for (; tokenizer->slots[at & mask] != 0; at++) {
-        uint32_t id = tokenizer->slots[at & mask] - 1;
-        sy_token_text here = sy__token_text(tokenizer, id);
-        if (here.n_bytes == n_bytes && (SY__TYPE_BIT(tokenizer->types[id]) & types) != 0 &&
-            memcmp(here.bytes, text, n_bytes) == 0) {
-            return (int32_t)id;
-        }
-    }
-    return SY_NO_TOKEN;
+    sy_token_text wanted = {text, n_bytes};
+    uint64_t hash = hash_bytes(t->seed, text, n_bytes);
+    uint32_t i = find(&t->token_index, &t->tokens, t->types, hash, wanted, types);
+    return i != UINT32_MAX ? (int32_t)i : SY_NO_TOKEN;
 }
 
-bool sy__table_create(sy_tokenizer *tokenizer) {
-    tokenizer->n_slots = slots_for(tokenizer->n_tokens);
-    tokenizer->slots =
-        sy__alloc_array(tokenizer->allocator, tokenizer->n_slots, sizeof *tokenizer->slots);
-    if (tokenizer->slots == NULL) {
-        return false;
-    }
-    uint32_t mask = tokenizer->n_slots - 1;
-    for (uint32_t id = 0; id < tokenizer->n_tokens; id++) {
-        sy_token_text text = sy__token_text(tokenizer, id);
-        if (sy__token_find(tokenizer, text.bytes, text.n_bytes,
-                           SY__TYPE_BIT(tokenizer->types[id])) != SY_NO_TOKEN) {
-            continue; /* the first of equal tokens counts; they must not make a long chain */
-        }
-        uint64_t at = hash_bytes(tokenizer->seed, text.bytes, text.n_bytes);
-        while (tokenizer->slots[at & mask] != 0) {
-            at++;
-        }
-        if (text.n_bytes > 0) {
-            tokenizer->slots[at & mask] = id + 1;
-        }
-    }
-    return true;
+/* The first of two ids, either of which may be none. */
+static int32_t smaller_id(int32_t a, int32_t b) {
+    return a == SY_NO_TOKEN || (b != SY_NO_TOKEN && b < a) ? b : a;
 }
 
-bool sy__merge_find(const sy_tokenizer *tokenizer, int32_t left, int32_t right, uint32_t *out_rank,
-                    int32_t *out_id) {
-    uint32_t mask = tokenizer->n_merge_slots - 1;
-    uint64_t at = hash_pair(tokenizer->seed, left, right);
-    for (; tokenizer->merge_slots[at & mask] != 0; at++) {
-        const sy__merge *merge = &tokenizer->merges[tokenizer->merge_slots[at & mask] - 1];
-        if (merge->left == left && merge->right == right) {
-            *out_rank = tokenizer->merge_slots[at & mask] - 1;
-            *out_id = merge->id;
-            return true;
-        }
-    }
-    return false;
+/* A normal token whose text is no spelling stands for that text. */
+static int32_t find_unspelled(const sy_tokenizer *t, const char *bytes, size_t n_bytes,
+                              uint32_t types) {
+    int32_t id = sy__token_find(t, bytes, n_bytes, types & SY__TYPES_SPELLED);
+    bool spelled = id == SY_NO_TOKEN || sy__bytes_from_spelling(bytes, n_bytes, NULL) != SIZE_MAX;
+    return spelled ? SY_NO_TOKEN : id;
 }
 
-/* A half of a merge rule, or all of it, as a token. */
-static int32_t spelled_token(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes,
-                             char *scratch) {
-    if (!tokenizer->pre->raw) {
-        n_bytes = sy__bytes_from_spelling(text, n_bytes, scratch);
-        text = scratch;
+int32_t sy__spelled_find(const sy_tokenizer *t, const char *bytes, size_t n_bytes,
+                         const char *spelling, size_t n_spelling, uint32_t types) {
+    int32_t id = sy__token_find(t, spelling, n_spelling, types & SY__TYPES_SPELLED);
+    if ((types & ~SY__TYPES_SPELLED & ~(t->has_user ? 0 : SY__TYPES_PIECE)) == 0) {
+        return id;
     }
-    return n_bytes == SIZE_MAX ? SY_NO_TOKEN
-                               : sy__token_find(tokenizer, text, n_bytes, SY__TYPES_PIECE);
+    return smaller_id(id, sy__token_find(t, bytes, n_bytes, types & ~SY__TYPES_SPELLED));
 }
 
-/* Rules that name no tokens of the vocabulary are kept as unmatchable, so ranks stay. */
-static void read_merge(const sy_tokenizer *tokenizer, sy_token_text text, char *scratch,
-                       sy__merge *out) {
-    const char *blank = text.n_bytes > 1 ? memchr(text.bytes + 1, ' ', text.n_bytes - 1) : NULL;
-    out->left = out->right = out->id = SY_NO_TOKEN;
-    if (blank == NULL) {
-        return;
+int32_t sy__bytes_find(const sy_tokenizer *t, const char *bytes, size_t n_bytes, uint32_t types) {
+    char small[256], *spelling = small;
+    if (!t->spelled) {
+        return sy__token_find(t, bytes, n_bytes, types);
     }
-    size_t n_left = (size_t)(blank - text.bytes), n_right = text.n_bytes - n_left - 1;
-    int32_t left = spelled_token(tokenizer, text.bytes, n_left, scratch);
-    int32_t right = spelled_token(tokenizer, blank + 1, n_right, scratch);
-    if (left < 0 || right < 0) {
-        return;
+    if (n_bytes > t->n_max_token_bytes) {
+        return SY_NO_TOKEN;
     }
-    sy_token_text a = sy__token_text(tokenizer, (uint32_t)left);
-    sy_token_text b = sy__token_text(tokenizer, (uint32_t)right);
-    memcpy(scratch, a.bytes, a.n_bytes);
-    memcpy(scratch + a.n_bytes, b.bytes, b.n_bytes);
-    int32_t id = sy__token_find(tokenizer, scratch, a.n_bytes + b.n_bytes, SY__TYPES_PIECE);
-    if (id >= 0) {
-        out->left = left;
-        out->right = right;
-        out->id = id;
+    if (2 * n_bytes > sizeof small) {
+        spelling = sy__alloc_array(t->allocator, 2 * n_bytes, 1);
     }
+    if (spelling == NULL) {
+        return SY_NO_TOKEN;
+    }
+    size_t n = sy__spelling_from_bytes(bytes, n_bytes, spelling);
+    int32_t id = sy__spelled_find(t, bytes, n_bytes, spelling, n, types);
+    id = smaller_id(id, find_unspelled(t, bytes, n_bytes, types));
+    if (spelling != small) {
+        sy__free_array(t->allocator, spelling, 2 * n_bytes, 1);
+    }
+    return id;
 }
 
-static void insert_merge(sy_tokenizer *tokenizer, uint32_t rank) {
-    const sy__merge *merge = &tokenizer->merges[rank];
-    uint32_t mask = tokenizer->n_merge_slots - 1;
-    uint64_t at = hash_pair(tokenizer->seed, merge->left, merge->right);
-    for (; tokenizer->merge_slots[at & mask] != 0; at++) {
-        const sy__merge *here = &tokenizer->merges[tokenizer->merge_slots[at & mask] - 1];
-        if (here->left == merge->left && here->right == merge->right) {
-            return; /* the better rank stays */
-        }
-    }
-    tokenizer->merge_slots[at & mask] = rank + 1;
-}
-
-sy_status sy__merges_create(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
-                            sy_error *error) {
-    size_t n_longest = 2 * (size_t)tokenizer->n_max_token_bytes;
-    for (uint32_t i = 0; i < vocabulary->n_merges; i++) {
-        if (vocabulary->merges[i].n_bytes > SY_LIMIT_STRING_BYTES) {
-            return sy_error_set(error, SY_INVALID_ARGUMENT,
-                                "Merge %u of the tokenizer is too long.", i);
-        }
-        n_longest =
-            vocabulary->merges[i].n_bytes > n_longest ? vocabulary->merges[i].n_bytes : n_longest;
-    }
-    tokenizer->n_merges = vocabulary->n_merges;
-    tokenizer->n_merge_slots = slots_for(vocabulary->n_merges);
-    tokenizer->merges =
-        sy__alloc_array(tokenizer->allocator, tokenizer->n_merges, sizeof *tokenizer->merges);
-    tokenizer->merge_slots = sy__alloc_array(tokenizer->allocator, tokenizer->n_merge_slots,
-                                             sizeof *tokenizer->merge_slots);
-    char *scratch = sy__alloc_array(tokenizer->allocator, n_longest, 1);
-    if (tokenizer->merges == NULL || tokenizer->merge_slots == NULL || scratch == NULL) {
-        sy__free_array(tokenizer->allocator, scratch, n_longest, 1);
-        return sy__no_memory(error, n_longest, "the merges of a tokenizer");
-    }
-    for (uint32_t i = 0; i < vocabulary->n_merges; i++) {
-        read_merge(tokenizer, vocabulary->merges[i], scratch, &tokenizer->merges[i]);
-        if (tokenizer->merges[i].id >= 0) {
-            insert_merge(tokenizer, i);
-        }
-    }
-    sy__free_array(tokenizer->allocator, scratch, n_longest, 1);
-    return SY_OK;
+uint32_t sy__merge_find(const sy_tokenizer *t, const char *text, size_t n_bytes) {
+    sy_token_text wanted = {text, n_bytes};
+    uint64_t hash = hash_bytes(t->seed, text, n_bytes);
+    return find(&t->merge_index, &t->merges, NULL, hash, wanted, 0);
 }

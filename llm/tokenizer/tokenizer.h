@@ -5,11 +5,14 @@
 #define SY_TOKENIZER_INTERNAL_H
 
 #include "base/memory.h"
+#include "switchyard/gguf.h"
 #include "switchyard/limits.h"
 #include "switchyard/tokenizer.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/trie.h"
 #include "tokenizer/unicode.h"
+
+#include <string.h>
 
 #define SY__MAX_TEXT_BYTES (1u << 30)
 #define SY__NO_SYMBOL UINT32_MAX
@@ -26,10 +29,32 @@ typedef enum sy__model {
 #define SY__TYPES_PIECE                                                    \
     (SY__TYPE_BIT(SY_TOKEN_NORMAL) | SY__TYPE_BIT(SY_TOKEN_USER_DEFINED) | \
      SY__TYPE_BIT(SY_TOKEN_UNUSED))
-#define SY__TYPES_SPECIAL (SY__TYPE_BIT(SY_TOKEN_CONTROL) | SY__TYPE_BIT(SY_TOKEN_UNKNOWN))
-/* A normal token of byte-level BPE whose spelling is not that of bytes: no text can reach it. */
-#define SY__TOKEN_UNREACHABLE 7u
+/* A control token of byte-level BPE that the file types as normal, and so spells like one. */
+#define SY__TOKEN_CONTROL_SPELLED 7u
+#define SY__TYPES_SPECIAL                                              \
+    (SY__TYPE_BIT(SY_TOKEN_CONTROL) | SY__TYPE_BIT(SY_TOKEN_UNKNOWN) | \
+     SY__TYPE_BIT(SY__TOKEN_CONTROL_SPELLED))
+/* Types whose text byte-level BPE spells with a printable character for each byte. */
+#define SY__TYPES_SPELLED                                            \
+    (SY__TYPE_BIT(SY_TOKEN_NORMAL) | SY__TYPE_BIT(SY_TOKEN_UNUSED) | \
+     SY__TYPE_BIT(SY__TOKEN_CONTROL_SPELLED))
 #define SY__TYPES_ALL 0xffu
+
+/* Texts where they lie, in a model file or in a copy: each offset leads to a length in 8 bytes
+ * (this machine's order, which a model file's is), then the bytes. Nothing is aligned. */
+typedef struct sy__strings {
+    const uint8_t *base;
+    const uint32_t *offsets;
+    uint32_t n;
+} sy__strings;
+
+/* Bytes -> index of a string. Open addressing over the strings themselves: a slot is 0 when free,
+ * else index + 1 in its low bits and bits of the hash above them. */
+typedef struct sy__index {
+    uint32_t *slots;
+    uint32_t n_slots;
+    uint32_t id_mask;
+} sy__index;
 
 /* SentencePiece's compiled normalisation rules: a double array over bytes, then the
  * NUL-terminated replacements its values point to. */
@@ -41,10 +66,7 @@ typedef struct sy__charsmap {
     size_t n_replacement_bytes;
 } sy__charsmap;
 
-/* One merge rule of BPE; its rank is its place in the list. */
-typedef struct sy__merge {
-    int32_t left, right, id;
-} sy__merge;
+#define SY__COPIES 5u
 
 struct sy_tokenizer {
     const sy_allocator *allocator;
@@ -52,29 +74,31 @@ struct sy_tokenizer {
     const sy__pre *pre; /* BPE only */
     sy__regexes regexes;
     uint32_t n_tokens;
-    size_t n_text_bytes;
-    char *texts;       /* of "gpt2": normal tokens as the bytes they stand for */
-    uint32_t *offsets; /* n_tokens + 1 */
-    float *scores;
-    uint8_t *types, *strips, *ends;
-    uint32_t *slots; /* text -> id, open addressing */
-    uint32_t n_slots;
+    sy__strings tokens;    /* as the file spells them */
+    sy__strings merges;    /* "left right"; the rank is the place in the list */
+    const uint8_t *scores; /* f32, not aligned; NULL: all 0 */
+    uint8_t *types;
+    uint8_t *strips; /* or NULL */
+    uint8_t *ends;   /* a bit a token */
+    sy__index token_index, merge_index;
     uint64_t seed;
+    void *copies[SY__COPIES]; /* blocks that tokens, merges and scores lie in, unless in a file */
+    size_t copies_bytes[SY__COPIES];
+    sy_gguf *file; /* owned; NULL when the file is somebody else's */
     int32_t byte_ids[256];
-    bool has_bytes; /* every byte has a token: byte fallback works */
-    sy__merge *merges;
-    uint32_t n_merges, n_merge_slots;
-    uint32_t *merge_slots; /* (left, right) -> merge */
-    sy__trie special;      /* cut out of the text before anything else */
-    sy__trie user;         /* SentencePiece: user-defined symbols, spaces escaped */
-    sy__trie user_raw;     /* the same as they stand in a raw text */
-    sy__trie pieces;       /* unigram */
+    bool has_bytes;    /* every byte has a token: byte fallback works */
+    bool spelled;      /* byte-level BPE: SY__TYPES_SPELLED are spelled, the others are not */
+    bool has_user;     /* there are user-defined tokens */
+    sy__trie special;  /* cut out of the text before anything else */
+    sy__trie user;     /* SentencePiece: user-defined symbols, spaces escaped */
+    sy__trie user_raw; /* the same as they stand in a raw text */
+    sy__trie pieces;   /* unigram */
     sy__charsmap charsmap;
     float unknown_score;
-    uint32_t n_max_token_bytes;
+    uint32_t n_max_token_bytes; /* as spelled */
     int32_t special_ids[SY_SPECIAL_MASK + 1];
     bool add_bos, add_eos, add_sep;
-    bool space_prefix, remove_extra, escape, suffix, lowercase, has_unused;
+    bool space_prefix, remove_extra, escape, suffix, lowercase;
 };
 
 /* A run of text under BPE: bytes of it, its token, its neighbours. */
@@ -120,29 +144,71 @@ typedef struct sy__encoder {
     bool after_unknown;
 } sy__encoder;
 
-/* vocabulary.c */
-static inline sy_token_text sy__token_text(const sy_tokenizer *tokenizer, uint32_t id) {
-    uint32_t start = tokenizer->offsets[id];
-    sy_token_text text = {tokenizer->texts + start, tokenizer->offsets[id + 1] - start};
+static inline sy_token_text sy__string_at(const sy__strings *strings, uint32_t i) {
+    const uint8_t *at = strings->base + strings->offsets[i];
+    uint64_t n_bytes = 0;
+    memcpy(&n_bytes, at, sizeof n_bytes);
+    sy_token_text text = {(const char *)at + sizeof n_bytes, (size_t)n_bytes};
     return text;
 }
-/* Token of these bytes whose type is in the set, the smallest id first. */
+static inline sy_token_text sy__token_text(const sy_tokenizer *tokenizer, uint32_t id) {
+    return sy__string_at(&tokenizer->tokens, id);
+}
+/* NaN, which a file may hold, is 0. */
+static inline float sy__token_score(const sy_tokenizer *tokenizer, int32_t id) {
+    float score = 0;
+    if (tokenizer->scores != NULL) {
+        memcpy(&score, tokenizer->scores + (size_t)id * sizeof score, sizeof score);
+    }
+    return score == score ? score : 0.0f;
+}
+
+/* table.c: text -> token and pair of tokens -> merge, over the texts where they lie. */
+/* Token of this text, as the file spells it, whose type is in the set; the smallest id. */
 int32_t sy__token_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes,
                        uint32_t types);
+/* Token that stands for these bytes; in byte-level BPE normal tokens are looked for by their
+ * spelling. The second form is given that. */
+int32_t sy__bytes_find(const sy_tokenizer *tokenizer, const char *bytes, size_t n_bytes,
+                       uint32_t types);
+int32_t sy__spelled_find(const sy_tokenizer *tokenizer, const char *bytes, size_t n_bytes,
+                         const char *spelling, size_t n_spelling, uint32_t types);
+/* Rank of the rule with this text, best first; SY__NO_RULE for none. */
+#define SY__NO_RULE UINT32_MAX
+uint32_t sy__merge_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes);
+sy_status sy__indexes_create(sy_tokenizer *tokenizer, sy_error *error);
+void sy__indexes_destroy(sy_tokenizer *tokenizer);
+
+/* copy.c: texts, types and scores of a vocabulary into the tokenizer's own memory. */
+sy_status sy__vocabulary_copy(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
+                              sy_error *error);
+/* A block that lives as long as the tokenizer; NULL when refused. */
+void *sy__tokenizer_block(sy_tokenizer *tokenizer, size_t n, size_t size_bytes);
+
+/* vocabulary.c: a tokenizer is begun, given its tokens, merges, types and scores, and finished; the
+ * fields of the vocabulary that name those are not looked at. destroy takes any stage of it. */
+sy_status sy__vocabulary_check_counts(uint32_t n_tokens, uint32_t n_merges, sy_error *error);
+sy_tokenizer *sy__tokenizer_begin(const sy_allocator *allocator);
+sy_status sy__tokenizer_finish(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
+                               sy_error *error);
+
+/* special.c: what is known by name or type: ends, bytes, symbols that are cut out first. */
 /* "<0x41>" -> 0x41; -1 for other texts. */
 int sy__byte_of_name(sy_token_text text);
-bool sy__table_create(sy_tokenizer *tokenizer);
-bool sy__merge_find(const sy_tokenizer *tokenizer, int32_t left, int32_t right, uint32_t *out_rank,
-                    int32_t *out_id);
-sy_status sy__merges_create(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
-                            sy_error *error);
+/* Files that type every token as normal: what they name as begin, end and so on is control, when
+ * its spelling says so too ("<...>", "[...]"). Comes before the tables. */
+void sy__controls_mark(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary);
+sy_status sy__specials_create(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
+                              sy_error *error);
 
 /* bytes_map.c: the printable characters that byte-level BPE writes bytes as. */
 uint32_t sy__byte_to_rune(uint8_t byte);
 int sy__rune_to_byte(uint32_t rune); /* -1 for none */
-/* Decodes a token's spelling into out (at most n bytes); answers the bytes written, or SIZE_MAX for
- * a spelling with other characters. */
+/* Decodes a token's spelling into out (at most n bytes; NULL only counts); answers the bytes, or
+ * SIZE_MAX for a spelling with other characters. */
 size_t sy__bytes_from_spelling(const char *text, size_t n, char *out);
+/* The other way; writes at most 2 n bytes and answers their number. */
+size_t sy__spelling_from_bytes(const char *bytes, size_t n, char *out);
 
 /* encoder: growing; false when memory was refused (encoder->status says so). */
 bool sy__encoder_reserve(sy__encoder *encoder, void *array, size_t *capacity, size_t n,

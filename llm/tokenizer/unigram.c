@@ -52,7 +52,7 @@ static bool relax_pieces(sy__encoder *encoder, size_t from, size_t n_char, size_
         }
         size_t length = at + 1 - from;
         float score = t->types[id] == SY_TOKEN_USER_DEFINED ? (float)(0.1 * (double)(length - 1))
-                                                            : t->scores[id];
+                                                            : sy__token_score(t, id);
         relax(encoder, from, at + 1, score, id);
         *frontier = at + 1 > *frontier ? at + 1 : *frontier;
         single = single || length == n_char;
