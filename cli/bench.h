@@ -61,8 +61,8 @@ typedef struct sy_bench_summary {
     double best, median, least; /* tokens/s */
     double seconds;             /* of the best sample */
     double gb_per_s, gmac_per_s;
-    double attainable;  /* tokens/s at the measured roofline */
-    double share;       /* best / attainable */
+    double attainable;   /* tokens/s at the measured roofline */
+    double share;        /* best / attainable */
     int is_memory_bound; /* which side of the roofline counts */
 } sy_bench_summary;
 

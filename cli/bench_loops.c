@@ -6,41 +6,42 @@
 #endif
 
 /* Twelve independent sums hide the latency of every instruction used here. */
-#define SY_TWELVE(line)                                                                        \
+#define SY_TWELVE(line)                                                                       \
     line("0") line("1") line("2") line("3") line("4") line("5") line("6") line("7") line("8") \
         line("9") line("10") line("11")
 
 #if defined(__x86_64__)
 
-#define SY_X86_CLOBBERS                                                                       \
+#define SY_X86_CLOBBERS                                                                            \
     "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", \
         "xmm11", "xmm12", "xmm13", "xmm14", "xmm15"
-#define SY_X86_LOOP(name, zero, body)                                                   \
-    static void name(uint64_t turns) {                                                  \
-        __asm__ volatile(SY_TWELVE(zero) zero("12") zero("13")                          \
-                         ".p2align 5\n1:\n" SY_TWELVE(body) "sub $1, %0\n\tjnz 1b\n\t" \
-                         : "+r"(turns)                                                  \
-                         :                                                              \
-                         : SY_X86_CLOBBERS);                                            \
+#define SY_X86_LOOP(name, zero, body)                                                        \
+    static void name(uint64_t turns) {                                                       \
+        __asm__ volatile(SY_TWELVE(zero) zero("12") zero("13") ".p2align 5\n1:\n" SY_TWELVE( \
+                             body) "sub $1, %0\n\tjnz 1b\n\t"                                \
+                         : "+r"(turns)                                                       \
+                         :                                                                   \
+                         : SY_X86_CLOBBERS);                                                 \
     }
-#define SY_X86_WIDE_LOOP(name, zero, body)                                              \
-    static void name(uint64_t turns) {                                                  \
-        __asm__ volatile(SY_TWELVE(zero) zero("12") zero("13")                          \
-                         ".p2align 5\n1:\n" SY_TWELVE(body) "sub $1, %0\n\tjnz 1b\n\t" \
-                         "vzeroupper\n\t"                                               \
-                         : "+r"(turns)                                                  \
-                         :                                                              \
-                         : SY_X86_CLOBBERS);                                            \
+#define SY_X86_WIDE_LOOP(name, zero, body)                                                   \
+    static void name(uint64_t turns) {                                                       \
+        __asm__ volatile(SY_TWELVE(zero) zero("12") zero("13") ".p2align 5\n1:\n" SY_TWELVE( \
+                             body) "sub $1, %0\n\tjnz 1b\n\t"                                \
+                                   "vzeroupper\n\t"                                          \
+                         : "+r"(turns)                                                       \
+                         :                                                                   \
+                         : SY_X86_CLOBBERS);                                                 \
     }
 
 #define SY_ZERO_SSE(i) "pxor %%xmm" i ", %%xmm" i "\n\t"
 #define SY_ZERO_AVX(i) "vpxor %%xmm" i ", %%xmm" i ", %%xmm" i "\n\t"
-#define SY_FMA_SSE(i) "movaps %%xmm12, %%xmm14\n\tmulps %%xmm13, %%xmm14\n\taddps %%xmm14, %%xmm" i "\n\t"
+#define SY_FMA_SSE(i) \
+    "movaps %%xmm12, %%xmm14\n\tmulps %%xmm13, %%xmm14\n\taddps %%xmm14, %%xmm" i "\n\t"
 #define SY_FMA_AVX2(i) "vfmadd231ps %%ymm12, %%ymm13, %%ymm" i "\n\t"
 #define SY_FMA_AVX512(i) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" i "\n\t"
 #define SY_DOT_SSE(i) \
     "movdqa %%xmm12, %%xmm14\n\tpmaddwd %%xmm13, %%xmm14\n\tpaddd %%xmm14, %%xmm" i "\n\t"
-#define SY_DOT_AVX2(i)                          \
+#define SY_DOT_AVX2(i)                         \
     "vpmaddubsw %%ymm12, %%ymm13, %%ymm14\n\t" \
     "vpmaddwd %%ymm12, %%ymm14, %%ymm15\n\t"   \
     "vpaddd %%ymm15, %%ymm" i ", %%ymm" i "\n\t"
@@ -86,13 +87,16 @@ const sy_machine_loop *sy_machine_loop_f32(void) {
     return __builtin_cpu_supports("fma") ? &loops[1] : &loops[2];
 }
 
-#define SY_READ_LOOP(move, register, b)                                                    \
-    __asm__ volatile(                                                                      \
-        ".p2align 5\n1:\n\t" move " (%0), %%" register "0\n\t" move " " b "(%0), %%" register \
-        "1\n\t" move " 2*" b "(%0), %%" register "2\n\t" move " 3*" b "(%0), %%" register      \
-        "3\n\tadd $4*" b ", %0\n\tcmp %1, %0\n\tjb 1b\n\t"                                 \
-        : "+r"(bytes)                                                                      \
-        : "r"(end)                                                                         \
+#define SY_READ_LOOP(move, register, b)                                                                                    \
+    __asm__ volatile(                                                                                                      \
+        ".p2align 5\n1:\n\t" move                                                                                          \
+        " (%0), %%" register "0\n\t" move " " b                                                                            \
+                             "(%0), %%" register "1\n\t" move " 2*" b                                                      \
+                                                 "(%0), %%" register "2\n\t" move " 3*" b                                  \
+                                                                     "(%0), %%" register "3\n\tadd $4*" b                  \
+                                                                                         ", %0\n\tcmp %1, %0\n\tjb 1b\n\t" \
+        : "+r"(bytes)                                                                                                      \
+        : "r"(end)                                                                                                         \
         : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3")
 
 void sy_machine_read_bytes(const uint8_t *bytes, size_t n_bytes) {
@@ -110,15 +114,15 @@ void sy_machine_read_bytes(const uint8_t *bytes, size_t n_bytes) {
 
 #elif defined(__aarch64__)
 
-#define SY_ARM_LOOP(name, body)                                                                  \
-    static void name(uint64_t turns) {                                                           \
-        __asm__ volatile(".arch armv8.2-a+dotprod+i8mm\n\t"                                    \
-                         SY_TWELVE(SY_ZERO_ARM) SY_ZERO_ARM("12") SY_ZERO_ARM("13")              \
-                         ".p2align 5\n1:\n" SY_TWELVE(body) "subs %0, %0, #1\n\tb.ne 1b\n\t"    \
-                         : "+r"(turns)                                                           \
-                         :                                                                       \
-                         : "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",     \
-                           "v10", "v11", "v12", "v13", "v14");                                   \
+#define SY_ARM_LOOP(name, body)                                                                \
+    static void name(uint64_t turns) {                                                         \
+        __asm__ volatile(".arch armv8.2-a+dotprod+i8mm\n\t" SY_TWELVE(SY_ZERO_ARM)             \
+                             SY_ZERO_ARM("12") SY_ZERO_ARM("13") ".p2align 5\n1:\n" SY_TWELVE( \
+                                 body) "subs %0, %0, #1\n\tb.ne 1b\n\t"                        \
+                         : "+r"(turns)                                                         \
+                         :                                                                     \
+                         : "cc", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9",   \
+                           "v10", "v11", "v12", "v13", "v14");                                 \
     }
 #define SY_ZERO_ARM(i) "movi v" i ".4s, #0\n\t"
 #define SY_FMA_ARM(i) "fmla v" i ".4s, v12.4s, v13.4s\n\t"

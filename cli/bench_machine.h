@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this machine can do at most: read bandwidth of a fresh buffer and peaks of short loops. */
+/* What this machine can do at most: read bandwidth of a fresh buffer and peaks of short loops. Used
+ * by the verb and by the kernel benches of bench/; depends on nothing of the house. */
 #ifndef SY_CLI_BENCH_MACHINE_H
 #define SY_CLI_BENCH_MACHINE_H
 
@@ -20,12 +21,24 @@ typedef struct sy_machine_peaks {
 void sy_machine_measure_peaks(uint32_t n_threads, sy_machine_peaks *out_peaks);
 
 /* 10^9 bytes per second that n_threads read together from a buffer of n_bytes made for this call:
- * the best of some passes. 0 when memory or threads are refused. */
+ * the best of some passes. A small buffer is read many times and gives the speed of a cache. 0 when
+ * memory or threads are refused or the buffer is too small for the threads. */
 double sy_machine_measure_read(uint32_t n_threads, uint64_t n_bytes);
 
 /* A buffer size that caches cannot hold: 512 MiB, less where a quarter of the available memory is
  * less. */
 uint64_t sy_machine_buffer_bytes(void);
+
+/* Work that all threads do at once, some passes, each from a common start. */
+typedef struct sy_machine_job {
+    uint32_t n_threads, n_passes;
+    void (*prepare)(void *user, uint32_t i_thread); /* once, on the thread; may be NULL */
+    void (*work)(void *user, uint32_t i_thread, uint32_t i_pass);
+    void *user;
+} sy_machine_job;
+
+/* Nanoseconds of the best pass, 0 when threads cannot be made. The caller is thread 0. */
+uint64_t sy_machine_run(const sy_machine_job *job);
 
 uint64_t sy_machine_now_ns(void); /* CLOCK_MONOTONIC */
 

@@ -133,8 +133,7 @@ static sy_status work(runner *self, sy_error *error) {
 
 static void note_nodes(runner *self, int is_after) {
     const sy_executor *executor = sy_engine_executor(self->bench->engine.engine);
-    uint32_t phase =
-        self->series->kind == SY_BENCH_PREFILL ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE;
+    uint32_t phase = self->series->kind == SY_BENCH_PREFILL ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE;
     for (uint32_t i = 0; i < self->series->n_nodes; i++) {
         uint64_t ns = sy_executor_node_ns(executor, phase, i);
         if (is_after) {

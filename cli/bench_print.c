@@ -94,8 +94,8 @@ static void print_limits(const sy_bench *bench) {
 
 void sy_bench_print(const sy_bench *bench) {
     print_limits(bench);
-    printf("%7s  %-28s %9s %9s %9s %8s %9s %9s %9s %s\n", "threads", "tokens/s of", "best", "median",
-           "spread", "GB/s", "GMAC/s", "roofline", "share", "bound by");
+    printf("%7s  %-28s %9s %9s %9s %8s %9s %9s %9s %s\n", "threads", "tokens/s of", "best",
+           "median", "spread", "GB/s", "GMAC/s", "roofline", "share", "bound by");
     for (uint32_t i = 0; i < bench->n_series; i++) {
         print_series(&bench->series[i]);
     }
@@ -191,9 +191,10 @@ static void print_operators(const sy_bench *bench, const sy_bench_series *series
     for (uint32_t i = 0; i < series->n_samples; i++) {
         all_ns += (double)series->n_tokens * series->n_sequences * 1e9 / series->tokens_per_s[i];
     }
-    printf("\n%s, threads %u: mean of %u samples, per operator\n  %-40s %5s %10s %8s %8s %9s %9s %s\n",
-           name, series->n_threads, series->n_samples, "operator", "nodes", "us/token", "time",
-           "GB/s", "GMAC/s", "roofline", "bound by");
+    printf(
+        "\n%s, threads %u: mean of %u samples, per operator\n  %-40s %5s %10s %8s %8s %9s %9s %s\n",
+        name, series->n_threads, series->n_samples, "operator", "nodes", "us/token", "time", "GB/s",
+        "GMAC/s", "roofline", "bound by");
     for (uint32_t printed = 0; printed < n; printed++) { /* longest first */
         uint32_t longest = printed;
         for (uint32_t g = printed + 1; g < n; g++) {

@@ -33,7 +33,8 @@ MAY_INCLUDE = {
     "cli": PUBLIC + ["plugin-api", "plugin-api/conform/sy_conform.h"],
     "server": PUBLIC,
     "python": PUBLIC,
-    "bench": PUBLIC,
+    # measuring tools look inside on purpose
+    "bench": CORE + PUBLIC + ["plugin:cpu-xnnpack", "conform", "cli"],
     "example": PUBLIC,
     "models": PUBLIC,
 }
