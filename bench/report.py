@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From samples to one table: best of many, ratios, share of the machine, goals, geometric means."""
+import math
+
+OURS = "switchyard"
+LESS_IS_BETTER = ("start", "memory", "accuracy")
+TITLES = {"decode": "Decode {n} tokens (tokens/s)", "depth": "Decode at depth 2048 (tokens/s)",
+          "prefill": "Prefill {n} (tokens/s)", "start": "Process start to first token, 16-token prompt (ms)",
+          "memory": "Peak resident memory, context 2048 (MiB)",
+          "sessions": "4 sessions decoding together (tokens/s of all)",
+          "busy": "Decode beside a neighbour (tokens/s)",
+          "accuracy": "Distance of the logits from the exact ones (mean KL divergence, nats)"}
+
+
+def best(samples, measure):
+    """The sample that counts: the fastest, the shortest start, the least memory peak."""
+    pick = min if measure in LESS_IS_BETTER else max
+    return pick(samples, key=lambda s: s["value"]) if samples else None
+
+
+def median(values):
+    ordered = sorted(values)
+    n = len(ordered)
+    return 0.0 if n == 0 else (ordered[(n - 1) // 2] + ordered[n // 2]) / 2
+
+
+def geometric_mean(values):
+    values = [v for v in values if v and v > 0]
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+
+def best_setting(samples, engine, cell_name, measure):
+    """The setting with the best sample of an engine in a cell, or None before any was taken."""
+    found = [s for s in samples if (s["engine"], s["cell"], s["measure"]) == (engine, cell_name, measure)]
+    top = best(found, measure)
+    return top["setting"] if top else None
+
+
+def index(samples):
+    """{(measure, cell): {engine: best sample}}, and all samples behind each."""
+    groups = {}
+    for sample in samples:
+        groups.setdefault((sample["measure"], sample["cell"]), {}).setdefault(sample["engine"], []).append(sample)
+    return groups
+
+
+def number(value):
+    if value is None:
+        return "-"
+    if value == 0 or abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def share(value):
+    return "-" if value is None else f"{100 * value:.0f} %"
+
+
+def mark(met):
+    return "" if met is None else ("yes" if met else "no")
+
+
+def ratio(a, b):
+    return a["value"] / b["value"] if a and b and b["value"] else None
+
+
+def spread(samples):
+    values = [s["value"] for s in samples]
+    return f"{number(min(values))}..{number(max(values))} ({len(values)})" if values else "-"
+
+
+# ---- one measure, one row a cell ------------------------------------------------------------------------------
+
+def used_share(measure, cell, sample, facts):
+    """Part of the machine that a rate uses: bytes over the bandwidth beside it, or multiply-adds over the peak."""
+    if not sample or cell not in facts:
+        return None
+    fact = facts[cell]
+    if measure in ("decode", "depth"):
+        n_bytes = fact["decode_bytes"] + (fact["cache_bytes_2048"] if measure == "depth" else 0)
+        return sample["value"] * n_bytes / 1e9 / sample["read_gbs"] if sample.get("read_gbs") else None
+    if measure == "prefill":
+        peak = sample.get("int8_gmacs")
+        return sample["value"] * fact["layer_macs"] / 1e9 / peak if peak else None
+    return None
+
+
+def attention_factor(decode, depth, fact):
+    """Time that 2048 tokens of context add, over the least time for the cache's bytes."""
+    if not decode or not depth or not depth.get("read_gbs"):
+        return None
+    added = 1 / depth["value"] - 1 / decode["value"]
+    return added / (fact["cache_bytes_2048"] / 1e9 / depth["read_gbs"])
+
+
+def goal_of(measure, cell, row):
+    """(goal in words, met or None) of one cell; `row` has ours, ratios and share."""
+    shape, kind, *_ = cell.split(":") + [""]
+    quantised = kind not in ("f16", "f32", "bf16")
+    checks = []
+    if measure == "decode" and shape != "s180":
+        least = 0.85 if shape == "llama32-1b" else 0.75
+        checks += [(f">= {100 * least:.0f} %", row["share"], least), (">= 1.1x llama.cpp", row["llama.cpp"], 1.1)]
+        if quantised:
+            checks += [("> ik", row["ik"], 1.0)]
+    elif measure == "prefill" and shape != "s180" and quantised:
+        checks += [(">= 50 % of peak", row["share"], 0.5)]
+    elif measure == "prefill" and shape == "s180":
+        checks += [("> LiteRT-LM", row["litert-lm"], 1.0)]
+    elif measure == "sessions" and shape == "llama32-1b":
+        checks += [(">= 2.5x one session", row["gain"], 2.5)]
+    elif measure == "start" and shape != "s180":
+        checks += [("<= 0.35x llama.cpp", row["llama.cpp"] and 1 / row["llama.cpp"], 1 / 0.35)]
+    checks = [c for c in checks if c[1] is not None]
+    met = all(value >= least for _, value, least in checks) if checks and row["ours"] else None
+    return ", ".join(c[0] for c in checks), met
+
+
+def speed_rows(measure, groups, facts, engines):
+    """Cells of one measure, in the order of the plan: dictionaries for render and for the means."""
+    rows = []
+    for (what, cell), by_engine in groups.items():
+        if what != measure:
+            continue
+        top = {e: best(by_engine.get(e, []), measure) for e in engines}
+        ours = top.get(OURS)
+        row = {"cell": cell, "ours": ours, "top": top, "all": by_engine,
+               "share": used_share(measure, cell, ours, facts),
+               "gain": ours["value"] / ours["one"] if ours and ours.get("one") else None}
+        for engine in ("llama.cpp", "ik", "litert-lm"):
+            row[engine] = ratio(ours, top.get(engine))
+        row["goal"], row["met"] = goal_of(measure, cell, row)
+        row["peer_share"] = used_share(measure, cell, top.get("llama.cpp"), facts)
+        reference = ours or next((s for s in top.values() if s), None)
+        row["read_gbs"] = reference.get("read_gbs") if reference else None
+        rows.append(row)
+    return rows
+
+
+def table(header, rows):
+    lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+    return "\n".join(lines + ["| " + " | ".join(r) + " |" for r in rows])
+
+
+def render_speed(measure, rows, engines, setting_text):
+    """Markdown of one measure; peers with the setting that won in the cell."""
+    peers = [e for e in engines if e != OURS and any(r["top"].get(e) for r in rows)]
+    used = measure in ("decode", "depth", "prefill")
+    header = ["model", "threads", OURS] + [h for p in peers for h in (p, f"/ {p}")] + ["setting of llama.cpp"]
+    header += (["share", "share of llama.cpp", "GB/s beside"] if used else []) + ["goal", "met", "range (runs)"]
+    lines = []
+    for row in rows:
+        shape, kind, threads = row["cell"].split(":")
+        line = [f"{shape} {kind}", threads, number(row["ours"] and row["ours"]["value"])]
+        for peer in peers:
+            top = row["top"].get(peer)
+            line += [number(top and top["value"]), number(row.get(peer))]
+        llama = row["top"].get("llama.cpp")
+        line.append(setting_text(llama["setting"]) if llama else "-")
+        if used:
+            line += [share(row["share"]), share(row["peer_share"]), number(row["read_gbs"])]
+        line += [row["goal"], mark(row["met"]), spread(row["all"].get(OURS, []))]
+        lines.append(line)
+    return table(header, lines)
+
+
+# ---- the goals over all cells ---------------------------------------------------------------------------------
+
+def summary(tables, facts):
+    """[(goal, value, met)] of the goals that span cells. Only cells that both engines have count."""
+    lines = []
+
+    def mean(measure, peer, goal, keep=lambda row: True, at_most=False):
+        ratios = [r[peer] for r in tables.get(measure, []) if r.get(peer) and keep(r) and "s180" not in r["cell"]]
+        value = geometric_mean(ratios)
+        if value is not None:
+            sign, met = ("<=", value <= goal) if at_most else (">=", value >= goal)
+            lines.append((f"{measure}: geometric mean over {peer} {sign} {goal} ({len(ratios)} cells)",
+                          number(value), met))
+
+    quantised = lambda row: row["cell"].split(":")[1] not in ("f16", "f32", "bf16")
+    mean("decode", "llama.cpp", 1.4)
+    mean("decode", "ik", 1.0, quantised)
+    mean("depth", "llama.cpp", 1.6)
+    mean("prefill", "llama.cpp", 2.0)
+    mean("prefill", "ik", 1.2, quantised)
+    mean("start", "llama.cpp", 0.35, at_most=True)
+    for measure in ("decode", "depth", "prefill"):
+        told = [r for r in tables.get(measure, []) if r["met"] is not None]
+        if told:
+            n = sum(1 for r in told if r["met"])
+            lines.append((f"{measure}: cells that meet all of their goals", f"{n} of {len(told)}", n == len(told)))
+    trained = [r["ours"] for r in tables.get("accuracy", []) if r["ours"] and r["ours"]["trained"]]
+    if trained:
+        n = sum(1 for s in trained if no_worse(s))
+        lines.append(("accuracy: trained models' cases no farther from exact than llama.cpp",
+                      f"{n} of {len(trained)}", n == len(trained)))
+    lines += attention_lines(tables, facts)
+    return lines
+
+
+def no_worse(sample):
+    """Below 1e-9 nats both are rounding of f32 arithmetic."""
+    return sample["value"] <= max(sample["peer"], 1e-9)
+
+
+def attention_lines(tables, facts):
+    decode = {r["cell"]: r["ours"] for r in tables.get("decode", [])}
+    factors = {}
+    for row in tables.get("depth", []):
+        if row["cell"] in facts and row["ours"] and decode.get(row["cell"]):
+            factors[row["cell"]] = attention_factor(decode[row["cell"]], row["ours"], facts[row["cell"]])
+    known = {c: f for c, f in factors.items() if f is not None}
+    if not known:
+        return []
+    worst = max(known, key=known.get)
+    middle = median(known.values())
+    return [("depth: time of attention over the cache's bytes / bandwidth, median <= 2 (worst: "
+             f"{number(known[worst])} at {worst})", number(middle), middle <= 2)]
+
+
+def render_memory(rows, facts):
+    header = ["model", OURS, "anonymous + file", "llama.cpp", "anonymous + file", "ratio", "file + KV + 40 MB",
+              "within", "<= 0.65x (repacked types)"]
+    lines = []
+    for row in rows:
+        shape, kind, _ = row["cell"].split(":")
+        ours, llama, fact = row["ours"], row["top"].get("llama.cpp"), facts.get(row["cell"])
+        limit = (fact["file_bytes"] + fact["cache_bytes_all_2048"] + 40e6) / 2**20 if fact else None
+        parts = lambda s: f"{number(s['anon'])} + {number(s['file'])}" if s else "-"
+        part = ours["value"] / llama["value"] if ours and llama else None
+        repacked = kind in ("Q4_0", "Q4_K_M")
+        lines.append([f"{shape} {kind}", number(ours and ours["value"]), parts(ours), number(llama and llama["value"]),
+                      parts(llama), number(part), number(limit),
+                      mark(ours["value"] <= limit if ours and limit else None),
+                      mark(part <= 0.65 if part and repacked else None)])
+    return table(header, lines)
+
+
+BUSY = {"alone-1": "1 thread alone", "alone-2": "2 threads alone", "idle": "2, neighbour of idle priority",
+        "busy": "2, busy neighbour"}
+
+
+def render_busy(samples, engines):
+    """One row an engine: the neighbour is in the sample."""
+    cells = sorted({s["cell"] for s in samples if s["measure"] == "busy"})
+    header = ["model", "engine", *BUSY.values(), "busy / 1 thread (>= 0.95)", "idle / 2 threads (>= 0.97)", "met"]
+    lines = []
+    for cell in cells:
+        for engine in engines:
+            mine = [s for s in samples if (s["measure"], s["cell"], s["engine"]) == ("busy", cell, engine)]
+            tops = {n: best([s for s in mine if s["neighbour"] == n], "busy") for n in BUSY}
+            if not any(tops.values()):
+                continue
+            kept, lost = ratio(tops["busy"], tops["alone-1"]), ratio(tops["idle"], tops["alone-2"])
+            met = kept >= 0.95 and lost >= 0.97 if kept and lost and engine == OURS else None
+            shape, kind, _ = cell.split(":")
+            lines.append([f"{shape} {kind}", engine, *(number(t and t["value"]) for t in tops.values()), number(kept),
+                          number(lost), mark(met)])
+    return table(header, lines)
+
+
+def render_accuracy(samples):
+    header = ["model", "weights", OURS, "llama.cpp", "ratio", "RMS of ours", "RMS of llama.cpp", "no worse"]
+    lines = []
+    for s in sorted((s for s in samples if s["measure"] == "accuracy"), key=lambda s: (not s["trained"], s["cell"])):
+        lines.append([s["cell"], "trained" if s["trained"] else "random", f"{s['value']:.2e}", f"{s['peer']:.2e}",
+                      number(s["value"] / s["peer"]) if s["peer"] else "-", f"{s['rms']:.2e}", f"{s['peer_rms']:.2e}",
+                      mark(no_worse(s))])
+    return table(header, lines)
+
+
+def render(samples, facts, engines, machine, setting_text, lengths=(512, 128)):
+    """The whole report as Markdown, and its rows."""
+    groups = index(samples)
+    tables = {m: speed_rows(m, groups, facts, engines) for m in TITLES}
+    parts = ["# CPU: Switchyard and its peers", "", f"Machine: {machine['cpu']}, {machine['cores']} cores, "
+             f"{machine['memory_gb']} GB, {' '.join(machine['isa'])}, Linux {machine['system']}.",
+             "Best of all runs; engines were run in turns, with the bandwidth of a fresh buffer measured beside each "
+             "series.", "", "## Goals over all cells", "",
+             table(["goal", "measured", "met"], [[a, b, mark(c)] for a, b, c in summary(tables, facts)])]
+    for measure, title in TITLES.items():
+        if not tables[measure]:
+            continue
+        n = lengths[0] if measure == "prefill" else lengths[1]
+        parts += ["", "## " + title.format(n=n), ""]
+        if measure == "memory":
+            parts.append(render_memory(tables[measure], facts))
+        elif measure == "busy":
+            parts.append(render_busy(samples, engines))
+        elif measure == "accuracy":
+            parts.append(render_accuracy(samples))
+        else:
+            parts.append(render_speed(measure, tables[measure], engines, setting_text))
+    return "\n".join(parts) + "\n", tables
