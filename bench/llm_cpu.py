@@ -63,9 +63,10 @@ class Bench:
         self.flags = flags
         self.work = flags.samples.parent
         self.work.mkdir(parents=True, exist_ok=True)
-        self.samples, self.failed, self.seconds = [], {}, {}
-        for path in [*flags.also, flags.samples]:
-            self.load(path)
+        self.samples, self.failed, self.done = [], {}, set()
+        for path in flags.also:
+            self.load(path, only_trials=True)
+        self.load(flags.samples)
         self.engines = []
         if flags.switchyard:
             self.engines.append(engine_kinds.Switchyard(report.OURS, flags.switchyard, flags.plugins))
@@ -76,18 +77,22 @@ class Bench:
 
     # ---- samples ----------------------------------------------------------------------------------------------
 
-    def load(self, path):
+    def load(self, path, only_trials=False):
+        """Samples of a file; from earlier runs only the trials of settings need no repetition."""
         if path.exists():
             for line in path.read_text().splitlines():
-                self.remember(json.loads(line))
+                record = json.loads(line)
+                self.remember(record, not only_trials or record["round"] == 0)
 
-    def remember(self, record):
+    def remember(self, record, is_done=True):
         key = record["key"]
         if "error" in record:
             self.failed[key] = record["error"]
             return
+        self.failed.pop(key, None)
         self.samples.append(record)
-        self.seconds.setdefault(key, record.get("seconds", 0))
+        if is_done:
+            self.done.add(key)
 
     def keep(self, record):
         with open(self.flags.samples, "a") as file:
@@ -158,7 +163,7 @@ class Bench:
             yield Job(0, measure, cell, engine, last)
 
     def is_done(self, job):
-        return job.key in self.seconds or (job.key in self.failed and not self.flags.retry)
+        return job.key in self.done or (job.key in self.failed and not self.flags.retry)
 
     def rounds(self):
         return range(1 if self.flags.search == "no" else 0, self.flags.rounds + 1)
@@ -188,7 +193,8 @@ class Bench:
         if job.measure == "depth":
             return 1 if job.engine.name == "ik" else 2
         once = self.one_run(job)
-        return max(2, min(6, round(self.flags.seconds_per_call / once))) if job.round else 2
+        wanted = self.flags.seconds_per_call / once
+        return max(1, min(6 if job.round else 2, round(wanted)))
 
     def one_run(self, job):
         cell, measure = job.cell, "decode" if job.measure in ("busy", "sessions") else job.measure

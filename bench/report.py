@@ -261,12 +261,19 @@ def render_busy(samples, engines):
 
 
 def render_accuracy(samples):
-    header = ["model", "weights", OURS, "llama.cpp", "ratio", "RMS of ours", "RMS of llama.cpp", "no worse"]
+    """One row a model file: mean over its prompts."""
+    header = ["model", "weights", OURS, "llama.cpp", "ratio", "RMS of ours", "RMS of llama.cpp", "cases no worse"]
+    groups = {}
+    for s in samples:
+        if s["measure"] == "accuracy":
+            groups.setdefault((not s["trained"], s["cell"].rsplit("-p", 1)[0]), []).append(s)
     lines = []
-    for s in sorted((s for s in samples if s["measure"] == "accuracy"), key=lambda s: (not s["trained"], s["cell"])):
-        lines.append([s["cell"], "trained" if s["trained"] else "random", f"{s['value']:.2e}", f"{s['peer']:.2e}",
-                      number(s["value"] / s["peer"]) if s["peer"] else "-", f"{s['rms']:.2e}", f"{s['peer_rms']:.2e}",
-                      mark(no_worse(s))])
+    for (is_random, model), found in sorted(groups.items()):
+        mean = {k: sum(s[k] for s in found) / len(found) for k in ("value", "peer", "rms", "peer_rms")}
+        n = sum(map(no_worse, found))
+        lines.append([model, "random" if is_random else "trained", *(f"{mean[k]:.2e}" for k in ("value", "peer")),
+                      number(mean["value"] / mean["peer"]) if mean["peer"] else "-",
+                      *(f"{mean[k]:.2e}" for k in ("rms", "peer_rms")), f"{n} of {len(found)}"])
     return table(header, lines)
 
 
