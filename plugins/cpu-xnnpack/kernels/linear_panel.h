@@ -31,8 +31,8 @@ ALWAYS_INLINE panel panel_at(uint8_t *space, size_t k) {
 #include "panel_unpack.h"
 #ifdef CPU_PANEL_FAST
 #include CPU_PANEL_FAST
-#define FAST_UNPACK(type) fast_unpack[type]
 #else
+#define FAST_ROW(l, type) ((size_t)0)
 typedef void (*fast_function)(const unpack_source *source, const panel *p);
 #define FAST_UNPACK(type) ((fast_function)NULL)
 #endif
@@ -61,6 +61,10 @@ BOTH_PLANES(zero, 0)
 BOTH_PLANES(zero_halves, TRAIT_HALVES)
 BOTH_PLANES(minimum, TRAIT_UNSIGNED | TRAIT_MINIMUM)
 BOTH_PLANES(minimum_halves, TRAIT_UNSIGNED | TRAIT_MINIMUM | TRAIT_HALVES)
+#ifdef PANEL_WIDE /* this layer treats integers of more than six bits apart */
+BOTH_PLANES(wide, TRAIT_WIDE)
+BOTH_PLANES(wide_halves, TRAIT_WIDE | TRAIT_HALVES)
+#endif
 
 typedef struct tile_set {
     tile_function most, four, two, one;
@@ -71,13 +75,22 @@ typedef struct tile_set {
 #define TILE_SETS(shape) \
     { TILE_SET(shape##_8, PANEL_ROWS), TILE_SET(shape##_16, PANEL_ROWS_PLANES) }
 
-/* [halves + 2 * minimum][planes - 1] */
-static const tile_set tile_sets[4][2] = {TILE_SETS(zero), TILE_SETS(zero_halves),
-                                         TILE_SETS(minimum), TILE_SETS(minimum_halves)};
+/* [halves + 2 * minimum + 4 * wide][planes - 1] */
+static const tile_set tile_sets[][2] = {
+    TILE_SETS(zero), TILE_SETS(zero_halves), TILE_SETS(minimum), TILE_SETS(minimum_halves),
+#ifdef PANEL_WIDE
+    TILE_SETS(wide), TILE_SETS(wide_halves),
+#endif
+};
 
 static const tile_set *tiles_for(unsigned traits, cpu_planes planes) {
     unsigned halves = (traits & TRAIT_HALVES) != 0, minimum = (traits & TRAIT_MINIMUM) != 0;
-    return &tile_sets[halves + 2 * minimum][planes - 1];
+#ifdef PANEL_WIDE
+    unsigned wide = (traits & TRAIT_WIDE) != 0;
+#else
+    unsigned wide = 0;
+#endif
+    return &tile_sets[halves + 2 * minimum + 4 * wide][planes - 1];
 }
 
 /* One product being computed. */
@@ -191,16 +204,28 @@ static void linear_panels(const cpu_linear *l, unpack_function unpack, unsigned 
     }
 }
 
-#define MAKE_LINEAR(NAME, name, n_chunks, traits)                                                \
-    static void unpack_##name(const unpack_source *source, const panel *p) {                     \
-        if (FAST_UNPACK(SY_TYPE_##NAME) != NULL && source->n_columns == PANEL_COLUMNS) {         \
-            FAST_UNPACK(SY_TYPE_##NAME)(source, p);                                              \
-        } else {                                                                                 \
-            unpack_any(source, p, KIND(name, n_chunks, traits));                                 \
-        }                                                                                        \
-    }                                                                                            \
-    static void linear_##name(const cpu_linear *l) {                                             \
-        linear_panels(l, unpack_##name, traits, SLICE / 32 / (n_chunks) * sizeof(block_##name)); \
+/* Without the first columns. */
+static cpu_linear linear_rest(const cpu_linear *l, size_t n_done) {
+    cpu_linear rest = *l;
+    rest.weights += n_done * l->weight_row_bytes;
+    rest.n_columns -= n_done;
+    rest.out += n_done;
+    rest.bias = l->bias != NULL ? l->bias + n_done : NULL;
+    return rest;
+}
+
+#define MAKE_LINEAR(NAME, name, n_chunks, traits)                                        \
+    static void unpack_##name(const unpack_source *source, const panel *p) {             \
+        if (FAST_UNPACK(SY_TYPE_##NAME) != NULL && source->n_columns == PANEL_COLUMNS) { \
+            FAST_UNPACK(SY_TYPE_##NAME)(source, p);                                      \
+        } else {                                                                         \
+            unpack_any(source, p, KIND(name, n_chunks, traits));                         \
+        }                                                                                \
+    }                                                                                    \
+    static void linear_##name(const cpu_linear *l) {                                     \
+        cpu_linear rest = linear_rest(l, FAST_ROW(l, SY_TYPE_##NAME));                   \
+        linear_panels(&rest, unpack_##name, traits,                                      \
+                      SLICE / 32 / (n_chunks) * sizeof(block_##name));                   \
     }
 CPU_BLOCK_TYPES(MAKE_LINEAR)
 CPU_BLOCK_TABLE

@@ -5,6 +5,7 @@
 
 #define PANEL_COLUMNS 32
 #define PANEL_LANES 16
+#define PANEL_ZERO(traits) CPU_WEIGHT_ZERO
 #define PANEL_VECTORS 2
 #define PANEL_ROWS 6        /* of a tile: as many as the registers hold sums of */
 #define PANEL_ROWS_PLANES 4 /* with two planes */

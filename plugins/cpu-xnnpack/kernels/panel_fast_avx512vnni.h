@@ -43,23 +43,20 @@ ALWAYS_INLINE void load_fours(const lanes16 *rows, size_t offset, __m512i out[4]
     out[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-/* The four bytes at `offset` of every row. */
+/* The four bytes at `offset` of every row: two chains of masked broadcasts, a step each. */
 ALWAYS_INLINE __m512i load_words(const lanes16 *rows, size_t offset) {
-    __m128i part[4];
-#pragma GCC unroll 4
-    for (unsigned l = 0; l < 4; l++) {
-        int32_t word[4];
-#pragma GCC unroll 4
-        for (unsigned i = 0; i < 4; i++) {
-            memcpy(&word[i], lane_at(rows, 4 * l + i, offset), 4);
+    __m512i part[2];
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        part[h] = panel_all(lane_at(rows, 8 * h, offset));
+#pragma GCC unroll 8
+        for (unsigned j = 8 * h + 1; j < 8 * h + 8; j++) {
+            int32_t word = 0;
+            memcpy(&word, lane_at(rows, j, offset), 4);
+            part[h] = _mm512_mask_set1_epi32(part[h], (__mmask16)(1u << j), word);
         }
-        __m128i low = _mm_insert_epi32(_mm_cvtsi32_si128(word[0]), word[1], 1);
-        __m128i high = _mm_insert_epi32(_mm_cvtsi32_si128(word[2]), word[3], 1);
-        part[l] = _mm_unpacklo_epi64(low, high);
     }
-    __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(part[0]), part[1], 1);
-    __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(part[2]), part[3], 1);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    return _mm512_mask_mov_epi32(part[0], 0xff00, part[1]);
 }
 
 /* f16 in the low and in the high half of 16 words. */
@@ -79,89 +76,126 @@ ALWAYS_INLINE __m512i high_nibbles(__m512i bytes) {
     return _mm512_and_si512(_mm512_srli_epi16(bytes, 4), bytes16(15));
 }
 
-/* Where 16 lanes of a panel are written. */
-typedef struct lanes_out {
-    uint8_t *values; /* of the chunk */
+/* Where one chunk of 16 lanes goes: into a panel, or at once into the sums of one row. */
+typedef struct sink {
+    bool direct;
+    uint8_t *values; /* of the chunk in the panel */
     float *scale, *minimum;
-} lanes_out;
+    const uint8_t *record; /* of the chunk in the row */
+    unsigned traits;
+    __m512i sum[2]; /* of the halves; types with one scale use the first */
+} sink;
 
-ALWAYS_INLINE lanes_out lanes_out_at(const panel *p, size_t c, unsigned lane, unsigned per_chunk) {
-    size_t at = c * per_chunk * PANEL_COLUMNS + lane;
-    return (lanes_out){p->values + c * 32 * PANEL_COLUMNS + 4 * lane, p->scale + at,
-                       p->minimum + at};
+ALWAYS_INLINE sink sink_panel(const panel *p, size_t c, unsigned lane, unsigned traits) {
+    size_t at = (traits & TRAIT_HALVES) != 0 ? 2 * c : c;
+    return (sink){.values = p->values + c * 32 * PANEL_COLUMNS + 4 * lane,
+                  .scale = p->scale + at * PANEL_COLUMNS + lane,
+                  .minimum = p->minimum + at * PANEL_COLUMNS + lane,
+                  .traits = traits};
+}
+ALWAYS_INLINE sink sink_row(const uint8_t *record, unsigned traits) {
+    const uint8_t *end = record + 32;
+    sink out = {.direct = true, .record = record, .traits = traits};
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        out.sum[h] = (traits & TRAIT_UNSIGNED) != 0 ? _mm512_setzero_si512()
+                                                    : panel_start(end, h != 0, traits);
+    }
+    return out;
 }
 /* Elements 4 step ... of the chunk. */
-ALWAYS_INLINE void put_four(const lanes_out *out, unsigned step, __m512i bytes) {
-    _mm512_store_si512((void *)(out->values + step * 4 * PANEL_COLUMNS), bytes);
+ALWAYS_INLINE void put_four(sink *out, unsigned step, __m512i bytes) {
+    if (!out->direct) {
+        _mm512_store_si512((void *)(out->values + step * 4 * PANEL_COLUMNS), bytes);
+        return;
+    }
+    unsigned h = (out->traits & TRAIT_HALVES) != 0 ? step / 4 : 0;
+    out->sum[h] = _mm512_dpbusd_epi32(out->sum[h], bytes, panel_all(out->record + 4 * step));
+}
+/* The factors of half h, after all its elements; minimum: minus it. */
+ALWAYS_INLINE void put_factors(sink *out, unsigned h, __m512 scale, __m512 minimum, __m512 *acc) {
+    const bool has_minimum = (out->traits & TRAIT_MINIMUM) != 0;
+    if (!out->direct) {
+        _mm512_store_ps(out->scale + h * PANEL_COLUMNS, scale);
+        if (has_minimum) {
+            _mm512_store_ps(out->minimum + h * PANEL_COLUMNS, minimum);
+        }
+        return;
+    }
+    const uint8_t *end = out->record + 32;
+    __m512 both = _mm512_mul_ps(scale, panel_all_float(end));
+    *acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(out->sum[h]), both, *acc);
+    if (has_minimum) {
+        *acc = _mm512_fmadd_ps(minimum, panel_total(end, h != 0, out->traits), *acc);
+    }
 }
 
 /* ---- one chunk of 32 ---- */
-ALWAYS_INLINE void lanes_q4_0(const lanes16 *rows, const lanes_out *out) {
-    __m512i q[4];
-    _mm512_store_ps(out->scale, halves_low(load_words(rows, 0)));
+ALWAYS_INLINE void lanes_q4_0(const lanes16 *rows, sink *out, __m512 *acc) {
+    const __m512i base = bytes16(CPU_WEIGHT_ZERO - 8);
+    __m512i q[4], head = load_words(rows, 0);
     load_fours(rows, 2, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
-        put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), bytes16(CPU_WEIGHT_ZERO - 8)));
-        put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), bytes16(CPU_WEIGHT_ZERO - 8)));
+        put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), base));
+        put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), base));
     }
+    put_factors(out, 0, halves_low(head), _mm512_setzero_ps(), acc);
 }
-ALWAYS_INLINE void lanes_q4_1(const lanes16 *rows, const lanes_out *out) {
+ALWAYS_INLINE void lanes_q4_1(const lanes16 *rows, sink *out, __m512 *acc) {
     __m512i q[4], head = load_words(rows, 0);
-    _mm512_store_ps(out->scale, halves_low(head));
-    _mm512_store_ps(out->minimum, halves_high(head));
     load_fours(rows, 4, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
         put_four(out, g, low_nibbles(q[g]));
         put_four(out, g + 4, high_nibbles(q[g]));
     }
+    put_factors(out, 0, halves_low(head), halves_high(head), acc);
 }
-ALWAYS_INLINE void lanes_iq4_nl(const lanes16 *rows, const lanes_out *out) {
+ALWAYS_INLINE void lanes_iq4_nl(const lanes16 *rows, sink *out, __m512 *acc) {
     __m128i table = _mm_loadu_si128((const void *)iq4_values);
-    __m512i q[4], values = _mm512_xor_si512(_mm512_broadcast_i32x4(table), bytes16(0x80));
-    _mm512_store_ps(out->scale, halves_low(load_words(rows, 0)));
+    __m512i q[4], head = load_words(rows, 0);
+    __m512i values = _mm512_xor_si512(_mm512_broadcast_i32x4(table), bytes16(CPU_WEIGHT_ZERO));
     load_fours(rows, 2, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
         put_four(out, g, _mm512_shuffle_epi8(values, low_nibbles(q[g])));
         put_four(out, g + 4, _mm512_shuffle_epi8(values, high_nibbles(q[g])));
     }
+    put_factors(out, 0, halves_low(head), _mm512_setzero_ps(), acc);
 }
 /* Bits 4 step ... 4 step + 3 of every lane as 16 in its four bytes, plus `base`. The permutation
  * looks at the low four bits of a lane only. */
 ALWAYS_INLINE __m512i fifth_bits(__m512i bits, unsigned step, uint8_t base) {
-    uint32_t spread[16];
-    for (uint32_t i = 0; i < 16; i++) {
-        spread[i] = ((i & 1) | (i & 2) << 7 | (i & 4) << 14 | (i & 8) << 21) << 4;
-    }
-    __m512i table = _mm512_add_epi8(_mm512_loadu_si512(spread), bytes16(base));
+    const __m512i spread = _mm512_setr_epi32(
+        0, 0x10, 0x1000, 0x1010, 0x100000, 0x100010, 0x101000, 0x101010, 0x10000000, 0x10000010,
+        0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
+    __m512i table = _mm512_add_epi8(spread, bytes16(base));
     return _mm512_permutexvar_epi32(_mm512_srli_epi32(bits, 4 * step), table);
 }
-ALWAYS_INLINE void lanes_q5_0(const lanes16 *rows, const lanes_out *out) {
-    __m512i q[4], bits = load_words(rows, 2);
-    _mm512_store_ps(out->scale, halves_low(load_words(rows, 0)));
+ALWAYS_INLINE void lanes_q5_0(const lanes16 *rows, sink *out, __m512 *acc) {
+    const uint8_t base = CPU_WEIGHT_ZERO - 16;
+    __m512i q[4], head = load_words(rows, 0), bits = load_words(rows, 2);
     load_fours(rows, 6, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
-        const uint8_t base = CPU_WEIGHT_ZERO - 16;
         put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), fifth_bits(bits, g, base)));
         put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), fifth_bits(bits, g + 4, base)));
     }
+    put_factors(out, 0, halves_low(head), _mm512_setzero_ps(), acc);
 }
-ALWAYS_INLINE void lanes_q5_1(const lanes16 *rows, const lanes_out *out) {
+ALWAYS_INLINE void lanes_q5_1(const lanes16 *rows, sink *out, __m512 *acc) {
     __m512i q[4], head = load_words(rows, 0), bits = load_words(rows, 4);
-    _mm512_store_ps(out->scale, halves_low(head));
-    _mm512_store_ps(out->minimum, halves_high(head));
     load_fours(rows, 8, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
         put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), fifth_bits(bits, g, 0)));
         put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), fifth_bits(bits, g + 4, 0)));
     }
+    put_factors(out, 0, halves_low(head), halves_high(head), acc);
 }
-ALWAYS_INLINE void lanes_q8_0(const lanes16 *rows, const lanes_out *out) {
-    _mm512_store_ps(out->scale, halves_low(load_words(rows, 0)));
+ALWAYS_INLINE void lanes_q8_0(const lanes16 *rows, sink *out, __m512 *acc) {
+    __m512i head = load_words(rows, 0);
 #pragma GCC unroll 2
     for (unsigned h = 0; h < 2; h++) {
         __m512i q[4];
@@ -171,6 +205,7 @@ ALWAYS_INLINE void lanes_q8_0(const lanes16 *rows, const lanes_out *out) {
             put_four(out, 4 * h + g, _mm512_xor_si512(q[g], bytes16(CPU_WEIGHT_ZERO)));
         }
     }
+    put_factors(out, 0, halves_low(head), _mm512_setzero_ps(), acc);
 }
 
 /* ---- blocks of 256 ---- */
@@ -180,31 +215,51 @@ ALWAYS_INLINE __m512 byte_float(__m512i words, unsigned i) {
     return _mm512_cvtepi32_ps(byte);
 }
 
-/* Scales and minima of Q4_K and Q5_K: d, dmin and twelve bytes of six-bit factors. */
-ALWAYS_INLINE void lanes_k4_factors(const lanes16 *rows, const panel *p, size_t c, unsigned lane) {
-    const __m512i six = bytes16(63), four = bytes16(15), top = bytes16(0x30);
-    __m512i head[4], scales[2], minima[2];
-    load_fours(rows, 0, head);
-    scales[0] = _mm512_and_si512(head[1], six);
-    minima[0] = _mm512_and_si512(head[2], six);
-    scales[1] = _mm512_or_si512(_mm512_and_si512(head[3], four),
-                                _mm512_and_si512(_mm512_srli_epi32(head[1], 2), top));
-    minima[1] = _mm512_or_si512(high_nibbles(head[3]),
-                                _mm512_and_si512(_mm512_srli_epi32(head[2], 2), top));
-    __m512 d = halves_low(head[0]);
-    __m512 minus = _mm512_sub_ps(_mm512_setzero_ps(), halves_high(head[0]));
-#pragma GCC unroll 8
-    for (unsigned i = 0; i < 8; i++) {
-        lanes_out out = lanes_out_at(p, c + i, lane, 1);
-        _mm512_store_ps(out.scale, _mm512_mul_ps(d, byte_float(scales[i / 4], i % 4)));
-        _mm512_store_ps(out.minimum, _mm512_mul_ps(minus, byte_float(minima[i / 4], i % 4)));
-    }
+/* A block of 256 of 16 lanes: the sinks of its chunks are made when they are needed. */
+typedef struct block_sink {
+    bool direct;
+    const panel *p;
+    size_t first_chunk;
+    unsigned lane, traits;
+    const uint8_t *record; /* of the first chunk */
+} block_sink;
+
+ALWAYS_INLINE sink sink_of(const block_sink *block, unsigned i) {
+    return block->direct
+               ? sink_row(block->record + i * cpu_record_bytes(CPU_PLANES_8), block->traits)
+               : sink_panel(block->p, block->first_chunk + i, block->lane, block->traits);
 }
-ALWAYS_INLINE void lanes_q4_k(const lanes16 *rows, const panel *p, size_t c, unsigned lane) {
-    lanes_k4_factors(rows, p, c, lane);
-#pragma GCC unroll 1
+
+/* Factors of Q4_K and Q5_K: d, dmin and twelve bytes of six-bit ones. */
+typedef struct k4_factors {
+    __m512i scale[2], minimum[2]; /* a byte per chunk */
+    __m512 d, minus;
+} k4_factors;
+
+ALWAYS_INLINE k4_factors lanes_k4_factors(const lanes16 *rows) {
+    const __m512i six = bytes16(63), four = bytes16(15), top = bytes16(0x30);
+    __m512i head[4];
+    k4_factors f;
+    load_fours(rows, 0, head);
+    f.scale[0] = _mm512_and_si512(head[1], six);
+    f.minimum[0] = _mm512_and_si512(head[2], six);
+    f.scale[1] = _mm512_or_si512(_mm512_and_si512(head[3], four),
+                                 _mm512_and_si512(_mm512_srli_epi32(head[1], 2), top));
+    f.minimum[1] = _mm512_or_si512(high_nibbles(head[3]),
+                                   _mm512_and_si512(_mm512_srli_epi32(head[2], 2), top));
+    f.d = halves_low(head[0]);
+    f.minus = _mm512_sub_ps(_mm512_setzero_ps(), halves_high(head[0]));
+    return f;
+}
+ALWAYS_INLINE void put_k4_factors(sink *out, const k4_factors *f, unsigned i, __m512 *acc) {
+    put_factors(out, 0, _mm512_mul_ps(f->d, byte_float(f->scale[i / 4], i % 4)),
+                _mm512_mul_ps(f->minus, byte_float(f->minimum[i / 4], i % 4)), acc);
+}
+ALWAYS_INLINE void lanes_q4_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
+    k4_factors f = lanes_k4_factors(rows);
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 8; i += 2) {
-        lanes_out even = lanes_out_at(p, c + i, lane, 1), odd = lanes_out_at(p, c + i + 1, lane, 1);
+        sink even = sink_of(block, i), odd = sink_of(block, i + 1);
 #pragma GCC unroll 2
         for (unsigned h = 0; h < 2; h++) {
             __m512i q[4];
@@ -215,16 +270,18 @@ ALWAYS_INLINE void lanes_q4_k(const lanes16 *rows, const panel *p, size_t c, uns
                 put_four(&odd, 4 * h + g, high_nibbles(q[g]));
             }
         }
+        put_k4_factors(&even, &f, i, acc);
+        put_k4_factors(&odd, &f, i + 1, acc);
     }
 }
-ALWAYS_INLINE void lanes_q5_k(const lanes16 *rows, const panel *p, size_t c, unsigned lane) {
+ALWAYS_INLINE void lanes_q5_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
+    k4_factors f = lanes_k4_factors(rows);
     __m512i high[8];
-    lanes_k4_factors(rows, p, c, lane);
     load_fours(rows, offsetof(block_q5_k, qh), high);
     load_fours(rows, offsetof(block_q5_k, qh) + 16, high + 4);
-#pragma GCC unroll 1
+#pragma GCC unroll 4
     for (unsigned i = 0; i < 8; i += 2) {
-        lanes_out even = lanes_out_at(p, c + i, lane, 1), odd = lanes_out_at(p, c + i + 1, lane, 1);
+        sink even = sink_of(block, i), odd = sink_of(block, i + 1);
 #pragma GCC unroll 2
         for (unsigned h = 0; h < 2; h++) {
             __m512i q[4];
@@ -232,85 +289,125 @@ ALWAYS_INLINE void lanes_q5_k(const lanes16 *rows, const panel *p, size_t c, uns
 #pragma GCC unroll 4
             for (unsigned g = 0; g < 4; g++) {
                 unsigned step = 4 * h + g;
-                __m512i bits = _mm512_srl_epi16(high[step], _mm_cvtsi32_si128((int)i));
+                __m512i bits = _mm512_srli_epi16(high[step], (int)i);
                 __m512i first = _mm512_slli_epi16(_mm512_and_si512(bits, bytes16(1)), 4);
                 __m512i second = _mm512_slli_epi16(_mm512_and_si512(bits, bytes16(2)), 3);
                 put_four(&even, step, _mm512_or_si512(low_nibbles(q[g]), first));
                 put_four(&odd, step, _mm512_or_si512(high_nibbles(q[g]), second));
             }
         }
+        put_k4_factors(&even, &f, i, acc);
+        put_k4_factors(&odd, &f, i + 1, acc);
     }
 }
-ALWAYS_INLINE void lanes_q6_k_scales(const lanes16 *rows, const panel *p, size_t c, unsigned lane) {
+ALWAYS_INLINE __m512 q6_k_scale(__m512 d, const __m512i scales[4], unsigned i) {
+    __m512i byte = _mm512_srai_epi32(_mm512_slli_epi32(scales[i / 4], 24 - 8 * (i % 4)), 24);
+    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(byte));
+}
+/* 16 elements of each of four chunks, h: which half of them. */
+ALWAYS_INLINE void lanes_q6_k_part(const lanes16 *rows, unsigned half, unsigned h, sink out[4]) {
+    __m512i high[4], q[2][4];
+    load_fours(rows, offsetof(block_q6_k, qh) + 32 * half + 16 * h, high);
+    load_fours(rows, 64 * half + 16 * h, q[0]);
+    load_fours(rows, 64 * half + 32 + 16 * h, q[1]);
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < 4; j++) {
+#pragma GCC unroll 4
+        for (unsigned g = 0; g < 4; g++) {
+            __m512i low = j < 2 ? low_nibbles(q[j % 2][g]) : high_nibbles(q[j % 2][g]);
+            __m512i top = j < 2 ? _mm512_slli_epi16(high[g], 4 - 2 * (int)j)
+                                : _mm512_srli_epi16(high[g], 2 * (int)j - 4);
+            __m512i whole = _mm512_or_si512(low, _mm512_and_si512(top, bytes16(0x30)));
+            put_four(&out[j], 4 * h + g, _mm512_add_epi8(whole, bytes16(CPU_WEIGHT_ZERO - 32)));
+        }
+    }
+}
+ALWAYS_INLINE void lanes_q6_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
     __m512i scales[4];
     __m512 d = halves_high(load_words(rows, offsetof(block_q6_k, d) - 2));
     load_fours(rows, offsetof(block_q6_k, scales), scales);
-#pragma GCC unroll 16
-    for (unsigned i = 0; i < 16; i++) {
-        lanes_out out = lanes_out_at(p, c + i / 2, lane, 2);
-        __m512i byte = _mm512_srai_epi32(_mm512_slli_epi32(scales[i / 4], 24 - 8 * (i % 4)), 24);
-        _mm512_store_ps(out.scale + i % 2 * PANEL_COLUMNS,
-                        _mm512_mul_ps(d, _mm512_cvtepi32_ps(byte)));
-    }
-}
-ALWAYS_INLINE void lanes_q6_k(const lanes16 *rows, const panel *p, size_t c, unsigned lane) {
-    lanes_q6_k_scales(rows, p, c, lane);
-#pragma GCC unroll 1
-    for (unsigned n = 0; n < 4; n++) { /* half a block, 16 elements of each of its four chunks */
-        unsigned half = n / 2, h = n % 2;
-        __m512i high[4], q[2][4];
-        load_fours(rows, offsetof(block_q6_k, qh) + 32 * half + 16 * h, high);
-        load_fours(rows, 64 * half + 16 * h, q[0]);
-        load_fours(rows, 64 * half + 32 + 16 * h, q[1]);
-#pragma GCC unroll 4
-        for (unsigned j = 0; j < 4; j++) {
-            lanes_out out = lanes_out_at(p, c + 4 * half + j, lane, 2);
-#pragma GCC unroll 4
-            for (unsigned g = 0; g < 4; g++) {
-                __m512i low = j < 2 ? low_nibbles(q[j % 2][g]) : high_nibbles(q[j % 2][g]);
-                __m512i top = j < 2 ? _mm512_slli_epi16(high[g], 4 - 2 * (int)j)
-                                    : _mm512_srli_epi16(high[g], 2 * (int)j - 4);
-                __m512i whole = _mm512_or_si512(low, _mm512_and_si512(top, bytes16(0x30)));
-                put_four(&out, 4 * h + g, _mm512_add_epi8(whole, bytes16(CPU_WEIGHT_ZERO - 32)));
-            }
+#pragma GCC unroll 2
+    for (unsigned half = 0; half < 2; half++) {
+        sink out[4] = {sink_of(block, 4 * half), sink_of(block, 4 * half + 1),
+                       sink_of(block, 4 * half + 2), sink_of(block, 4 * half + 3)};
+        lanes_q6_k_part(rows, half, 0, out);
+        lanes_q6_k_part(rows, half, 1, out);
+#pragma GCC unroll 8
+        for (unsigned i = 0; i < 8; i++) {
+            put_factors(&out[i / 2], i % 2, q6_k_scale(d, scales, 8 * half + i),
+                        _mm512_setzero_ps(), acc);
         }
     }
 }
 
-/* Asks for part `i` of `n` of the bytes that come after these. */
-ALWAYS_INLINE void prefetch_part(const unpack_source *source, size_t n_bytes, size_t i) {
-    if (source->ahead != NULL) {
-        const uint8_t *p = source->ahead + i * n_bytes;
+/* Asks for part `i` of the bytes that come after these, n_bytes of them to a part. */
+ALWAYS_INLINE void prefetch_part(const uint8_t *ahead, size_t n_bytes, size_t i) {
+    if (ahead != NULL) {
         for (size_t at = 0; at < n_bytes; at += 64) {
-            _mm_prefetch((const void *)(p + at), _MM_HINT_T0);
+            _mm_prefetch((const void *)(ahead + i * n_bytes + at), _MM_HINT_T0);
         }
     }
 }
+
+/* One row against 16 columns, into acc. */
+typedef struct row_source {
+    const uint8_t *weights, *row, *ahead;
+    size_t row_bytes, k;
+} row_source;
+
+#define TRAITS_OF(NAME, name, n_chunks, traits) enum { TRAITS_##name = (traits) };
+CPU_BLOCK_TYPES(TRAITS_OF)
 
 #define FAST_CHUNKS(name)                                                                         \
     static void fast_##name(const unpack_source *source, const panel *p) {                        \
-        const size_t n_bytes = sizeof(block_##name);                                              \
         for (size_t c = 0; c < source->k / 32; c++) {                                             \
-            prefetch_part(source, PANEL_COLUMNS *n_bytes, c);                                     \
+            prefetch_part(source->ahead, PANEL_COLUMNS * sizeof(block_##name), c);                \
             for (unsigned lane = 0; lane < PANEL_COLUMNS; lane += PANEL_LANES) {                  \
-                lanes16 rows = lanes16_at(                                                        \
-                    source->weights + c * n_bytes + lane * source->row_bytes, source->row_bytes); \
-                lanes_out out = lanes_out_at(p, c, lane, 1);                                      \
-                lanes_##name(&rows, &out);                                                        \
+                lanes16 rows = lanes16_at(source->weights + c * sizeof(block_##name) +            \
+                                              lane * source->row_bytes,                           \
+                                          source->row_bytes);                                     \
+                sink out = sink_panel(p, c, lane, TRAITS_##name);                                 \
+                lanes_##name(&rows, &out, NULL);                                                  \
             }                                                                                     \
         }                                                                                         \
+    }                                                                                             \
+    static __m512 row_##name(const row_source *source) {                                          \
+        __m512 acc = _mm512_setzero_ps();                                                         \
+        for (size_t c = 0; c < source->k / 32; c++) {                                             \
+            lanes16 rows =                                                                        \
+                lanes16_at(source->weights + c * sizeof(block_##name), source->row_bytes);        \
+            sink out = sink_row(source->row + c * cpu_record_bytes(CPU_PLANES_8), TRAITS_##name); \
+            prefetch_part(source->ahead, PANEL_LANES * sizeof(block_##name), c);                  \
+            lanes_##name(&rows, &out, &acc);                                                      \
+        }                                                                                         \
+        return acc;                                                                               \
     }
-#define FAST_BLOCKS(name)                                                                         \
-    static void fast_##name(const unpack_source *source, const panel *p) {                        \
-        const size_t n_bytes = sizeof(block_##name);                                              \
-        for (size_t b = 0; b < source->k / 256; b++) {                                            \
-            prefetch_part(source, PANEL_COLUMNS *n_bytes, b);                                     \
-            for (unsigned lane = 0; lane < PANEL_COLUMNS; lane += PANEL_LANES) {                  \
-                lanes16 rows = lanes16_at(                                                        \
-                    source->weights + b * n_bytes + lane * source->row_bytes, source->row_bytes); \
-                lanes_##name(&rows, p, 8 * b, lane);                                              \
-            }                                                                                     \
-        }                                                                                         \
+#define FAST_BLOCKS(name)                                                                     \
+    static void fast_##name(const unpack_source *source, const panel *p) {                    \
+        for (size_t b = 0; b < source->k / 256; b++) {                                        \
+            prefetch_part(source->ahead, PANEL_COLUMNS * sizeof(block_##name), b);            \
+            for (unsigned lane = 0; lane < PANEL_COLUMNS; lane += PANEL_LANES) {              \
+                lanes16 rows = lanes16_at(source->weights + b * sizeof(block_##name) +        \
+                                              lane * source->row_bytes,                       \
+                                          source->row_bytes);                                 \
+                block_sink out = {                                                            \
+                    .p = p, .first_chunk = 8 * b, .lane = lane, .traits = TRAITS_##name};     \
+                lanes_##name(&rows, &out, NULL);                                              \
+            }                                                                                 \
+        }                                                                                     \
+    }                                                                                         \
+    static __m512 row_##name(const row_source *source) {                                      \
+        __m512 acc = _mm512_setzero_ps();                                                     \
+        for (size_t b = 0; b < source->k / 256; b++) {                                        \
+            lanes16 rows =                                                                    \
+                lanes16_at(source->weights + b * sizeof(block_##name), source->row_bytes);    \
+            block_sink out = {.direct = true,                                                 \
+                              .record = source->row + 8 * b * cpu_record_bytes(CPU_PLANES_8), \
+                              .traits = TRAITS_##name};                                       \
+            prefetch_part(source->ahead, PANEL_LANES * sizeof(block_##name), b);              \
+            lanes_##name(&rows, &out, &acc);                                                  \
+        }                                                                                     \
+        return acc;                                                                           \
     }
 FAST_CHUNKS(q4_0)
 FAST_CHUNKS(q4_1)
@@ -322,9 +419,38 @@ FAST_BLOCKS(q4_k)
 FAST_BLOCKS(q5_k)
 FAST_BLOCKS(q6_k)
 
-typedef void (*fast_function)(const unpack_source *source, const panel *p);
+typedef struct fast_functions {
+    void (*unpack)(const unpack_source *source, const panel *p);
+    __m512 (*row)(const row_source *source);
+} fast_functions;
 /* For whole groups of columns; other types are NULL. */
-static const fast_function fast_unpack[CPU_TYPE_TABLE] = {
-    [SY_TYPE_Q4_0] = fast_q4_0, [SY_TYPE_Q4_1] = fast_q4_1, [SY_TYPE_Q5_0] = fast_q5_0,
-    [SY_TYPE_Q5_1] = fast_q5_1, [SY_TYPE_Q8_0] = fast_q8_0, [SY_TYPE_IQ4_NL] = fast_iq4_nl,
-    [SY_TYPE_Q4_K] = fast_q4_k, [SY_TYPE_Q5_K] = fast_q5_k, [SY_TYPE_Q6_K] = fast_q6_k};
+#define FAST(NAME, name) [SY_TYPE_##NAME] = {fast_##name, row_##name}
+static const fast_functions fast_of[CPU_TYPE_TABLE] = {
+    FAST(Q4_0, q4_0),     FAST(Q4_1, q4_1), FAST(Q5_0, q5_0), FAST(Q5_1, q5_1), FAST(Q8_0, q8_0),
+    FAST(IQ4_NL, iq4_nl), FAST(Q4_K, q4_k), FAST(Q5_K, q5_k), FAST(Q6_K, q6_k)};
+#define FAST_UNPACK(type) (fast_of[type].unpack)
+
+/* One row of activations, as decoding has it: weights go from memory to the sums through registers.
+ * Answers how many columns are done, whole vectors of them. */
+static size_t fast_row(const cpu_linear *l, sy_element_type type) {
+    size_t column = 0;
+    if (fast_of[type].row == NULL || l->n_rows != 1 || l->planes != CPU_PLANES_8) {
+        return 0;
+    }
+    for (; column + PANEL_LANES <= l->n_columns; column += PANEL_LANES) {
+        size_t next = column + PANEL_LANES;
+        row_source source = {.weights = l->weights + column * l->weight_row_bytes,
+                             .row = l->rows,
+                             .row_bytes = l->weight_row_bytes,
+                             .k = l->k};
+        source.ahead =
+            next + PANEL_LANES <= l->n_columns ? l->weights + next * l->weight_row_bytes : l->ahead;
+        __m512 acc = fast_of[type].row(&source);
+        if (l->bias != NULL) {
+            acc = _mm512_add_ps(acc, _mm512_loadu_ps(l->bias + column));
+        }
+        _mm512_storeu_ps(l->out + column, acc);
+    }
+    return column;
+}
+#define FAST_ROW(l, type) fast_row(l, type)
