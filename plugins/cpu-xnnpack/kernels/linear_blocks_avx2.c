@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vector_avx2.h"
-
-#include "linear_blocks.h"
+#define CPU_PANEL_LAYER "panel_avx2.h"
+#include "linear_panel.h"

@@ -35,7 +35,7 @@ ALWAYS_INLINE void unpack_any(const unpack_source *source, const panel *p, block
             for (unsigned j = 0; j < PANEL_LANES; j++) {
                 chunks[j] = kind.weights(blocks[lane + j], i_chunk);
                 if ((kind.traits & TRAIT_UNSIGNED) == 0) {
-                    chunks[j] = chunk_minus(chunks[j], (int8_t)-CPU_WEIGHT_ZERO);
+                    chunks[j] = chunk_minus(chunks[j], (int8_t)-PANEL_ZERO(kind.traits));
                 }
             }
             panel_transpose(chunks,

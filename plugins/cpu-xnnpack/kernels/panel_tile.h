@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Template: the tile of linear_panel.h for layers whose vectors are those of the vector layer: VF
+ * columns in the lanes of a vint, PANEL_VECTORS of them in a panel. The layer gives panel_sums,
+ * which adds the integer products of n_sixteens times 16 elements.
+ */
+#ifndef CPU_PANEL_TILE_H
+#define CPU_PANEL_TILE_H
+
+/* Rows of activations at one chunk; three rows to a base, so that none needs a multiplication. */
+typedef struct panel_rows {
+    const uint8_t *base[(PANEL_ROWS + 2) / 3];
+    size_t row_bytes;
+} panel_rows;
+
+ALWAYS_INLINE const uint8_t *panel_row(const panel_rows *rows, unsigned r) {
+    const uint8_t *base = rows->base[r / 3];
+    return r % 3 == 0 ? base : r % 3 == 1 ? base + rows->row_bytes : base + 2 * rows->row_bytes;
+}
+
+/* Adds elements 16 * i_sixteen ... of a chunk (`values` are those of the chunk) to sum[n_r]. The
+ * activations are `offset` bytes behind the start of a record. */
+ALWAYS_INLINE void panel_sums(const uint8_t *values, unsigned i_sixteen, unsigned n_sixteens,
+                              const panel_rows *rows, unsigned offset, unsigned n_r,
+                              unsigned traits, vint sum[PANEL_ROWS][PANEL_VECTORS]);
+
+/* 254 * high + low */
+ALWAYS_INLINE vint panel_join(vint high, vint low) {
+#ifdef __aarch64__
+    return high * CPU_PLANE_STEP + low;
+#else
+    return (high << 8) - (high << 1) + low; /* 32-bit products are slow on x86 */
+#endif
+}
+
+ALWAYS_INLINE cpu_record_end panel_end(const panel_rows *rows, unsigned r, cpu_planes planes) {
+    cpu_record_end end;
+    memcpy(&end, panel_row(rows, r) + 32 * (unsigned)planes, sizeof(end));
+    return end;
+}
+
+/* -128 times the sum of the activations that a part covers. */
+ALWAYS_INLINE int32_t panel_offset(cpu_record_end end, unsigned i_sixteen, unsigned n_sixteens) {
+    return n_sixteens == 2  ? end.offset
+           : i_sixteen == 0 ? end.offset_16
+                            : end.offset - end.offset_16;
+}
+
+/* Adds what one scale covers: the whole chunk c or one half of it. */
+ALWAYS_INLINE void panel_part(const panel *p, size_t c, unsigned i_sixteen, unsigned n_sixteens,
+                              const panel_rows *rows, unsigned n_r, unsigned traits,
+                              cpu_planes planes, vfloat acc[PANEL_ROWS][PANEL_VECTORS]) {
+    const uint8_t *values = p->values + c * 32 * PANEL_COLUMNS;
+    const vint zero = {0};
+    vint high[PANEL_ROWS][PANEL_VECTORS], low[PANEL_ROWS][PANEL_VECTORS];
+#pragma GCC unroll 16
+    for (unsigned r = 0; r < n_r; r++) {
+        vint start = zero;
+        if ((traits & TRAIT_UNSIGNED) == 0 && PANEL_ZERO(traits) != 0) {
+            int32_t offset = panel_offset(panel_end(rows, r, planes), i_sixteen, n_sixteens);
+            bool same = PANEL_ZERO(traits) == CPU_WEIGHT_ZERO;
+            start = zero + (same ? offset : offset / CPU_WEIGHT_ZERO * PANEL_ZERO(traits));
+        }
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < PANEL_VECTORS; v++) {
+            high[r][v] = planes == CPU_PLANES_16 ? zero : start;
+            low[r][v] = start;
+        }
+    }
+    panel_sums(values, i_sixteen, n_sixteens, rows, 0, n_r, traits, high);
+    if (planes == CPU_PLANES_16) {
+        panel_sums(values, i_sixteen, n_sixteens, rows, 32, n_r, traits, low);
+    }
+    size_t at = (n_sixteens == 2 ? c : 2 * c + i_sixteen) * PANEL_COLUMNS;
+#pragma GCC unroll 16
+    for (unsigned r = 0; r < n_r; r++) {
+        cpu_record_end end = panel_end(rows, r, planes);
+        float total =
+            n_sixteens == 2
+                ? end.sum
+                : end.scale * (float)(panel_offset(end, i_sixteen, n_sixteens) / -CPU_WEIGHT_ZERO);
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < PANEL_VECTORS; v++) {
+            vint sum = planes == CPU_PLANES_16 ? panel_join(high[r][v], low[r][v]) : high[r][v];
+            vfloat both = vf_load(p->scale + at + v * VF) * vf_set1(end.scale);
+            acc[r][v] = vf_fma(__builtin_convertvector(sum, vfloat), both, acc[r][v]);
+            if ((traits & TRAIT_MINIMUM) != 0) {
+                acc[r][v] = vf_fma(vf_load(p->minimum + at + v * VF), vf_set1(total), acc[r][v]);
+            }
+        }
+    }
+}
+
+ALWAYS_INLINE void panel_tile(const panel *p, size_t n_chunks, const uint8_t *first_row,
+                              size_t row_bytes, unsigned n_r, unsigned traits, cpu_planes planes,
+                              float (*sums)[PANEL_COLUMNS]) {
+    vfloat acc[PANEL_ROWS][PANEL_VECTORS];
+    panel_rows rows = {.row_bytes = row_bytes};
+#pragma GCC unroll 16
+    for (unsigned i = 0; i < n_r * PANEL_VECTORS; i++) {
+        acc[i / PANEL_VECTORS][i % PANEL_VECTORS] = vf_load(sums[0] + i * VF);
+    }
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < (n_r + 2) / 3; i++) {
+        rows.base[i] = first_row + 3 * i * row_bytes;
+    }
+    for (size_t c = 0; c < n_chunks; c++) {
+        if ((traits & TRAIT_HALVES) != 0) {
+            panel_part(p, c, 0, 1, &rows, n_r, traits, planes, acc);
+            panel_part(p, c, 1, 1, &rows, n_r, traits, planes, acc);
+        } else {
+            panel_part(p, c, 0, 2, &rows, n_r, traits, planes, acc);
+        }
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < (n_r + 2) / 3; i++) {
+            rows.base[i] += cpu_record_bytes(planes);
+        }
+    }
+#pragma GCC unroll 16
+    for (unsigned i = 0; i < n_r * PANEL_VECTORS; i++) {
+        vf_store(sums[0] + i * VF, acc[i / PANEL_VECTORS][i % PANEL_VECTORS]);
+    }
+}
+
+/* For layers with a product per vector of columns: values lie [k / 4][PANEL_COLUMNS][4], and
+ * panel_dot adds PANEL_STEPS times 4 elements. */
+#ifdef PANEL_STEPS
+ALWAYS_INLINE void panel_sums(const uint8_t *values, unsigned i_sixteen, unsigned n_sixteens,
+                              const panel_rows *rows, unsigned offset, unsigned n_r,
+                              unsigned traits, vint sum[PANEL_ROWS][PANEL_VECTORS]) {
+    const unsigned stride = 4 * PANEL_COLUMNS;
+#pragma GCC unroll 8
+    for (unsigned i = 4 * i_sixteen; i < 4 * (i_sixteen + n_sixteens); i += PANEL_STEPS) {
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < PANEL_VECTORS; v++) {
+            panel_weights w = panel_weights_at(values + i * stride + v * 4 * VF, stride, traits);
+#pragma GCC unroll 16
+            for (unsigned r = 0; r < n_r; r++) {
+                const uint8_t *a = panel_row(rows, r) + offset + 4 * i;
+                sum[r][v] = panel_dot(sum[r][v], w, a, traits);
+            }
+        }
+    }
+}
+#endif
+
+#endif
