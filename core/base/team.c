@@ -1,64 +1,40 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a call meets its workers: the caller fills in the job and opens the gate; a worker that finds
- * it open goes in (gate + 1), takes tasks until none is left and goes out (gate - 1). When the
- * caller runs out of tasks itself it closes the gate and waits only for those inside, so a worker
- * that wakes late never holds a call up.
+ * How a call meets its helpers: the caller publishes the number of tasks left in one word together
+ * with the number of the call and keeps the first task for itself. Whoever lowers that word owns a
+ * task. The caller ends when the word is at zero and the helpers have reported the tasks they took,
+ * so a helper that comes late, or not at all, never holds a call up.
  */
 #include "base/team.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
+#include "base/team_internal.h"
 #include "switchyard/limits.h"
 
-#include <errno.h>
 #include <linux/futex.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
-#define GATE_OPEN 0x80000000u
-#define N_SPINS 1024 /* 10 to 50 us: longer than the gap between two nodes of a graph */
-
-typedef struct worker {
-    sy__team *team;
-    uint32_t i_worker;
-    pthread_t thread;
-} worker;
-
-struct sy__team {
-    const sy_allocator *allocator;
-    uint32_t n_workers;
-    uint32_t n_started; /* threads that exist */
-    pthread_mutex_t turn;
-    worker *workers; /* [n_workers]; 0 is the caller */
-    sy_task task;
-    void *argument;
-    uint32_t n_tasks;
-    _Alignas(64) atomic_uint_fast64_t next; /* task to hand out */
-    _Alignas(64) atomic_uint gate;
-    _Alignas(64) atomic_uint call; /* counts calls; sleeping workers wait for it to change */
-    atomic_uint n_sleeping;
-    atomic_uint caller_sleeps;
-    atomic_bool stop;
-};
+#define PATIENCE_NS 200000u /* a caller waits awake this long for tasks that others took */
+#define LOOK_NS 3000000u
 
 /* The team whose task this thread is inside of: a call from there runs in place. */
 static _Thread_local const sy__team *current_team;
 static _Thread_local uint32_t current_worker;
 
-static void futex_wait(atomic_uint *word, unsigned expected) {
+void sy__futex_wait(atomic_uint *word, unsigned expected) {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
 }
 
-static void futex_wake(atomic_uint *word, uint32_t n) {
+void sy__futex_wake(atomic_uint *word, uint32_t n) {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
-static void relax(void) {
+void sy__team_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__) || defined(__arm__)
@@ -66,92 +42,146 @@ static void relax(void) {
 #endif
 }
 
-static void take_tasks(sy__team *team, uint32_t i_worker) {
-    const sy__team *outer_team = current_team;
-    uint32_t outer_worker = current_worker;
+static void run_here(sy_task task, void *argument, uint32_t n_tasks, uint32_t i_worker) {
+    for (uint32_t i = 0; i < n_tasks; i++) {
+        task(argument, i, i_worker);
+    }
+}
+
+/* The fields of the call stand still while a task of it is not reported as done. */
+uint32_t sy__team_take(sy__team *team, uint64_t work, uint32_t i_worker) {
+    uint32_t n_taken = 0;
     current_team = team;
     current_worker = i_worker;
-    for (;;) {
-        uint64_t i = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
-        if (i >= team->n_tasks) {
-            break;
+    while (sy__work_left(work) != 0) {
+        if (atomic_compare_exchange_weak_explicit(&team->work, &work, work - 1,
+                                                  memory_order_acquire, memory_order_relaxed)) {
+            team->task(team->argument, team->n_tasks - sy__work_left(work), i_worker);
+            n_taken++;
+            work = atomic_load_explicit(&team->work, memory_order_acquire);
         }
-        team->task(team->argument, (uint32_t)i, i_worker);
+    }
+    current_team = NULL;
+    return n_taken;
+}
+
+/* One is woken by the caller and wakes others in turn: the caller pays for one. */
+static void wake_sleepers(sy__team *team) {
+    atomic_store(&team->someone_sleeps, 0);
+    atomic_fetch_add(&team->signal, 1);
+    sy__futex_wake(&team->signal, 1);
+}
+
+static void wait_for_helpers(sy__team *team, uint32_t n_tasks) {
+    uint64_t start_ns = 0;
+    for (uint32_t n = 1;; n++) {
+        if (atomic_load_explicit(&team->n_done, memory_order_acquire) == n_tasks) {
+            return;
+        }
+        sy__team_relax();
+        if (n % SY__N_PAUSES == 0) {
+            uint64_t now_ns = sy__clock_now_ns();
+            start_ns = start_ns != 0 ? start_ns : now_ns;
+            if (now_ns - start_ns > PATIENCE_NS) {
+                break;
+            }
+        }
+    }
+    atomic_store(&team->caller_sleeps, 1);
+    for (unsigned n_done = atomic_load(&team->n_done); n_done != n_tasks;
+         n_done = atomic_load(&team->n_done)) {
+        sy__futex_wait(&team->n_done, n_done);
+    }
+    atomic_store(&team->caller_sleeps, 0);
+}
+
+static void share(sy__team *team, sy_task task, void *argument, uint32_t n_tasks) {
+    team->task = task;
+    team->argument = argument;
+    team->n_tasks = n_tasks;
+    atomic_store_explicit(&team->n_done, 0, memory_order_relaxed);
+    uint64_t work = (uint64_t)++team->n_calls << 32 | (n_tasks - 1);
+    atomic_exchange(&team->work, work);
+    if (atomic_load(&team->someone_sleeps) != 0) {
+        wake_sleepers(team);
+    }
+    current_team = team;
+    current_worker = 0;
+    task(argument, 0, 0);
+    uint32_t n_mine = 1 + sy__team_take(team, atomic_load(&team->work), 0);
+    if (n_mine != n_tasks) {
+        wait_for_helpers(team, n_tasks - n_mine);
+    }
+}
+
+static bool take_helpers(sy__team *team) {
+    return !atomic_load_explicit(&team->busy, memory_order_relaxed) &&
+           !atomic_exchange_explicit(&team->busy, true, memory_order_acquire);
+}
+
+static bool is_time_to_look(sy__team *team) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    if (now_ns - atomic_load_explicit(&team->look_ns, memory_order_relaxed) < LOOK_NS) {
+        return false;
+    }
+    atomic_store_explicit(&team->look_ns, now_ns, memory_order_relaxed);
+    return true;
+}
+
+void sy__team_run(sy__team *team, sy_task task, void *argument, uint32_t n_tasks) {
+    if (team == NULL || team->n_workers == 1) {
+        run_here(task, argument, n_tasks, 0);
+        return;
+    }
+    if (current_team == team) {
+        run_here(task, argument, n_tasks, current_worker);
+        return;
+    }
+    const sy__team *outer_team = current_team;
+    uint32_t outer_worker = current_worker;
+    bool has_helpers = n_tasks > 1 &&
+                       atomic_load_explicit(&team->n_helping, memory_order_relaxed) > 0 &&
+                       take_helpers(team);
+    if (has_helpers) {
+        share(team, task, argument, n_tasks);
+    } else {
+        current_team = team;
+        current_worker = 0;
+        run_here(task, argument, n_tasks, 0);
     }
     current_team = outer_team;
     current_worker = outer_worker;
-}
-
-static bool enter(sy__team *team) {
-    unsigned gate = atomic_load(&team->gate);
-    while ((gate & GATE_OPEN) != 0) {
-        if (atomic_compare_exchange_weak(&team->gate, &gate, gate + 1)) {
-            return true;
-        }
+    if (is_time_to_look(team) && (has_helpers || take_helpers(team))) {
+        has_helpers = true;
+        sy__team_look(team, &current_team);
     }
-    return false;
-}
-
-static void leave(sy__team *team) {
-    if (atomic_fetch_sub(&team->gate, 1) == 1 && atomic_load(&team->caller_sleeps) != 0) {
-        futex_wake(&team->gate, 1);
+    if (has_helpers) {
+        atomic_store_explicit(&team->busy, false, memory_order_release);
     }
-}
-
-static void wait_for_call(sy__team *team, unsigned seen) {
-    for (int i = 0; i < N_SPINS; i++) {
-        if (atomic_load_explicit(&team->call, memory_order_acquire) != seen) {
-            return;
-        }
-        relax();
-    }
-    atomic_fetch_add(&team->n_sleeping, 1);
-    while (atomic_load(&team->call) == seen) {
-        futex_wait(&team->call, seen);
-    }
-    atomic_fetch_sub(&team->n_sleeping, 1);
-}
-
-static void *worker_main(void *argument) {
-    worker *self = argument;
-    sy__team *team = self->team;
-    unsigned seen = 0; /* as sy__team_create left it: no call is missed */
-    while (!atomic_load(&team->stop)) {
-        wait_for_call(team, seen);
-        seen = atomic_load(&team->call);
-        if (enter(team)) {
-            take_tasks(team, self->i_worker);
-            leave(team);
-        }
-    }
-    return NULL;
-}
-
-static uint32_t count_cpus(void) {
-    cpu_set_t set;
-    long n_cpus = sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set)
-                                                               : sysconf(_SC_NPROCESSORS_ONLN);
-    if (n_cpus < 1) {
-        return 1;
-    }
-    return n_cpus > (long)SY_LIMIT_WORKERS ? SY_LIMIT_WORKERS : (uint32_t)n_cpus;
 }
 
 /* Signals belong to the application's threads. */
-static int start_thread(worker *self) {
+static int start_thread(sy__worker *self, const sy__cpus *cpus) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int result = pthread_create(&self->thread, NULL, worker_main, self);
+    int result = pthread_create(&self->thread, NULL, sy__worker_main, self);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (result == 0 && cpus != NULL) {
+        sy__cpus_apply(cpus, self->thread);
+    }
     return result;
 }
 
-static sy_status start_threads(sy__team *team, sy_error *error) {
+static sy_status start_threads(sy__team *team, const sy__cpus *cpus, sy_error *error) {
+    team->bench.n_helping = team->n_workers - 1;
+    atomic_store(&team->n_helping, team->n_workers - 1);
     for (uint32_t i = 1; i < team->n_workers; i++) {
         team->workers[i].team = team;
         team->workers[i].i_worker = i;
-        int result = start_thread(&team->workers[i]);
+        int result = start_thread(&team->workers[i], cpus);
         if (result != 0) {
             sy_error_set(error, SY_RESOURCE_EXHAUSTED,
                          "Cannot start worker thread %u of %u (system error %d).", i,
@@ -164,10 +194,11 @@ static sy_status start_threads(sy__team *team, sy_error *error) {
     return SY_OK;
 }
 
-sy_status sy__team_create(const sy_allocator *allocator, uint32_t n_workers, sy__team **out_team,
-                          sy_error *error) {
+sy_status sy__team_create_with(const sy_allocator *allocator, const sy__team_options *options,
+                               sy__team **out_team, sy_error *error) {
     allocator = sy__allocator_or_heap(allocator);
-    n_workers = n_workers != 0 ? n_workers : count_cpus();
+    uint32_t n_workers =
+        options->n_workers != 0 ? options->n_workers : sy__cpus_n_workers(options->cpus);
     if (n_workers > SY_LIMIT_WORKERS) {
         sy_error_set(error, SY_OUT_OF_RANGE, "%u workers are more than the limit of %u.", n_workers,
                      SY_LIMIT_WORKERS);
@@ -175,16 +206,17 @@ sy_status sy__team_create(const sy_allocator *allocator, uint32_t n_workers, sy_
         return SY_OUT_OF_RANGE;
     }
     sy__team *team = SY__NEW(allocator, sy__team);
-    worker *workers = sy__alloc_array(allocator, n_workers, sizeof(*workers));
-    if (team == NULL || workers == NULL || pthread_mutex_init(&team->turn, NULL) != 0) {
+    sy__worker *workers = sy__alloc_array(allocator, n_workers, sizeof(*workers));
+    if (team == NULL || workers == NULL) {
         sy__free_array(allocator, workers, n_workers, sizeof(*workers));
         SY__DELETE(allocator, team);
         return sy__no_memory(error, sizeof(*team) + n_workers * sizeof(*workers), "a thread team");
     }
     team->allocator = allocator;
     team->n_workers = n_workers;
+    team->spin_ns = options->spin_us * (uint64_t)1000;
     team->workers = workers;
-    sy_status status = start_threads(team, error);
+    sy_status status = start_threads(team, options->cpus, error);
     if (status != SY_OK) {
         sy__team_destroy(team);
         return status;
@@ -193,17 +225,25 @@ sy_status sy__team_create(const sy_allocator *allocator, uint32_t n_workers, sy_
     return SY_OK;
 }
 
+sy_status sy__team_create(const sy_allocator *allocator, uint32_t n_workers, sy__team **out_team,
+                          sy_error *error) {
+    sy__team_options options = {.n_workers = n_workers, .spin_us = SY__TEAM_SPIN_US};
+    return sy__team_create_with(allocator, &options, out_team, error);
+}
+
 void sy__team_destroy(sy__team *team) {
     if (team == NULL) {
         return;
     }
-    atomic_store(&team->stop, true);
-    atomic_fetch_add(&team->call, 1);
-    futex_wake(&team->call, SY_LIMIT_WORKERS);
+    for (uint32_t i = 1; i <= team->n_started; i++) {
+        atomic_store(&team->workers[i].role, SY__QUITS);
+        sy__futex_wake(&team->workers[i].role, 1);
+    }
+    atomic_fetch_add(&team->signal, 1);
+    sy__futex_wake(&team->signal, SY_LIMIT_WORKERS);
     for (uint32_t i = 1; i <= team->n_started; i++) {
         pthread_join(team->workers[i].thread, NULL);
     }
-    pthread_mutex_destroy(&team->turn);
     sy__free_array(team->allocator, team->workers, team->n_workers, sizeof(*team->workers));
     SY__DELETE(team->allocator, team);
 }
@@ -212,53 +252,6 @@ uint32_t sy__team_n_workers(const sy__team *team) {
     return team != NULL ? team->n_workers : 1;
 }
 
-static void run_here(sy_task task, void *argument, uint32_t n_tasks, uint32_t i_worker) {
-    for (uint32_t i = 0; i < n_tasks; i++) {
-        task(argument, i, i_worker);
-    }
-}
-
-static void close_and_wait(sy__team *team) {
-    unsigned gate = atomic_fetch_and(&team->gate, ~GATE_OPEN) & ~GATE_OPEN;
-    for (int i = 0; i < N_SPINS && gate != 0; i++) {
-        relax();
-        gate = atomic_load(&team->gate);
-    }
-    if (gate == 0) {
-        return;
-    }
-    atomic_store(&team->caller_sleeps, 1);
-    while ((gate = atomic_load(&team->gate)) != 0) {
-        futex_wait(&team->gate, gate);
-    }
-    atomic_store(&team->caller_sleeps, 0);
-}
-
-void sy__team_run(sy__team *team, sy_task task, void *argument, uint32_t n_tasks) {
-    if (team != NULL && current_team == team) {
-        run_here(task, argument, n_tasks, current_worker);
-        return;
-    }
-    if (team == NULL) {
-        run_here(task, argument, n_tasks, 0);
-        return;
-    }
-    pthread_mutex_lock(&team->turn);
-    team->task = task;
-    team->argument = argument;
-    team->n_tasks = n_tasks;
-    atomic_store_explicit(&team->next, 0, memory_order_relaxed);
-    bool shared = n_tasks > 1 && team->n_workers > 1;
-    if (shared) {
-        atomic_store(&team->gate, GATE_OPEN);
-        atomic_fetch_add(&team->call, 1);
-        if (atomic_load(&team->n_sleeping) != 0) {
-            futex_wake(&team->call, (n_tasks < team->n_workers ? n_tasks : team->n_workers) - 1);
-        }
-    }
-    take_tasks(team, 0);
-    if (shared) {
-        close_and_wait(team);
-    }
-    pthread_mutex_unlock(&team->turn);
+uint32_t sy__team_n_active(const sy__team *team) {
+    return team != NULL ? 1 + atomic_load_explicit(&team->n_helping, memory_order_relaxed) : 1;
 }

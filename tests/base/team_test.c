@@ -4,6 +4,7 @@
 #include "base/team.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -69,23 +70,116 @@ static void calls_after_a_sleep_are_served(void) {
     sy__team_destroy(counts.team);
 }
 
-/* Each of two tasks waits for the other: only true parallel work gets through. */
+/* Tasks that see each other run at the same time; they give up, since a helper may be left out. */
+typedef struct meeting {
+    atomic_uint n_here, n_met;
+} meeting;
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
 static void meet_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     (void)i_task;
     (void)i_worker;
-    pthread_barrier_wait(argument);
+    meeting *m = argument;
+    double end = seconds_now() + 0.02;
+    atomic_fetch_add(&m->n_here, 1);
+    while (atomic_load(&m->n_here) < 3 && seconds_now() < end) {
+        usleep(10);
+    }
+    atomic_fetch_add(&m->n_met, atomic_load(&m->n_here) == 3);
 }
 
 static void workers_really_run_beside_the_caller(void) {
-    pthread_barrier_t barrier;
-    CHECK(pthread_barrier_init(&barrier, NULL, 3) == 0);
     sy__team *team = new_team(3);
-    alarm(60);
-    for (int round = 0; round < 50; round++) {
-        sy__team_run(team, meet_task, &barrier, 3);
+    alarm(120);
+    for (uint32_t n_rounds = 0; n_rounds < 20;) {
+        meeting m = {0, 0};
+        sy__team_run(team, meet_task, &m, 3);
+        n_rounds += atomic_load(&m.n_met) == 3;
     }
     sy__team_destroy(team);
-    pthread_barrier_destroy(&barrier);
+}
+
+/* Spins for a while, so that others have time to come. */
+static void spin_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    count_task(argument, i_task, i_worker);
+    double end = seconds_now() + 20e-6;
+    while (seconds_now() < end) {
+    }
+}
+
+static void dawdle_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    spin_task(argument, i_task, i_worker);
+    if (i_worker != 0) {
+        usleep(20000);
+    }
+}
+
+static void run_once_each(tally *counts, sy_task task, uint32_t n_tasks) {
+    memset(counts->n_runs, 0, sizeof(counts->n_runs));
+    sy__team_run(counts->team, task, counts, n_tasks);
+    for (uint32_t i = 0; i < n_tasks; i++) {
+        CHECK(counts->n_runs[i] == 1);
+    }
+}
+
+static void stragglers_are_left_out_and_come_back(void) {
+    tally counts = {.team = new_team(3), .n_workers = 3};
+    CHECK(sy__team_n_active(NULL) == 1 && sy__team_n_active(counts.team) <= 3);
+    alarm(120);
+    while (sy__team_n_active(counts.team) > 1) {
+        run_once_each(&counts, dawdle_task, 6);
+    }
+    CHECK(sy__team_n_workers(counts.team) == 3);
+    double load = 0, end = seconds_now() + 30;
+    while (sy__team_n_active(counts.team) == 1) {
+        run_once_each(&counts, spin_task, 6);
+        if (seconds_now() > end && getloadavg(&load, 1) == 1 && load > 1) {
+            SKIP("others keep all CPUs busy (load %.1f)", load);
+        }
+    }
+    sy__team_destroy(counts.team);
+}
+
+/* Ends teams in every state: awake, asleep, with helpers left out or on trial. */
+static void teams_end_in_every_state(void) {
+    for (int round = 0; round < 60; round++) {
+        tally counts = {.team = new_team(2 + (uint32_t)round % 3), .n_workers = 4};
+        for (int i = 0; i < round % 4; i++) {
+            run_once_each(&counts, round % 8 == 7 ? dawdle_task : spin_task, 5);
+        }
+        for (int i = 0; round % 8 == 7 && i < 500; i++) {
+            run_once_each(&counts, spin_task, 3);
+        }
+        if (round % 5 == 0) {
+            usleep(3000);
+        }
+        sy__team_destroy(counts.team);
+    }
+}
+
+static void *own_team(void *argument) {
+    (void)argument;
+    tally counts = {.team = new_team(3), .n_workers = 3};
+    for (int round = 0; round < 200; round++) {
+        run_and_check(&counts, 1 + (uint32_t)round % 60);
+    }
+    sy__team_destroy(counts.team);
+    return NULL;
+}
+
+static void teams_live_side_by_side(void) {
+    pthread_t threads[4];
+    for (int i = 0; i < 4; i++) {
+        CHECK(pthread_create(&threads[i], NULL, own_team, NULL) == 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+    }
 }
 
 static void inner_task(void *argument, uint32_t i_task, uint32_t i_worker) {
@@ -128,7 +222,7 @@ static void *call_many_times(void *argument) {
     return NULL;
 }
 
-static void callers_take_turns(void) {
+static void callers_do_not_wait_for_each_other(void) {
     sy__team *team = new_team(4);
     pthread_t threads[3];
     for (int i = 0; i < 3; i++) {
@@ -208,7 +302,10 @@ static const sy_test_case cases[] = {
     {"calls_after_a_sleep_are_served", calls_after_a_sleep_are_served},
     {"workers_really_run_beside_the_caller", workers_really_run_beside_the_caller},
     {"call_inside_a_task_keeps_its_worker", call_inside_a_task_keeps_its_worker},
-    {"callers_take_turns", callers_take_turns},
+    {"stragglers_are_left_out_and_come_back", stragglers_are_left_out_and_come_back},
+    {"teams_end_in_every_state", teams_end_in_every_state},
+    {"teams_live_side_by_side", teams_live_side_by_side},
+    {"callers_do_not_wait_for_each_other", callers_do_not_wait_for_each_other},
     {"idle_team_uses_no_cpu", idle_team_uses_no_cpu},
     {"too_many_workers_are_refused", too_many_workers_are_refused},
     {"refused_memory_is_a_status", refused_memory_is_a_status},

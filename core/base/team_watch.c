@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Busy neighbours: a helper that is put aside inside a task holds the caller up for a time slice
+ * (milliseconds), more than it can give back. So every thread of a team compares the time that
+ * passed with the CPU time that it got. Who loses milliseconds is benched; from time to time a
+ * benched helper stands a trial: it wants its CPU for longer than a time slice and takes no task.
+ * Trials that fail double the time to the next one. When the caller loses time itself there are
+ * more threads than CPUs, and a helper has to go as well.
+ */
+#include "base/clock.h"
+#include "base/team_internal.h"
+
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#define SOME_NS 1000000u
+#define MUCH_NS 6000000u /* more than one time slice: daemons take one now and then */
+#define PAUSE_NS 5000000u
+#define TRIAL_NS 8000000u /* longer than the usual time slice */
+#define MOST_LEVELS 8u    /* 1.3 seconds */
+
+static void read_now(sy__watch *watch) {
+    struct timespec cpu = {0};
+    struct rusage usage = {0};
+    watch->wall_ns = sy__clock_now_ns();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu); /* rusage lags behind by up to a tick */
+    watch->cpu_ns = (uint64_t)cpu.tv_sec * 1000000000u + (uint64_t)cpu.tv_nsec;
+    getrusage(RUSAGE_THREAD, &usage);
+    watch->n_waits = (uint64_t)usage.ru_nvcsw;
+    watch->n_faults = (uint64_t)usage.ru_majflt;
+}
+
+void sy__watch_start(sy__watch *watch) {
+    read_now(watch);
+    watch->debt_ns = 0;
+}
+
+sy__loss sy__watch_ask(sy__watch *watch, uint32_t n_parts, bool was_late) {
+    sy__watch now;
+    read_now(&now);
+    uint64_t wall_ns = now.wall_ns - watch->wall_ns, cpu_ns = now.cpu_ns - watch->cpu_ns;
+    uint64_t lost_ns = wall_ns > cpu_ns ? wall_ns - cpu_ns : 0;
+    if (was_late ? now.n_faults != watch->n_faults : now.n_waits != watch->n_waits) {
+        lost_ns = 0; /* nobody took it away */
+    }
+    uint64_t tolerated_ns = wall_ns / n_parts, debt_ns = watch->debt_ns + lost_ns;
+    bool lost_some = lost_ns > tolerated_ns + SOME_NS;
+    now.debt_ns = debt_ns > tolerated_ns ? debt_ns - tolerated_ns : 0;
+    bool lost_much = now.debt_ns > MUCH_NS;
+    now.debt_ns = lost_much ? 0 : now.debt_ns;
+    *watch = now;
+    return lost_much ? SY__LOST_MUCH : lost_some ? SY__LOST_SOME : SY__LOST_NOTHING;
+}
+
+static bool change_role(sy__worker *worker, sy__role from, sy__role to) {
+    unsigned expected = from;
+    return atomic_compare_exchange_strong(&worker->role, &expected, to);
+}
+
+static void bench(sy__team *team, uint32_t i_worker) {
+    if (change_role(&team->workers[i_worker], SY__HELPS, SY__BENCHED)) {
+        atomic_fetch_sub(&team->n_helping, 1);
+    }
+}
+
+/* While somebody is on trial it is that one who is too many. */
+static bool end_trial(sy__team *team) {
+    unsigned i_trial = atomic_load(&team->on_trial);
+    return i_trial != 0 && change_role(&team->workers[i_trial], SY__ON_TRIAL, SY__BENCHED);
+}
+
+void sy__team_ask(sy__team *team, uint32_t i_worker, bool was_late) {
+    sy__loss loss =
+        sy__watch_ask(&team->workers[i_worker].watch, sy__team_n_parts(team), was_late);
+    if (loss != SY__LOST_NOTHING && !end_trial(team) && loss == SY__LOST_MUCH) {
+        bench(team, i_worker);
+    }
+}
+
+static void ask_caller(sy__team *team) {
+    sy__loss loss = sy__watch_ask(&team->bench.watch, sy__team_n_parts(team), false);
+    if (loss == SY__LOST_NOTHING || end_trial(team) || loss != SY__LOST_MUCH) {
+        return;
+    }
+    for (uint32_t i = team->n_workers - 1; i > 0; i--) {
+        if (atomic_load(&team->workers[i].role) == SY__HELPS) {
+            bench(team, i);
+            return;
+        }
+    }
+}
+
+static uint64_t pause_ns(const sy__bench *b) {
+    return (uint64_t)PAUSE_NS << b->level;
+}
+
+static uint64_t trial_ns(const sy__bench *b) {
+    return (uint64_t)TRIAL_NS << (b->level / 2 < 2 ? b->level / 2 : 2);
+}
+
+static void raise_level(sy__bench *b, uint64_t now_ns) {
+    b->level += b->level < MOST_LEVELS;
+    b->next_trial_ns = now_ns + pause_ns(b);
+}
+
+/* True while the trial goes on. */
+static bool follow_trial(sy__team *team, uint64_t now_ns) {
+    sy__bench *b = &team->bench;
+    unsigned role = b->i_trial != 0 ? atomic_load(&team->workers[b->i_trial].role) : SY__BENCHED;
+    if (b->i_trial == 0 || role == SY__ON_TRIAL) {
+        return b->i_trial != 0;
+    }
+    b->i_trial = 0;
+    atomic_store(&team->on_trial, 0);
+    if (role == SY__HELPS) {
+        b->trusted_ns = now_ns;
+        b->next_trial_ns = now_ns + PAUSE_NS;
+        b->n_helping++;
+    } else {
+        raise_level(b, now_ns);
+    }
+    return false;
+}
+
+/* Who was trusted for long before it was benched starts anew; else the trial was too kind. */
+static void follow_bench(sy__team *team, uint64_t now_ns) {
+    sy__bench *b = &team->bench;
+    uint32_t n_helping = atomic_load(&team->n_helping);
+    if (n_helping < b->n_helping) {
+        if (now_ns - b->trusted_ns > 4 * (pause_ns(b) + trial_ns(b))) {
+            b->level = 0;
+            b->next_trial_ns = now_ns + PAUSE_NS;
+        } else {
+            raise_level(b, now_ns);
+        }
+    }
+    b->n_helping = n_helping;
+}
+
+static void start_trial(sy__team *team) {
+    sy__bench *b = &team->bench;
+    for (uint32_t n = 1; n < team->n_workers; n++) {
+        uint32_t i = 1 + (b->i_last + n - 1) % (team->n_workers - 1);
+        sy__worker *worker = &team->workers[i];
+        if (atomic_load(&worker->role) != SY__BENCHED) {
+            continue;
+        }
+        b->i_trial = b->i_last = i;
+        atomic_store(&team->on_trial, i);
+        atomic_store(&team->trial_length_ns, trial_ns(b));
+        if (change_role(worker, SY__BENCHED, SY__ON_TRIAL)) {
+            sy__futex_wake(&worker->role, 1);
+        }
+        return;
+    }
+}
+
+void sy__team_look(sy__team *team, const void *thread) {
+    sy__bench *b = &team->bench;
+    if (b->thread != thread) {
+        b->thread = thread;
+        sy__watch_start(&b->watch);
+    } else {
+        ask_caller(team);
+    }
+    uint64_t now_ns = b->watch.wall_ns;
+    bool is_on_trial = follow_trial(team, now_ns);
+    follow_bench(team, now_ns);
+    if (!is_on_trial && b->n_helping + 1 < team->n_workers && now_ns >= b->next_trial_ns) {
+        start_trial(team);
+    }
+}
