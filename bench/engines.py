@@ -19,6 +19,7 @@ class Cell:
     shape: str
     type: str
     threads: int
+    part: int = 1  # lengths are divided by it: to try settings quickly
 
     @property
     def name(self):
@@ -27,15 +28,19 @@ class Cell:
     # The 159M shape is measured with the lengths that its LiteRT-LM export was made for.
     @property
     def n_prefill(self):
-        return 128 if self.shape == "s180" else 512
+        return (128 if self.shape == "s180" else 512) // self.part
 
     @property
     def n_decode(self):
-        return 64 if self.shape == "s180" else 128
+        return (64 if self.shape == "s180" else 128) // self.part
+
+    @property
+    def n_depth(self):
+        return DEPTH_TOKENS if self.part == 1 else DEPTH_TOKENS // 2
 
     @property
     def n_depth_decode(self):
-        return 32
+        return 32 // self.part
 
     @property
     def quantised(self):
@@ -120,7 +125,7 @@ class LlamaCpp(Engine):
                     "-npp", 16, "-ntg", 64, "-npl", f"1,{SESSIONS}", "--output-format", "jsonl"]
         lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
-                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", DEPTH_TOKENS)}
+                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", cell.n_depth)}
         return [*self.bench(models, cell, setting, n_repeats), *lengths[measure]]
 
     def parse(self, measure, out, err):
@@ -158,7 +163,7 @@ class IkLlama(LlamaCpp):
     def command(self, models, cell, measure, setting, n_repeats):
         lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
-                   "depth": ("-p", 0, "-n", 0, "-gp", f"{DEPTH_TOKENS},{cell.n_depth_decode}")}
+                   "depth": ("-p", 0, "-n", 0, "-gp", f"{cell.n_depth},{cell.n_depth_decode}")}
         return [*self.bench(models, cell, setting, n_repeats), *lengths[measure]]
 
 
@@ -208,7 +213,7 @@ class Switchyard(Engine):
     def command(self, models, cell, measure, setting, n_repeats):
         lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
-                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", DEPTH_TOKENS),
+                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", cell.n_depth),
                    "sessions": ("-p", 0, "-n", 64, "-d", 16, "--batch", f"1,{SESSIONS}")}
         return [self.program, "bench", self.model(models, cell), *self.shared(cell), "-r", n_repeats, "--json",
                 *lengths[measure]]

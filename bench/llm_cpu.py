@@ -124,7 +124,11 @@ class Bench:
                                    if (c.shape, c.type) == (cell.shape, cell.type))
 
     def known_setting(self, engine, cell, measure):
-        """The best setting so far; of the same model at another thread count when this one has none."""
+        """The best setting so far; of the same model at another thread count when this one has none. Quick trials
+        go first: they were made to decide."""
+        quick = report.quick_setting(self.samples, engine.name, f"{cell.shape}:{cell.type}", measure)
+        if quick is not None:
+            return quick
         counts = sorted({c.threads for c in default_cells()[measure]}, reverse=True)
         for name in [cell.name, *(dataclasses.replace(cell, threads=n).name for n in counts)]:
             found = report.best_setting(self.samples, engine.name, name, measure)
@@ -145,7 +149,7 @@ class Bench:
                 continue
             settings = self.settings(engine, cell, measure)
             if i_round == 0:
-                if len(settings) > 1 and (self.flags.search == "cell" or self.most_threads(measure, cell)):
+                if len(settings) > 1 and (self.flags.search != "model" or self.most_threads(measure, cell)):
                     yield from self.trials(settings, measure, cell, engine)
             elif measure == "busy":
                 yield from (Job(i_round, measure, cell, engine, {}, n) for n in NEIGHBOURS)
@@ -157,7 +161,7 @@ class Bench:
         one have been run when it is asked for."""
         first = [s for s in settings if s.get("fa", "on") == "on"]
         yield from (Job(0, measure, cell, engine, s) for s in first)
-        best = report.best_setting(self.samples, engine.name, cell.name, measure) or first[0]
+        best = self.known_setting(engine, cell, measure) or first[0]
         last = {**best, "fa": "off"}
         if last in settings:
             yield Job(0, measure, cell, engine, last)
@@ -178,7 +182,8 @@ class Bench:
         """Tokens/s, measured or guessed from the file's size: for estimates only."""
         for name in (engine.name, "llama.cpp", report.OURS):
             values = [s["value"] for s in self.samples
-                      if (s["engine"], s["cell"], s["measure"]) == (name, cell.name, measure)]
+                      if (s["engine"], s["cell"], s["measure"]) == (name, cell.name, measure)
+                      and not s.get("quick")]
             if values:
                 return max(values)
         known = self.facts_of(cell)
@@ -253,6 +258,8 @@ class Bench:
             setting = setting if setting is not None else self.settings(job.engine, job.cell, job.measure)[0]
         record = {"key": job.key, "measure": job.measure, "cell": job.cell.name, "engine": job.engine.name,
                   "setting": setting, "round": job.round, "time": time.strftime("%Y-%m-%dT%H:%M:%S"), **beside}
+        if job.round == 0 and self.flags.search == "quick":
+            record["quick"] = True
         if job.neighbour:
             record["neighbour"] = job.neighbour
         busy, start = facts.busy_seconds(), time.monotonic()
@@ -288,12 +295,16 @@ class Bench:
                      **measures.accuracy(job.engine, self.flags.data, case)}
                     for case in measures.accuracy_cases(self.flags.data)], None
         cell = dataclasses.replace(job.cell, threads=1) if job.neighbour == "alone-1" else job.cell
+        if job.round == 0 and self.flags.search == "quick":
+            cell = dataclasses.replace(cell, part=4)
         command = job.engine.command(self.flags.models, cell, job.measure, setting, self.repeats(job))
         with measures.neighbour(job.neighbour):
             out, err, _, used = measures.run(command)
         samples = job.engine.parse(job.measure, out, err)
         if job.measure == "busy":
             samples = [{**s, "measure": "busy"} for s in samples]
+        if not any(s["measure"] == job.measure for s in samples):
+            raise ValueError(f"no sample of {job.measure} in: {out[:200]}")
         return samples, used
 
     def prompt(self, job, n_tokens):
@@ -338,9 +349,9 @@ def parse(arguments):
     parser.add_argument("--measures", type=listed, default=list(MEASURES), help=",".join(MEASURES))
     parser.add_argument("--cells", type=listed, default=[], help="patterns SHAPE:TYPE:THREADS, as llama32-1b:*:2")
     parser.add_argument("--rounds", type=int, default=3, help="turns of all engines")
-    parser.add_argument("--search", choices=("cell", "model", "no"), default="cell",
+    parser.add_argument("--search", choices=("cell", "model", "quick", "no"), default="cell",
                         help="try the settings of peers in every cell; only at the most threads of each model file; "
-                             "not at all (the best known, else the first)")
+                             "with a quarter of the lengths, to decide only; not at all (the best known)")
     parser.add_argument("--seconds-per-call", type=float, default=3.0, help="repeat short runs for about so long")
     parser.add_argument("--samples", type=pathlib.Path, default=pathlib.Path("bench-out/samples.jsonl"))
     parser.add_argument("--also", type=pathlib.Path, action="append", default=[], help="samples of earlier runs")

@@ -31,7 +31,16 @@ def geometric_mean(values):
 
 def best_setting(samples, engine, cell_name, measure):
     """The setting with the best sample of an engine in a cell, or None before any was taken."""
-    found = [s for s in samples if (s["engine"], s["cell"], s["measure"]) == (engine, cell_name, measure)]
+    found = [s for s in samples if (s["engine"], s["cell"], s["measure"]) == (engine, cell_name, measure)
+             and not s.get("quick")]
+    top = best(found, measure)
+    return top["setting"] if top else None
+
+
+def quick_setting(samples, engine, model, measure):
+    """The winner of the quick trials with one model file ("shape:type"), at any thread count."""
+    found = [s for s in samples if s.get("quick") and (s["engine"], s["measure"]) == (engine, measure)
+             and s["cell"].rpartition(":")[0] == model]
     top = best(found, measure)
     return top["setting"] if top else None
 
@@ -39,7 +48,7 @@ def best_setting(samples, engine, cell_name, measure):
 def index(samples):
     """{(measure, cell): {engine: best sample}}, and all samples behind each."""
     groups = {}
-    for sample in samples:
+    for sample in (s for s in samples if not s.get("quick")):
         groups.setdefault((sample["measure"], sample["cell"]), {}).setdefault(sample["engine"], []).append(sample)
     return groups
 
