@@ -215,19 +215,21 @@ class Switchyard(Engine):
                    "busy": ("-p", 0, "-n", cell.n_decode),
                    "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", cell.n_depth),
                    "sessions": ("-p", 0, "-n", 64, "-d", 16, "--batch", f"1,{SESSIONS}")}
-        return [self.program, "bench", self.model(models, cell), *self.shared(cell), "-r", n_repeats, "--json",
+        return [self.program, "bench", self.model(models, cell), *self.shared(cell), "-r", n_repeats, "--json", "-",
                 *lengths[measure]]
 
     def parse(self, measure, out, err):
-        samples = []
-        alone = 0.0
-        for series in json_object(out)["series"]:
-            values = series["tokens_per_s"]
-            if series.get("n_sequences", 1) > 1:
+        found = json_object(out)
+        if found.get("format") != "switchyard-bench" or found["version"] != 1:
+            raise ValueError("not the JSON of switchyard bench, version 1: " + out[:200])
+        samples, alone = [], 0.0
+        for series in found["series"]:
+            values, kind = series["tokens_per_s"], series["kind"]
+            if series["sequences"] > 1:
                 samples += [{"measure": "sessions", "value": v, "one": alone} for v in values]
                 continue
-            alone = max(values)
-            kind = "depth" if series["kind"] == "decode" and series.get("depth", 0) >= DEPTH_TOKENS else series["kind"]
+            alone = max(values, default=0.0)
+            kind = "depth" if kind == "decode" and series["depth"] >= DEPTH_TOKENS else kind
             samples += [{"measure": kind, "value": v} for v in values]
         return [s for s in samples if s["measure"] == ("decode" if measure == "busy" else measure)]
 

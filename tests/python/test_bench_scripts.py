@@ -150,6 +150,22 @@ Init time:            1.7271 s
 """
 
 
+def switchyard_bench(*series):
+    named = [dict(zip(("kind", "depth", "sequences", "tokens_per_s"), one), threads=2, tokens=128) for one in series]
+    return "limits of 2 threads\n" + json.dumps({"format": "switchyard-bench", "version": 1, "series": named})
+
+
+def test_switchyard_bench_is_read():
+    ours = engines.Switchyard("switchyard", "build")
+    both = switchyard_bench(("prefill", 0, 1, [500.0, 510.0]), ("decode", 0, 1, [60.0]), ("decode", 2048, 1, [50.0]))
+    for measure, values in (("prefill", [500, 510]), ("decode", [60]), ("busy", [60]), ("depth", [50])):
+        assert [s["value"] for s in ours.parse(measure, both, "")] == values
+    together = switchyard_bench(("decode", 16, 1, [50.0, 60.0]), ("decode", 16, 4, [150.0]))
+    assert ours.parse("sessions", together, "") == [{"measure": "sessions", "value": 150, "one": 60}]
+    with pytest.raises(ValueError, match="version 1"):
+        ours.parse("decode", '{"format": "other"}', "")
+
+
 def test_llama_bench_is_read():
     found = engines.LlamaCpp("llama.cpp", "bin").parse("decode", LLAMA_BENCH, "")
     assert [(s["measure"], s["value"]) for s in found] == [("prefill", 249), ("prefill", 252), ("decode", 50.1),
