@@ -20,7 +20,7 @@ typedef struct run_flags {
     uint32_t n_predict, top_k;
     double temperature, top_p, min_p;
     uint64_t seed;
-    int raw, ignore_end, profile, quiet;
+    int raw, ignore_end, profile, timings, quiet;
     sy_cli_list stops;
 } run_flags;
 
@@ -34,8 +34,11 @@ static void on_interrupt(int signal_number) {
 }
 
 static int print_text(void *user, const char *text, size_t n_bytes, sy_finish finish) {
-    (void)user;
+    sy_run_figures *figures = user;
     (void)finish;
+    if (n_bytes > 0 && figures->first_ns == 0) {
+        figures->first_ns = sy_cli_now_ns();
+    }
     if (n_bytes > 0 && (fwrite(text, 1, n_bytes, stdout) != n_bytes || fflush(stdout) != 0)) {
         return 1; /* nobody reads any more */
     }
@@ -79,6 +82,8 @@ static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
          "save the session afterwards", NULL},
         {"profile", 0, NULL, SY_CLI_SWITCH, &flags->profile, NULL, 0, 0,
          "print what each segment took on standard error", NULL},
+        {"timings", 0, NULL, SY_CLI_SWITCH, &flags->timings, NULL, 0, 0,
+         "print what each part of the start took on standard error", NULL},
         {"quiet", 'q', NULL, SY_CLI_SWITCH, &flags->quiet, NULL, 0, 0,
          "print no figures on standard error", NULL}};
     memcpy(out_options, options, sizeof(options));
@@ -127,7 +132,8 @@ static sy_status answer(sy_session *session, sy_sampler *sampler, const run_flag
                                    .n_stops = flags->stops.n,
                                    .ignore_end = (uint32_t)flags->ignore_end,
                                    .stops = flags->stops.items,
-                                   .stream = print_text};
+                                   .stream = print_text,
+                                   .user = figures};
     sy_status status = feed(session, flags, prompt, &conversation, figures, error);
     if (status == SY_OK) {
         status =
@@ -189,12 +195,14 @@ static sy_status run(sy_engine *engine, const run_flags *given, const char *prom
     sampling.min_p = (float)flags->min_p;
     sampling.seed = flags->seed;
     uint32_t n_vocabulary = sy_engine_info(engine)->n_vocabulary;
+    uint64_t start = sy_cli_now_ns();
     sy_status status = sy_sampler_create(NULL, n_vocabulary, &sampling, &sampler, error);
     if (status == SY_OK) {
         status = flags->load_path != NULL
                      ? sy_session_load(engine, flags->load_path, 0, &session, error)
                      : sy_session_open(engine, 0, &session, error);
     }
+    figures->session_ns = sy_cli_now_ns() - start;
     interruptible = session;
     if (status == SY_OK && flags->requests_file != NULL) {
         status = answer_lines(session, sampler, flags, figures, error);
@@ -238,7 +246,7 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
                     const run_flags *flags, const sy_cli_list *arguments, const char *verb) {
     sy_cli_text text = {NULL, 0, 0};
     const char *prompt = NULL;
-    sy_run_figures figures = {0};
+    sy_run_figures figures = {.verb_ns = sy_cli_now_ns()};
     sy_error error;
     sy_error_clear(&error);
     int exit_status = find_prompt(flags, arguments, verb, &text, &prompt);
@@ -253,6 +261,9 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
         exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
         if (status == SY_OK && !flags->quiet) {
             sy_run_print(engine_flags->engine, &figures);
+        }
+        if (status == SY_OK && flags->timings) {
+            sy_run_timings(engine_flags, &figures);
         }
         if (status == SY_OK && flags->profile) {
             sy_run_profile(engine_flags->engine);

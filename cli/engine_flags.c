@@ -4,6 +4,7 @@
 #include "switchyard/types.h"
 
 #include <string.h>
+#include <time.h>
 
 uint32_t sy_cli_engine_flags(sy_cli_engine *flags, sy_cli_option *out_options) {
     memset(flags, 0, sizeof(*flags));
@@ -102,6 +103,12 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     return read_rules(flags, out_options);
 }
 
+uint64_t sy_cli_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const char *model) {
     sy_error error;
     sy_engine_options options;
@@ -111,10 +118,12 @@ int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const 
         return sy_cli_usage("", "Name a GGUF file as the first argument or with --model.",
                             "no model was given.");
     }
+    uint64_t start = sy_cli_now_ns();
     int exit_status = sy_cli_open(shared, &flags->setup);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
+    flags->setup_ns = sy_cli_now_ns() - start;
     exit_status = sy_cli_engine_options(flags, &options);
     if (exit_status == SY_CLI_GO_ON &&
         sy_engine_create(flags->setup.runtime, model, &options, &flags->engine, &error) != SY_OK) {

@@ -21,6 +21,7 @@ typedef struct sy_cli_engine {
     void *trace_user;
     sy_cli_setup setup;
     sy_engine *engine;
+    uint64_t setup_ns; /* what configuration and delegates took */
 } sy_cli_engine;
 
 /* Fills defaults and appends the flags to a verb's table; answers how many it wrote (at most
@@ -34,6 +35,9 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options);
  * --model counts). Prints what is wrong. Answers SY_CLI_GO_ON or an exit status. flags must stay
  * where it is until sy_cli_engine_close. */
 int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const char *model);
+
+/* CLOCK_MONOTONIC, for the figures that verbs print. */
+uint64_t sy_cli_now_ns(void);
 
 /* Closes what was opened; a zeroed struct is fine. */
 void sy_cli_engine_close(sy_cli_engine *flags);

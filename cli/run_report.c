@@ -4,20 +4,13 @@
 #include "switchyard/limits.h"
 
 #include <stdio.h>
-#include <time.h>
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 void sy_run_start(sy_run_figures *figures) {
-    figures->start_ns = now_ns();
+    figures->start_ns = sy_cli_now_ns();
 }
 
 void sy_run_prefilled(sy_run_figures *figures, uint32_t n_tokens) {
-    figures->prefill_ns = now_ns() - figures->start_ns;
+    figures->prefill_ns = sy_cli_now_ns() - figures->start_ns;
     figures->n_prefilled = n_tokens;
 }
 
@@ -56,6 +49,35 @@ void sy_run_print(const sy_engine *engine, const sy_run_figures *figures) {
             figures->result.n_tokens,
             per_second(figures->result.n_tokens, figures->result.decode_ns),
             ends[figures->result.finish]);
+}
+
+static double milliseconds(uint64_t ns) {
+    return (double)ns / 1e6;
+}
+
+void sy_run_timings(const sy_cli_engine *flags, const sy_run_figures *figures) {
+    const sy_load_times *load = sy_engine_load_times(flags->engine);
+    const struct {
+        const char *name;
+        uint64_t ns;
+    } parts[] = {{"configuration, delegates", flags->setup_ns},
+                 {"model file", load->file_ns},
+                 {"tokenizer", load->tokenizer_ns},
+                 {"graph", load->graph_ns},
+                 {"plan", load->plan_ns},
+                 {"segments, arenas", load->units_ns},
+                 {"session, sampler", figures->session_ns},
+                 {"prompt", figures->prefill_ns}};
+    uint64_t sum = 0, total = figures->first_ns - figures->verb_ns;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        fprintf(stderr, "%-26s %9.3f ms\n", parts[i].name, milliseconds(parts[i].ns));
+        sum += parts[i].ns;
+    }
+    if (figures->first_ns != 0) {
+        fprintf(stderr, "%-26s %9.3f ms\n%-26s %9.3f ms\n", "first text, rest",
+                milliseconds(total > sum ? total - sum : 0), "verb to first text",
+                milliseconds(total));
+    }
 }
 
 static void print_segment(const sy_engine *engine, uint32_t i_phase, uint32_t i_segment) {

@@ -6,28 +6,75 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+
+/* Blocks from this size on are pages of their own: zero without being written, given back at once,
+ * grown without a copy. Under a sanitizer all blocks are malloc's, which it watches. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PAGES_FROM_BYTES SIZE_MAX
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define PAGES_FROM_BYTES SIZE_MAX
+#endif
+#endif
+#ifndef PAGES_FROM_BYTES
+#define PAGES_FROM_BYTES ((size_t)512 << 10)
+#endif
 
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
+}
+
+static bool in_pages(size_t n_bytes) {
+    return n_bytes >= PAGES_FROM_BYTES;
+}
+
+static void *take_pages(size_t n_bytes) {
+    void *pages = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return pages != MAP_FAILED ? pages : NULL;
+}
+
+static void *take_block(size_t n_bytes, size_t alignment_bytes) {
+    void *block = NULL;
+    if (in_pages(n_bytes)) {
+        return take_pages(n_bytes);
+    }
+    if (alignment_bytes <= _Alignof(max_align_t)) {
+        return malloc(n_bytes);
+    }
+    return posix_memalign(&block, alignment_bytes, n_bytes) == 0 ? block : NULL;
+}
+
+static void give_block(void *pointer, size_t n_bytes) {
+    if (pointer != NULL && in_pages(n_bytes)) {
+        munmap(pointer, n_bytes);
+    } else {
+        free(pointer);
+    }
 }
 
 static void *heap_reallocate(void *self, void *pointer, size_t old_bytes, size_t new_bytes,
                              size_t alignment_bytes) {
     (void)self;
     if (new_bytes == 0) {
-        free(pointer);
+        give_block(pointer, old_bytes);
         return NULL;
     }
-    if (alignment_bytes <= _Alignof(max_align_t)) {
+    if (pointer == NULL) {
+        return take_block(new_bytes, alignment_bytes);
+    }
+    if (in_pages(old_bytes) && in_pages(new_bytes)) {
+        void *moved = mremap(pointer, old_bytes, new_bytes, MREMAP_MAYMOVE);
+        return moved != MAP_FAILED ? moved : NULL;
+    }
+    if (!in_pages(old_bytes) && !in_pages(new_bytes) && alignment_bytes <= _Alignof(max_align_t)) {
         return realloc(pointer, new_bytes);
     }
-    void *moved = NULL;
-    if (posix_memalign(&moved, alignment_bytes, new_bytes) != 0) {
-        return NULL;
-    }
-    if (pointer != NULL) {
+    void *moved = take_block(new_bytes, alignment_bytes);
+    if (moved != NULL) {
         memcpy(moved, pointer, smaller(old_bytes, new_bytes));
-        free(pointer);
+        give_block(pointer, old_bytes);
     }
     return moved;
 }
@@ -79,4 +126,12 @@ void sy_budget_init(sy_budget *budget, const sy_allocator *parent, uint64_t limi
     budget->allocator.self = budget;
     budget->parent = sy__allocator_or_heap(parent);
     budget->limit_bytes = limit_bytes;
+}
+
+bool sy__gives_zeros(const sy_allocator *allocator, size_t n_bytes) {
+    while (allocator->reallocate == budget_reallocate) {
+        const sy_budget *budget = allocator->self;
+        allocator = budget->parent;
+    }
+    return allocator->reallocate == heap_reallocate && in_pages(n_bytes);
 }

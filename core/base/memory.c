@@ -5,6 +5,8 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 const sy_allocator *sy__allocator_or_heap(const sy_allocator *allocator) {
     return allocator != NULL ? allocator : sy_allocator_heap();
@@ -34,10 +36,19 @@ void *sy__alloc_array(const sy_allocator *allocator, size_t n, size_t size_bytes
         return NULL;
     }
     void *pointer = allocator->reallocate(allocator->self, NULL, 0, n_bytes, SY__ALIGNMENT);
-    if (pointer != NULL) {
+    if (pointer != NULL && !sy__gives_zeros(allocator, n_bytes)) {
         memset(pointer, 0, n_bytes);
     }
     return pointer;
+}
+
+void sy__prefer_large_pages(void *pointer, size_t n_bytes) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), end = (uintptr_t)pointer + n_bytes;
+    uintptr_t begin = ((uintptr_t)pointer + page - 1) / page * page;
+    end = end / page * page;
+    if (begin < end) {
+        (void)madvise((char *)pointer + (begin - (uintptr_t)pointer), end - begin, MADV_HUGEPAGE);
+    }
 }
 
 void sy__free_array(const sy_allocator *allocator, void *pointer, size_t n, size_t size_bytes) {

@@ -17,6 +17,11 @@ void sy__free_array(const sy_allocator *allocator, void *pointer, size_t n, size
  * New elements are zeroed. False on overflow or refusal, the array then unchanged. */
 bool sy__grow_array(const sy_allocator *allocator, void **inout_array, size_t *inout_capacity,
                     size_t n_wanted, size_t size_bytes);
+/* Whether a new block of this size comes as zeros, so that writing them would only cost pages. */
+bool sy__gives_zeros(const sy_allocator *allocator, size_t n_bytes);
+/* Asks the system to back a block with large pages when it is first written: for tables that are
+ * read and written at random. It may not do so. */
+void sy__prefer_large_pages(void *pointer, size_t n_bytes);
 /* allocator, or the heap for NULL. */
 const sy_allocator *sy__allocator_or_heap(const sy_allocator *allocator);
 /* The usual answer to a refused allocation: RESOURCE_EXHAUSTED with the bytes and what for. */

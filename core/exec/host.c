@@ -22,7 +22,11 @@ static void host_report(sy_context *context, sy_severity severity, sy_status sta
                  i_node, text);
 }
 
-/* The block's alignment is kept in front of it: release does not get it. */
+/* In front of a block: what release needs and is not told, or not told by somebody we trust. */
+typedef struct block_header {
+    size_t total, alignment;
+} block_header;
+
 static void *host_alloc(sy_context *context, size_t size_bytes, size_t alignment_bytes) {
     const sy_allocator *allocator = context->runtime->allocator;
     size_t alignment = alignment_bytes < SY__ALIGNMENT ? SY__ALIGNMENT : alignment_bytes, total = 0;
@@ -34,7 +38,8 @@ static void *host_alloc(sy_context *context, size_t size_bytes, size_t alignment
     if (base == NULL) {
         return NULL;
     }
-    memcpy(base + alignment - sizeof(alignment), &alignment, sizeof(alignment));
+    const block_header header = {total, alignment};
+    memcpy(base + alignment - sizeof(header), &header, sizeof(header));
     __atomic_add_fetch(&context->used_bytes, total, __ATOMIC_RELAXED);
     return base + alignment;
 }
@@ -44,11 +49,11 @@ static void host_release(sy_context *context, void *pointer, size_t size_bytes) 
         return;
     }
     const sy_allocator *allocator = context->runtime->allocator;
-    size_t alignment = 0;
-    memcpy(&alignment, (uint8_t *)pointer - sizeof(alignment), sizeof(alignment));
-    size_t total = size_bytes + alignment;
-    __atomic_sub_fetch(&context->used_bytes, total, __ATOMIC_RELAXED);
-    allocator->reallocate(allocator->self, (uint8_t *)pointer - alignment, total, 0, alignment);
+    block_header header;
+    memcpy(&header, (uint8_t *)pointer - sizeof(header), sizeof(header));
+    __atomic_sub_fetch(&context->used_bytes, size_bytes + header.alignment, __ATOMIC_RELAXED);
+    allocator->reallocate(allocator->self, (uint8_t *)pointer - header.alignment, header.total, 0,
+                          header.alignment);
 }
 
 static sy_status host_parallel(sy_context *context, sy_task task, void *argument,

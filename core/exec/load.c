@@ -242,7 +242,9 @@ sy_status sy__load_all(sy_executor *executor, sy_error *error) {
     if (executor->host_arena == NULL) {
         return sy__no_memory(error, executor->host_arena_bytes, "the activation arena");
     }
-    memset(executor->host_arena, 0, executor->host_arena_bytes);
+    if (!sy__gives_zeros(executor->allocator, executor->host_arena_bytes)) {
+        memset(executor->host_arena, 0, executor->host_arena_bytes);
+    }
     for (uint32_t d = 0; status == SY_OK && d < SY_LIMIT_DELEGATES; d++) {
         if (executor->sides[d].in_use) {
             status = make_memory(executor, d, error);

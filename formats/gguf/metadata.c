@@ -51,7 +51,37 @@ static bool read_type(sy__gguf_cursor *cursor, sy__gguf_key *key, uint64_t *out_
     return true;
 }
 
-/* Walks n strings and remembers where each length field lies. */
+/* Walks up to n strings that lie whole before `end` and are no longer than the limit; notes where
+ * each length field lies, leaves *inout_position after them and answers their number. */
+static uint64_t walk_strings(const uint8_t *bytes, uint64_t end, uint64_t *inout_position,
+                             uint64_t n, uint32_t *out_offsets) {
+    uint64_t at = *inout_position, i = 0;
+    for (; i < n && end - at >= 8; i++) {
+        uint64_t n_bytes = sy__gguf_load_u64(bytes + at);
+        if (n_bytes > SY_LIMIT_STRING_BYTES || n_bytes > end - at - 8) {
+            break;
+        }
+        out_offsets[i] = (uint32_t)at;
+        at += 8 + n_bytes;
+    }
+    *inout_position = at;
+    return i;
+}
+
+/* Says what is wrong with the string at the cursor, which walk_strings refused. */
+static bool string_fail(sy__gguf_cursor *cursor, const sy__gguf_key *key) {
+    uint64_t offset = cursor->position, n_bytes = 0;
+    if (!sy__gguf_read_u64(cursor, "a string", &n_bytes)) {
+        return false;
+    }
+    if (n_bytes > SY_LIMIT_STRING_BYTES) {
+        return key_fail(cursor, key, SY_OUT_OF_RANGE, offset,
+                        "has a string above the limit of 16 MiB");
+    }
+    return sy__gguf_skip(cursor, "a string", n_bytes);
+}
+
+/* Walks the n strings of a key. */
 static bool read_strings(sy__gguf_cursor *cursor, sy__gguf_key *key, uint64_t n) {
     sy_gguf *gguf = cursor->gguf;
     void *offsets = gguf->string_offsets;
@@ -64,21 +94,10 @@ static bool read_strings(sy__gguf_cursor *cursor, sy__gguf_key *key, uint64_t n)
     }
     gguf->string_offsets = offsets;
     key->i_string = (uint32_t)gguf->n_strings;
-    for (uint64_t i = 0; i < n; i++) {
-        uint64_t offset = cursor->position, n_bytes = 0;
-        if (!sy__gguf_read_u64(cursor, "a string", &n_bytes)) {
-            return false;
-        }
-        if (n_bytes > SY_LIMIT_STRING_BYTES) {
-            return key_fail(cursor, key, SY_OUT_OF_RANGE, offset,
-                            "has a string above the limit of 16 MiB");
-        }
-        if (!sy__gguf_skip(cursor, "a string", n_bytes)) {
-            return false;
-        }
-        gguf->string_offsets[gguf->n_strings++] = (uint32_t)offset;
-    }
-    return true;
+    uint32_t *to = gguf->string_offsets + gguf->n_strings;
+    uint64_t n_good = walk_strings(gguf->bytes, cursor->end, &cursor->position, n, to);
+    gguf->n_strings += n_good;
+    return n_good == n || string_fail(cursor, key);
 }
 
 static bool read_bools(sy__gguf_cursor *cursor, const sy__gguf_key *key, uint64_t n) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/checked.h"
+#include "base/clock.h"
 #include "engine/engine_internal.h"
 #include "switchyard/limits.h"
 #include "tokenizer/from_gguf.h"
@@ -182,21 +183,39 @@ static sy_status make_executor(sy_engine *engine, sy_error *error) {
     return SY_OK;
 }
 
-static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
+static sy_status open_file(sy_engine *engine, const char *model_path, sy_error *error) {
     sy_status status = sy_gguf_open(engine->allocator, model_path, &engine->gguf, error);
-    if (status == SY_OK) {
-        status = fill_info(engine, error);
-    }
+    return status == SY_OK ? fill_info(engine, error) : status;
+}
+
+/* Time since *inout_ns, which becomes now. */
+static uint64_t lap(uint64_t *inout_ns) {
+    uint64_t before = *inout_ns;
+    *inout_ns = sy__clock_now_ns();
+    return *inout_ns - before;
+}
+
+static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
+    uint64_t now = sy__clock_now_ns();
+    sy_status status = open_file(engine, model_path, error);
+    engine->times.file_ns = lap(&now);
     if (status == SY_OK) {
         status = load_tokenizer(engine, error);
+        engine->times.tokenizer_ns = lap(&now);
     }
     if (status == SY_OK) {
         status = build_graph(engine, error);
+        engine->times.graph_ns = lap(&now);
     }
     if (status == SY_OK) {
         status = make_plan(engine, error);
+        engine->times.plan_ns = lap(&now);
     }
-    return status == SY_OK ? make_executor(engine, error) : status;
+    if (status == SY_OK) {
+        status = make_executor(engine, error);
+        engine->times.units_ns = lap(&now);
+    }
+    return status;
 }
 
 sy_status sy_engine_create(sy_runtime *runtime, const char *model_path,
@@ -257,4 +276,8 @@ const sy_plan *sy_engine_plan(const sy_engine *engine) {
 
 const sy_executor *sy_engine_executor(const sy_engine *engine) {
     return engine->executor;
+}
+
+const sy_load_times *sy_engine_load_times(const sy_engine *engine) {
+    return &engine->times;
 }

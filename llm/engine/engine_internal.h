@@ -19,6 +19,7 @@ struct sy_engine {
     sy_plan *plan;
     sy_executor *executor;
     sy_model_info info;
+    sy_load_times times;
     uint8_t identity[32];      /* digest of metadata and samples of the weights */
     bool has_identity;         /* computed when a session is first saved or loaded */
     uint64_t fixed_bytes;      /* held by the executor */

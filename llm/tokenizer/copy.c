@@ -7,15 +7,15 @@
 
 void *sy__tokenizer_block(sy_tokenizer *t, size_t n, size_t size_bytes) {
     size_t n_bytes = 0, i = 0;
-    while (t->copies[i] != NULL) {
+    while (t->blocks[i] != NULL) {
         i++; /* there are as many places as there are kinds of blocks */
     }
     if (!sy__mul_size(n, size_bytes, &n_bytes)) {
         return NULL;
     }
-    t->copies[i] = sy__alloc_array(t->allocator, n_bytes, 1);
-    t->copies_bytes[i] = n_bytes;
-    return t->copies[i];
+    t->blocks[i] = sy__alloc_array(t->allocator, n_bytes, 1);
+    t->blocks_bytes[i] = n_bytes;
+    return t->blocks[i];
 }
 
 /* Bytes of n texts with their lengths; false when offsets could not reach them. */

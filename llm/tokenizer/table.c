@@ -21,27 +21,35 @@ static uint64_t load_u64(const char *at) {
     return word;
 }
 
-static uint64_t load_u32(const char *at) {
-    uint32_t word = 0;
-    memcpy(&word, at, sizeof word);
+/* The last 8 bytes of a text, those before its beginning as 0. A text in a table has its length in
+ * front, whose high bytes are 0: one load does it. */
+static inline uint64_t last_word_in_table(const char *text, size_t n) {
+    return load_u64(text + n - 8);
+}
+
+static uint64_t last_word(const char *text, size_t n) {
+    uint64_t word = 0;
+    if (n >= 8) {
+        return load_u64(text + n - 8);
+    }
+    for (size_t i = 0; i < n; i++) {
+        word |= (uint64_t)(uint8_t)text[i] << 8 * (8 - n + i);
+    }
     return word;
 }
 
-/* The last bytes are read as words that may overlap: no loop over single bytes. */
-static inline uint64_t hash_bytes(uint64_t seed, const char *text, size_t n) {
-    uint64_t hash = seed ^ n, last = 0;
-    if (n >= 8) {
-        for (size_t at = 0; at + 8 < n; at += 8) {
-            hash = mix(hash, load_u64(text + at) ^ seed);
-        }
-        last = load_u64(text + n - 8);
-    } else if (n >= 4) {
-        last = load_u32(text) << 32 | load_u32(text + n - 4);
-    } else if (n > 0) {
-        last = (uint64_t)(uint8_t)text[0] << 16 | (uint64_t)(uint8_t)text[n / 2] << 8 |
-               (uint8_t)text[n - 1];
+/* Up to 16 bytes take no branch: the first word is read, or the last one again. */
+static inline uint64_t hash_words(uint64_t seed, const char *text, size_t n, uint64_t last) {
+    const char *first = n > 8 ? text : (const char *)&last;
+    uint64_t hash = mix(seed ^ n, load_u64(first) ^ seed);
+    for (size_t at = 8; at + 8 < n; at += 8) {
+        hash = mix(hash, load_u64(text + at) ^ seed);
     }
     return mix(mix(hash, last ^ seed), seed);
+}
+
+static uint64_t hash_bytes(uint64_t seed, const char *text, size_t n) {
+    return hash_words(seed, text, n, last_word(text, n));
 }
 
 /* The place comes from the low bits of a hash, the mark in the slot from the high ones. */
@@ -98,7 +106,8 @@ static size_t insert_batch(const sy__index *index, const sy__strings *strings, c
     size_t longest = 0;
     for (uint32_t k = 0; k < n; k++) {
         sy_token_text text = sy__string_at(strings, first + k);
-        hashes[k] = hash_bytes(seed, text.bytes, text.n_bytes);
+        hashes[k] = hash_words(seed, text.bytes, text.n_bytes,
+                               last_word_in_table(text.bytes, text.n_bytes));
         __builtin_prefetch(&index->slots[(uint32_t)hashes[k] & (index->n_slots - 1)], 1);
         longest = text.n_bytes > longest ? text.n_bytes : longest;
     }
@@ -108,30 +117,41 @@ static size_t insert_batch(const sy__index *index, const sy__strings *strings, c
     return longest;
 }
 
-/* A power of two that leaves at least half of the slots free; ids + 1 fit below the mark. */
-static bool reserve(const sy_allocator *allocator, uint32_t n, sy__index *index) {
+/* A power of two that leaves at least a quarter of the slots free; ids + 1 fit below the mark. */
+static uint32_t slots_for(uint32_t n) {
     uint32_t n_slots = 16;
-    while (n_slots < 2 * (uint64_t)n) {
+    while (3 * (uint64_t)n_slots < 4 * (uint64_t)n) {
         n_slots *= 2;
     }
-    index->id_mask = n_slots - 1;
-    index->slots = sy__alloc_array(allocator, n_slots, sizeof *index->slots);
-    index->n_slots = index->slots != NULL ? n_slots : 0;
-    return index->slots != NULL;
+    return n_slots;
 }
 
-static sy_status create_index(sy_tokenizer *t, const sy__strings *strings, const uint8_t *types,
-                              sy__index *index, size_t *out_longest, sy_error *error) {
-    *out_longest = 0;
-    if (!reserve(t->allocator, strings->n, index)) {
-        return sy__no_memory(error, 8 * (uint64_t)strings->n, "the tables of a tokenizer");
+/* Both tables lie in one block. It is written at random all over while it is filled: with small
+ * pages half of that time would go into faults. */
+static bool reserve(sy_tokenizer *t) {
+    uint32_t n_tokens = slots_for(t->tokens.n);
+    uint32_t n_merges = t->model == SY__MODEL_BPE ? slots_for(t->merges.n) : 0;
+    size_t n_slots = (size_t)n_tokens + n_merges;
+    uint32_t *slots = sy__tokenizer_block(t, n_slots, sizeof *slots);
+    if (slots == NULL) {
+        return false;
     }
+    sy__prefer_large_pages(slots, n_slots * sizeof *slots);
+    t->token_index = (sy__index){slots, n_tokens, n_tokens - 1};
+    t->merge_index = (sy__index){slots + n_tokens, n_merges, n_merges - 1};
+    return true;
+}
+
+/* Answers the bytes of the longest text. */
+static size_t fill(const sy_tokenizer *t, const sy__strings *strings, const uint8_t *types,
+                   const sy__index *index) {
+    size_t longest = 0;
     for (uint32_t i = 0; i < strings->n; i += BATCH) {
         uint32_t n = strings->n - i < BATCH ? strings->n - i : BATCH;
-        size_t longest = insert_batch(index, strings, types, t->seed, i, n);
-        *out_longest = longest > *out_longest ? longest : *out_longest;
+        size_t here = insert_batch(index, strings, types, t->seed, i, n);
+        longest = here > longest ? here : longest;
     }
-    return SY_OK;
+    return longest;
 }
 
 static sy_status too_long(const sy__strings *strings, size_t limit, const char *what,
@@ -146,29 +166,20 @@ static sy_status too_long(const sy__strings *strings, size_t limit, const char *
 }
 
 sy_status sy__indexes_create(sy_tokenizer *t, sy_error *error) {
-    size_t longest = 0;
-    sy_status status = create_index(t, &t->tokens, t->types, &t->token_index, &longest, error);
-    if (status == SY_OK && longest > SY_LIMIT_TOKEN_BYTES) {
-        status = too_long(&t->tokens, SY_LIMIT_TOKEN_BYTES, "Token", error);
+    if (!reserve(t)) {
+        return sy__no_memory(error, 8 * ((uint64_t)t->tokens.n + t->merges.n),
+                             "the tables of a tokenizer");
+    }
+    size_t longest = fill(t, &t->tokens, t->types, &t->token_index);
+    if (longest > SY_LIMIT_TOKEN_BYTES) {
+        return too_long(&t->tokens, SY_LIMIT_TOKEN_BYTES, "Token", error);
     }
     t->n_max_token_bytes = (uint32_t)longest;
-    if (status == SY_OK && t->model == SY__MODEL_BPE) {
-        status = create_index(t, &t->merges, NULL, &t->merge_index, &longest, error);
-        if (status == SY_OK && longest > SY_LIMIT_STRING_BYTES) {
-            status = too_long(&t->merges, SY_LIMIT_STRING_BYTES, "Merge", error);
-        }
+    if (t->model == SY__MODEL_BPE &&
+        fill(t, &t->merges, NULL, &t->merge_index) > SY_LIMIT_STRING_BYTES) {
+        return too_long(&t->merges, SY_LIMIT_STRING_BYTES, "Merge", error);
     }
-    return status;
-}
-
-static void destroy_index(const sy_allocator *allocator, sy__index *index) {
-    sy__free_array(allocator, index->slots, index->n_slots, sizeof *index->slots);
-    *index = (sy__index){0};
-}
-
-void sy__indexes_destroy(sy_tokenizer *t) {
-    destroy_index(t->allocator, &t->token_index);
-    destroy_index(t->allocator, &t->merge_index);
+    return SY_OK;
 }
 
 int32_t sy__token_find(const sy_tokenizer *t, const char *text, size_t n_bytes, uint32_t types) {

@@ -66,7 +66,7 @@ typedef struct sy__charsmap {
     size_t n_replacement_bytes;
 } sy__charsmap;
 
-#define SY__COPIES 5u
+#define SY__BLOCKS 6u
 
 struct sy_tokenizer {
     const sy_allocator *allocator;
@@ -82,8 +82,8 @@ struct sy_tokenizer {
     uint8_t *ends;   /* a bit a token */
     sy__index token_index, merge_index;
     uint64_t seed;
-    void *copies[SY__COPIES]; /* blocks that tokens, merges and scores lie in, unless in a file */
-    size_t copies_bytes[SY__COPIES];
+    void *blocks[SY__BLOCKS]; /* of the tables; of tokens, merges and scores, unless in a file */
+    size_t blocks_bytes[SY__BLOCKS];
     sy_gguf *file; /* owned; NULL when the file is somebody else's */
     int32_t byte_ids[256];
     bool has_bytes;    /* every byte has a token: byte fallback works */
@@ -177,7 +177,6 @@ int32_t sy__spelled_find(const sy_tokenizer *tokenizer, const char *bytes, size_
 #define SY__NO_RULE UINT32_MAX
 uint32_t sy__merge_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes);
 sy_status sy__indexes_create(sy_tokenizer *tokenizer, sy_error *error);
-void sy__indexes_destroy(sy_tokenizer *tokenizer);
 
 /* copy.c: texts, types and scores of a vocabulary into the tokenizer's own memory. */
 sy_status sy__vocabulary_copy(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,

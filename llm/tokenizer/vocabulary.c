@@ -167,12 +167,11 @@ void sy_tokenizer_destroy(sy_tokenizer *t) {
     sy__trie_deinit(&t->user, allocator);
     sy__trie_deinit(&t->user_raw, allocator);
     sy__trie_deinit(&t->pieces, allocator);
-    sy__indexes_destroy(t);
     sy__free_array(allocator, t->types, t->n_tokens, 1);
     sy__free_array(allocator, t->strips, t->n_tokens, 1);
     sy__free_array(allocator, t->ends, (t->n_tokens + 7) / 8, 1);
-    for (size_t i = 0; i < SY__COPIES; i++) {
-        sy__free_array(allocator, t->copies[i], t->copies_bytes[i], 1);
+    for (size_t i = 0; i < SY__BLOCKS; i++) {
+        sy__free_array(allocator, t->blocks[i], t->blocks_bytes[i], 1);
     }
     sy_gguf_close(t->file);
     SY__DELETE(allocator, t);

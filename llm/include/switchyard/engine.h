@@ -75,6 +75,20 @@ const sy_tokenizer *sy_engine_tokenizer(const sy_engine *engine);
 const sy_plan *sy_engine_plan(const sy_engine *engine);
 const sy_executor *sy_engine_executor(const sy_engine *engine);
 
+/* Where the time of sy_engine_create went. */
+typedef struct sy_load_times {
+    uint64_t file_ns;      /* mapping the file and proving its tables */
+    uint64_t tokenizer_ns; /* tables of the vocabulary */
+    uint64_t graph_ns;     /* building the graph, passes */
+    uint64_t plan_ns;      /* plans of both phases */
+    uint64_t units_ns;     /* loading the segments into their delegates, arenas */
+} sy_load_times;
+
+/* Times of the load.
+ * shape: -  unit: ns  owner: borrowed from the engine  errors: none  thread: any
+ * cost: O(1)  since: 0.1  source: - */
+const sy_load_times *sy_engine_load_times(const sy_engine *engine);
+
 /* Phases of an engine's plan: index of the prefill plan and of the decode plan. */
 enum { SY_ENGINE_PREFILL = 0, SY_ENGINE_DECODE = 1 };
 
