@@ -39,6 +39,7 @@ struct sy_session {
     uint64_t reserved_bytes;
     float *logits; /* [n_vocabulary], after the newest token when has_logits */
     bool has_logits;
+    bool is_behind;    /* the newest token's step has not run: its logits may never be asked for */
     uint32_t activity; /* atomic sy__activity */
     char *pending;     /* text held back while it may become a stop text */
     size_t pending_capacity;
@@ -57,6 +58,10 @@ sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tok
                                    uint32_t n_tokens, sy_error *error);
 /* Makes sure that session->logits belong to the newest token. */
 sy_status sy__session_need_logits(sy_session *session, sy_error *error);
+/* Commits a drawn token without its step, which runs when something needs it. There is room. */
+void sy__session_append(sy_session *session, int32_t token);
+/* Makes sure that the state holds every token. */
+sy_status sy__session_catch_up(sy_session *session, sy_error *error);
 /* Bracket of every call that runs steps, for cancel. */
 void sy__session_begin(sy_session *session);
 void sy__session_end(sy_session *session);

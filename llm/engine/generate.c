@@ -122,11 +122,9 @@ static sy_status advance(generation *g, sy_error *error) {
         g->result.finish = SY_FINISH_STOP;
         return SY_OK;
     }
-    status = sy__session_commit(session, &token, 1, error);
-    if (status == SY_OK) {
-        g->result.n_tokens++;
-        status = push_token(g, token, &stopped, error);
-    }
+    sy__session_append(session, token); /* its text need not wait for its step */
+    g->result.n_tokens++;
+    status = push_token(g, token, &stopped, error);
     if (status == SY_OK && stopped) {
         g->result.finish = SY_FINISH_STOP;
     }

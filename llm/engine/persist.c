@@ -106,6 +106,10 @@ static void fill_header(sy_engine *engine, session_header *header) {
 sy_status sy_session_save(sy_session *session, const char *path, sy_error *error) {
     const sy_allocator *allocator = session->engine->allocator;
     session_header header;
+    sy_status status = sy__session_catch_up(session, error);
+    if (status != SY_OK) {
+        return status;
+    }
     fill_header(session->engine, &header);
     header.n_tokens = session->n_tokens;
     header.state_bytes = sy_state_set_bytes(session->states, session->n_tokens);
@@ -113,7 +117,7 @@ sy_status sy_session_save(sy_session *session, const char *path, sy_error *error
     if (state == NULL) {
         return sy__no_memory(error, header.state_bytes, "saving a session");
     }
-    sy_status status =
+    status =
         sy_state_set_save(session->states, session->n_tokens, state, header.state_bytes, error);
     if (status == SY_OK) {
         status = write_file(session, &header, state, path, error);

@@ -148,6 +148,9 @@ sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_
                              sy_error *error) {
     sy_status status = sy__session_check_tokens(session, tokens, n_tokens, error);
     sy__session_begin(session);
+    if (status == SY_OK && n_tokens > 0) {
+        status = sy__session_catch_up(session, error);
+    }
     for (uint32_t done = 0; status == SY_OK && done < n_tokens;) {
         if (sy__session_is_cancelled(session)) {
             status = sy_error_set(error, SY_CANCELLED,
@@ -197,7 +200,8 @@ sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_err
     if (status != SY_OK) {
         return status;
     }
-    status = sy_state_set_clone(session->states, session->n_tokens, &copy->states, error);
+    uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
+    status = sy_state_set_clone(session->states, n_rows, &copy->states, error);
     if (status != SY_OK) {
         sy_session_close(copy);
         return status;
@@ -206,6 +210,7 @@ sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_err
     memcpy(copy->logits, session->logits, session->engine->info.n_vocabulary * sizeof(float));
     copy->n_tokens = session->n_tokens;
     copy->has_logits = session->has_logits;
+    copy->is_behind = session->is_behind;
     *out_session = copy;
     return SY_OK;
 }
@@ -224,6 +229,7 @@ sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *er
     if (status == SY_OK) {
         session->n_tokens = n_tokens;
         session->has_logits = false;
+        session->is_behind = false;
     }
     return status;
 }

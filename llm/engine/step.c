@@ -80,8 +80,19 @@ sy_status sy__session_need_logits(sy_session *session, sy_error *error) {
     if (status == SY_OK) {
         memcpy(session->logits, row, session->engine->info.n_vocabulary * sizeof(float));
         session->has_logits = true;
+        session->is_behind = false;
     }
     return status;
+}
+
+void sy__session_append(sy_session *session, int32_t token) {
+    session->tokens[session->n_tokens++] = token;
+    session->has_logits = false;
+    session->is_behind = true;
+}
+
+sy_status sy__session_catch_up(sy_session *session, sy_error *error) {
+    return session->is_behind ? sy__session_need_logits(session, error) : SY_OK;
 }
 
 sy_status sy_engine_encode(sy_engine *engine, const int32_t *tokens, uint32_t n_tokens,
