@@ -31,19 +31,6 @@ ALWAYS_INLINE void store_bytes(vint q, uint8_t *out) {
     memcpy(out, &bytes, VF);
 }
 
-ALWAYS_INLINE int32_t chunk_sum(const vint *q, unsigned first, unsigned n) {
-    vint sum = q[first];
-    for (unsigned i = 1; i < n; i++) {
-        sum += q[first + i];
-    }
-    int32_t lanes_of[VF], total = 0;
-    memcpy(lanes_of, &sum, sizeof(sum));
-    for (unsigned i = 0; i < VF; i++) {
-        total += lanes_of[i];
-    }
-    return total;
-}
-
 /* Chunk of 32 into one record; with an infinity or NaN in it the scale is NaN. */
 ALWAYS_INLINE void quantise_chunk(const float *x, cpu_planes planes, uint8_t *record) {
     const float levels = planes == CPU_PLANES_16 ? 32384.0f : 127.0f;
@@ -57,24 +44,23 @@ ALWAYS_INLINE void quantise_chunk(const float *x, cpu_planes planes, uint8_t *re
     bool whole = vf_sum(broken) == 0.0f, usable = whole && size > 1e-30f;
     float inverse = usable ? levels / size : 0.0f;
     cpu_record_end end = {.scale = whole ? (usable ? size / levels : 0.0f) : NAN};
-    vint q[CHUNK_VECTORS];
+    vfloat halves[2] = {vf_set1(0.0f), vf_set1(0.0f)}; /* sums of integers: exact */
     for (unsigned i = 0; i < CHUNK_VECTORS; i++) {
         vfloat level = vf_set1(0.0f);
         if (usable) {
             level = vf_round(v[i] * vf_set1(inverse));
         }
-        q[i] = vf_to_int(level);
+        halves[2 * i / CHUNK_VECTORS] += level;
+        vint q = vf_to_int(level);
         if (planes == CPU_PLANES_16) {
-            vfloat top = vf_round(level * vf_set1(1.0f / CPU_PLANE_STEP));
-            vint high = vf_to_int(top);
+            vint high = vf_to_int(vf_round(level * vf_set1(1.0f / CPU_PLANE_STEP)));
             store_bytes(high, record + i * VF);
-            store_bytes(q[i] - high * CPU_PLANE_STEP, record + 32 + i * VF);
+            store_bytes(q - high * CPU_PLANE_STEP, record + 32 + i * VF);
         } else {
-            store_bytes(q[i], record + i * VF);
+            store_bytes(q, record + i * VF);
         }
     }
-    int32_t first = chunk_sum(q, 0, CHUNK_VECTORS / 2);
-    int32_t all = first + chunk_sum(q, CHUNK_VECTORS / 2, CHUNK_VECTORS / 2);
+    int32_t first = (int32_t)vf_sum(halves[0]), all = first + (int32_t)vf_sum(halves[1]);
     end.offset = -CPU_WEIGHT_ZERO * all;
     end.offset_16 = -CPU_WEIGHT_ZERO * first;
     end.sum = end.scale * (float)all;

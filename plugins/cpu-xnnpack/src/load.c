@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load and unload, and where the values of a unit lie in the scratch. */
-#include "unit.h"
+#include "linear.h"
 #include "xnnpack_adapter.h"
 
 #include <stdlib.h>
@@ -52,6 +52,9 @@ void cpu_unit_free(sy_unit *unit) {
         cpu_params *params = &unit->steps[i].params;
         cpu_release(params->bias, params->bias != NULL ? params->n * sizeof(float) : 0);
         cpu_xnnpack_release(params->object);
+        if (unit->steps[i].operator!= & cpu_operator_merged) {
+            cpu_release(params->group, sizeof(*params->group));
+        }
     }
     cpu_release(unit->tensors, unit->n_values * sizeof(*unit->tensors));
     cpu_release(unit->steps, unit->steps_capacity * sizeof(*unit->steps));

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Linear and Embedding, and the derived rows that Linear reads: quantised or widened. */
-#include "operators.h"
+#include "linear.h"
 #include "xnnpack_adapter.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#define TASK_ROWS 64u
-/* Up to this many elements a weight matrix gets 16-bit activations: small models lose most by
- * rounding and little time by a second integer product. */
-#define SMALL_WEIGHT (4u << 20)
+/* Up to this width activations get 16 bits: small models lose most by rounding and little time by a
+ * second integer product. By width alone, so that all products of one value share its rounding. */
+#define NARROW 512u
 
-static cpu_planes planes_for(const sy_device *device, uint64_t n_weights) {
+static cpu_planes planes_for(const sy_device *device, uint64_t k) {
     if (device->planes != 0) {
         return device->planes;
     }
-    return n_weights <= SMALL_WEIGHT ? CPU_PLANES_16 : CPU_PLANES_8;
+    return k <= NARROW ? CPU_PLANES_16 : CPU_PLANES_8;
 }
 
 static bool is_block(sy_element_type type) {
@@ -71,7 +70,7 @@ static bool linear_check(const sy_device *device, const cpu_node *node, const cp
     answer->weight_bytes = (double)weight_row * (double)out_params->n;
     answer->activation_bytes = 4.0 * n_rows * (double)(out_params->k + out_params->n);
     if (is_block(w->type)) {
-        out_params->planes = planes_for(device, out_params->k * out_params->n);
+        out_params->planes = planes_for(device, out_params->k);
         answer->int8_ops = 2.0 * n_macs * (double)out_params->planes;
         answer->score = 85;
     } else {
@@ -125,86 +124,6 @@ static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_
         status = cpu_builder_derive(builder, CPU_DERIVE_F32, step, &derived, &p->derived);
     }
     return status;
-}
-
-static uint64_t panel_bytes(const cpu_params *params) {
-    return (cpu_linear_space_bytes(params->k) + 63) & ~(uint64_t)63;
-}
-
-/* Unpacked weights, and one tile of f32 results where y is not f32. */
-static uint64_t linear_worker_bytes(const cpu_node *node, const cpu_params *params) {
-    uint64_t panels = is_block(node->in[1].type) ? panel_bytes(params) : 0;
-    bool is_f32 = node->out[0].type == SY_TYPE_F32;
-    return panels + (is_f32 ? 0 : TASK_ROWS * CPU_LINEAR_COLUMNS * sizeof(float));
-}
-
-typedef struct linear_work {
-    cpu_run *run;
-    const cpu_tensor *y;
-    const cpu_type_kernels *kernels;
-    cpu_linear whole;
-    uint64_t n_column_tasks, space_bytes;
-} linear_work;
-
-static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
-    linear_work *work = argument;
-    cpu_linear l = work->whole;
-    uint64_t column = i_task % work->n_column_tasks * CPU_LINEAR_COLUMNS;
-    uint64_t row = i_task / work->n_column_tasks * TASK_ROWS;
-    l.n_columns =
-        l.n_columns - column < CPU_LINEAR_COLUMNS ? l.n_columns - column : CPU_LINEAR_COLUMNS;
-    l.n_rows = l.n_rows - row < TASK_ROWS ? l.n_rows - row : TASK_ROWS;
-    l.weights += column * l.weight_row_bytes;
-    l.rows += row * l.row_bytes;
-    l.bias = l.bias != NULL ? l.bias + column : NULL;
-    l.space = cpu_run_worker(work->run, i_worker);
-    if (work->y->type == SY_TYPE_F32) {
-        l.out += row * l.out_stride + column;
-        work->kernels->linear(&l);
-        return;
-    }
-    uint64_t n_columns = work->whole.n_columns;
-    l.out = (float *)(void *)(l.space + work->space_bytes);
-    l.out_stride = l.n_columns;
-    work->kernels->linear(&l);
-    for (uint64_t r = 0; r < l.n_rows; r++) {
-        cpu_floats_write(work->run, work->y, (row + r) * n_columns + column, l.n_columns,
-                         l.out + r * l.out_stride);
-    }
-}
-
-static sy_status linear_run(cpu_run *run, const cpu_step *step) {
-    const cpu_params *p = &step->params;
-    const cpu_tensor *x = cpu_run_in(run, step, 0), *w = cpu_run_in(run, step, 1);
-    const cpu_tensor *y = cpu_run_out(run, step, 0);
-    uint64_t n_rows = cpu_tensor_rows(x), weight_row = 0;
-    if (n_rows == 0 || p->n == 0) {
-        return SY_OK;
-    }
-    if (p->object != NULL) {
-        return cpu_xnnpack_linear_run(run, p->object, (const float *)(const void *)x->data, n_rows,
-                                      (float *)(void *)y->data);
-    }
-    cpu_type_row_bytes(w->type, p->k, &weight_row);
-    const cpu_tensor *rows = p->derived != SY_NO_VALUE ? &run->tensors[p->derived] : x;
-    uint64_t row_bytes = is_block(w->type) ? cpu_activation_row_bytes(p->k, p->planes) : p->k * 4;
-    linear_work work = {.run = run, .y = y, .kernels = cpu_kernels_of(run->kernels, w->type)};
-    work.space_bytes = is_block(w->type) ? panel_bytes(p) : 0;
-    work.whole = (cpu_linear){.weights = w->data,
-                              .weight_row_bytes = weight_row,
-                              .rows = rows->data,
-                              .row_bytes = row_bytes,
-                              .bias = p->bias,
-                              .out = (float *)(void *)y->data,
-                              .out_stride = p->n,
-                              .k = p->k,
-                              .n_columns = p->n,
-                              .n_rows = n_rows,
-                              .planes = p->planes};
-    work.n_column_tasks = (p->n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
-    uint64_t n_row_tasks = (n_rows + TASK_ROWS - 1) / TASK_ROWS;
-    return cpu_run_tasks(run, linear_task, &work, work.n_column_tasks * n_row_tasks,
-                         n_rows * p->n * p->k / 8);
 }
 
 /* ---- derived rows ---- */
@@ -345,8 +264,8 @@ const cpu_operator cpu_operators_linear[] = {
      .n_out = 1,
      .check = linear_check,
      .prepare = linear_prepare,
-     .worker_bytes = linear_worker_bytes,
-     .run = linear_run},
+     .worker_bytes = cpu_linear_worker_bytes,
+     .run = cpu_linear_run},
     {.domain = "switchyard",
      .name = "Embedding",
      .version = 1,

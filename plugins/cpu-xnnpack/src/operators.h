@@ -12,6 +12,7 @@
 typedef struct cpu_operator cpu_operator;
 typedef struct cpu_builder cpu_builder;
 typedef struct cpu_run cpu_run;
+typedef struct cpu_linear_group cpu_linear_group;
 
 /* A value during a job. */
 typedef struct cpu_tensor {
@@ -36,6 +37,7 @@ typedef struct cpu_params {
     uint32_t derived;  /* unit value: shared quantised or widened rows, or the rotation table */
     float *bias;       /* owned f32 copy when the file's is not f32 */
     void *object;      /* owned, of the XNNPACK adapter */
+    cpu_linear_group *group; /* of products; owned by its head */
     double epsilon, scale, softcap, parameter;
     int64_t n_heads, n_kv_heads, window, axis;
     uint64_t inner; /* elements that a norm or softmax takes together */

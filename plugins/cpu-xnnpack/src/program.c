@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a unit: steps in the order of the nodes, derived values in front of their first use. */
-#include "unit.h"
+#include "linear.h"
 
 #include <string.h>
 
@@ -297,6 +297,9 @@ sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_
         status = cpu_cancelled() ? SY_CANCELLED : node_add(&builder, segment->nodes[i]);
     }
     unit_has_states(unit);
+    if (status == SY_OK) {
+        status = cpu_fuse_linear(unit);
+    }
     if (status == SY_OK) {
         status = cpu_unit_place(unit);
     }

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which products run together, decided once when a unit is built. */
+#include "linear.h"
+
+#include <string.h>
+
+static sy_status merged_run(cpu_run *run, const cpu_step *step) {
+    (void)run;
+    (void)step;
+    return SY_OK;
+}
+const cpu_operator cpu_operator_merged = {.name = "merged", .run = merged_run};
+
+static bool is_named(const cpu_step *step, const char *name) {
+    return step->operator->name != NULL && strcmp(step->operator->name, name) == 0;
+}
+
+/* A product that is computed here and not yet part of a group. */
+static bool is_free(const cpu_step *step) {
+    return is_named(step, "Linear") && step->params.object == NULL && step->params.group == NULL;
+}
+
+static bool same_rows(const cpu_step *a, const cpu_step *b) {
+    return a->in[0] == b->in[0] && a->params.derived == b->params.derived &&
+           a->params.planes == b->params.planes && a->params.k == b->params.k;
+}
+
+static bool reads(const cpu_step *step, uint32_t value) {
+    /* A product of rounded or widened rows names the rows they are made from, no more. */
+    bool derived = is_named(step, "Linear") && step->params.derived != SY_NO_VALUE;
+    for (uint32_t i = derived ? 1 : 0; i < CPU_INPUTS_MAX; i++) {
+        if (step->in[i] == value) {
+            return true;
+        }
+    }
+    return step->params.derived == value && step->params.derived != SY_NO_VALUE;
+}
+
+/* The one step that reads a value which nobody outside sees; SY_NO_VALUE when there are others. */
+static uint32_t only_reader(const sy_unit *unit, uint32_t value) {
+    uint32_t reader = SY_NO_VALUE;
+    if (unit->values[value].place != CPU_PLACE_SCRATCH) {
+        return SY_NO_VALUE;
+    }
+    for (uint32_t i = 0; i < unit->n_values; i++) {
+        if (unit->values[i].place == CPU_PLACE_ALIAS && unit->values[i].index == value) {
+            return SY_NO_VALUE;
+        }
+    }
+    for (uint32_t i = unit->values[value].first_step + 1;
+         i < unit->n_steps && i <= unit->values[value].last_step; i++) {
+        if (unit->steps[i].operator!= & cpu_operator_merged && reads(&unit->steps[i], value)) {
+            if (reader != SY_NO_VALUE) {
+                return SY_NO_VALUE;
+            }
+            reader = i;
+        }
+    }
+    return reader;
+}
+
+static void made_at(sy_unit *unit, uint32_t value, uint32_t step) {
+    if (unit->values[value].first_step > step) {
+        unit->values[value].first_step = step;
+    }
+}
+
+static void never_made(sy_unit *unit, uint32_t value, uint32_t step) {
+    unit->values[value].n_bytes = 0;
+    unit->values[value].first_step = unit->values[value].last_step = step;
+}
+
+/* Rounding of y for the product that follows, when that is all y is for. */
+static uint32_t find_quantise(const sy_unit *unit, uint32_t y, uint64_t width) {
+    uint32_t reader = only_reader(unit, y);
+    bool fits = reader != SY_NO_VALUE && width % 32 == 0 &&
+                unit->steps[reader].operator== & cpu_operator_quantise;
+    return fits ? reader : SY_NO_VALUE;
+}
+
+/* A pair whose two results meet in one gated activation and nowhere else. */
+static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
+    const cpu_step *first = &unit->steps[group->members[0]];
+    const cpu_step *second = &unit->steps[group->members[1]];
+    uint32_t reader = only_reader(unit, first->out[0]);
+    if (reader == SY_NO_VALUE || reader != only_reader(unit, second->out[0]) ||
+        !is_named(&unit->steps[reader], "GatedActivation") || first->params.n != second->params.n) {
+        return;
+    }
+    cpu_step *gated = &unit->steps[reader];
+    uint32_t y = gated->out[0];
+    if (unit->values[y].type != SY_TYPE_F32 || unit->values[first->out[0]].type != SY_TYPE_F32 ||
+        unit->values[second->out[0]].type != SY_TYPE_F32 || gated->in[0] == gated->in[1]) {
+        return;
+    }
+    if (gated->in[0] == second->out[0]) {
+        uint32_t swapped = group->members[0];
+        group->members[0] = group->members[1];
+        group->members[1] = swapped;
+    }
+    group->gated = reader + 1;
+    never_made(unit, first->out[0], head);
+    never_made(unit, second->out[0], head);
+    made_at(unit, y, head);
+    uint32_t quantise = find_quantise(unit, y, first->params.n);
+    if (quantise != SY_NO_VALUE) {
+        group->quantise = quantise + 1;
+        made_at(unit, unit->steps[quantise].out[0], head);
+        never_made(unit, y, head);
+        unit->steps[quantise].operator= & cpu_operator_merged;
+    }
+    gated->operator= & cpu_operator_merged;
+    uint64_t n_bytes = (cpu_linear_pair_bytes(&first->params) + 63) & ~(uint64_t)63;
+    unit->worker_bytes = n_bytes > unit->worker_bytes ? n_bytes : unit->worker_bytes;
+}
+
+static sy_status form_group(sy_unit *unit, uint32_t head) {
+    cpu_linear_group *group = cpu_alloc(sizeof(*group));
+    if (group == NULL) {
+        return cpu_report(SY_RESOURCE_EXHAUSTED, unit->steps[head].i_node,
+                          "no memory for a group of products");
+    }
+    group->members[group->n_members++] = head;
+    for (uint32_t i = head + 1; i < unit->n_steps && group->n_members < CPU_GROUP_MOST; i++) {
+        if (is_free(&unit->steps[i]) && same_rows(&unit->steps[head], &unit->steps[i])) {
+            group->members[group->n_members++] = i;
+            made_at(unit, unit->steps[i].out[0], head);
+        }
+    }
+    unit->steps[head].params.group = group;
+    for (uint32_t i = 1; i < group->n_members; i++) {
+        unit->steps[group->members[i]].params.group = group;
+        unit->steps[group->members[i]].operator= & cpu_operator_merged;
+    }
+    if (group->n_members == 2) {
+        join_pair(unit, head, group);
+    }
+    return SY_OK;
+}
+
+sy_status cpu_fuse_linear(sy_unit *unit) {
+    uint32_t last = SY_NO_VALUE;
+    sy_status status = SY_OK;
+    for (uint32_t i = 0; status == SY_OK && i < unit->n_steps; i++) {
+        if (!is_free(&unit->steps[i])) {
+            continue;
+        }
+        status = form_group(unit, i);
+        if (status == SY_OK && last != SY_NO_VALUE) {
+            unit->steps[last].params.group->next = i + 1;
+        }
+        last = i;
+    }
+    return status;
+}
