@@ -222,6 +222,8 @@ class Switchyard(Engine):
         found = json_object(out)
         if found.get("format") != "switchyard-bench" or found["version"] != 1:
             raise ValueError("not the JSON of switchyard bench, version 1: " + out[:200])
+        if "reference" in found.get("decode_on", ""):  # never what is to be measured
+            raise ValueError(f"decode ran on {found['decode_on']}: the plugins were not found or not trusted")
         samples, alone = [], 0.0
         for series in found["series"]:
             values, kind = series["tokens_per_s"], series["kind"]

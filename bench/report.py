@@ -4,8 +4,8 @@ import math
 
 OURS = "switchyard"
 LESS_IS_BETTER = ("start", "memory", "accuracy")
-TITLES = {"decode": "Decode {n} tokens (tokens/s)", "depth": "Decode at depth 2048 (tokens/s)",
-          "prefill": "Prefill {n} (tokens/s)", "start": "Process start to first token, 16-token prompt (ms)",
+TITLES = {"decode": "Decode 128 tokens, s180: 64 (tokens/s)", "depth": "Decode at depth 2048 (tokens/s)",
+          "prefill": "Prefill 512, s180: 128 (tokens/s)", "start": "Process start to first token, 16-token prompt (ms)",
           "memory": "Peak resident memory, context 2048 (MiB)",
           "sessions": "4 sessions decoding together (tokens/s of all)",
           "busy": "Decode beside a neighbour (tokens/s)",
@@ -286,7 +286,7 @@ def render_accuracy(samples):
     return table(header, lines)
 
 
-def render(samples, facts, engines, machine, setting_text, lengths=(512, 128)):
+def render(samples, facts, engines, machine, setting_text):
     """The whole report as Markdown, and its rows."""
     groups = index(samples)
     tables = {m: speed_rows(m, groups, facts, engines) for m in TITLES}
@@ -298,8 +298,7 @@ def render(samples, facts, engines, machine, setting_text, lengths=(512, 128)):
     for measure, title in TITLES.items():
         if not tables[measure]:
             continue
-        n = lengths[0] if measure == "prefill" else lengths[1]
-        parts += ["", "## " + title.format(n=n), ""]
+        parts += ["", "## " + title, ""]
         if measure == "memory":
             parts.append(render_memory(tables[measure], facts))
         elif measure == "busy":

@@ -164,6 +164,8 @@ def test_switchyard_bench_is_read():
     assert ours.parse("sessions", together, "") == [{"measure": "sessions", "value": 150, "one": 60}]
     with pytest.raises(ValueError, match="version 1"):
         ours.parse("decode", '{"format": "other"}', "")
+    with pytest.raises(ValueError, match="reference"):
+        ours.parse("decode", both.replace('"version": 1', '"version": 1, "decode_on": "reference (195 nodes)"'), "")
 
 
 def test_llama_bench_is_read():
