@@ -129,39 +129,76 @@ static void sift_down(candidate *heap, uint32_t n, uint32_t i) {
     }
 }
 
-/* Sorts the best n_wanted of n to the front, in order: a heap whose root is the worst kept one. */
-static void select_best(candidate *list, uint32_t n, uint32_t n_wanted) {
-    for (uint32_t i = n_wanted / 2; i-- > 0;) {
-        sift_down(list, n_wanted, i);
-    }
-    for (uint32_t i = n_wanted; i < n; i++) {
-        if (before(&list[i], &list[0])) {
-            candidate swap = list[0];
-            list[0] = list[i];
-            list[i] = swap;
-            sift_down(list, n_wanted, 0);
-        }
-    }
-    for (uint32_t n_left = n_wanted; n_left > 1;) {
-        n_left--;
+/* Sorts a heap whose root is the worst of n, best first. */
+static void sort_heap(candidate *list, uint32_t n) {
+    while (n > 1) {
+        n--;
         candidate swap = list[0];
-        list[0] = list[n_left];
-        list[n_left] = swap;
-        sift_down(list, n_left, 0);
+        list[0] = list[n];
+        list[n] = swap;
+        sift_down(list, n, 0);
     }
 }
 
-sy_status sy__greedy_token(const float *logits, uint32_t n, int32_t *out_token, sy_error *error) {
-    int32_t best = -1;
-    for (uint32_t i = 0; i < n; i++) {
-        if (!isnan(logits[i]) && (best < 0 || logits[i] > logits[best])) {
-            best = (int32_t)i;
+#define LANES 32u /* compared at once; the compiler makes vectors of it */
+
+/* First place from `at` on with a logit above the bar; n for none. NaN is above nothing. */
+static uint32_t next_above(const float *logits, uint32_t at, uint32_t n, float bar) {
+    for (; at + LANES <= n; at += LANES) {
+        int any = 0;
+        for (uint32_t j = 0; j < LANES; j++) {
+            any |= logits[at + j] > bar;
+        }
+        if (any) {
+            break;
         }
     }
-    if (best < 0) {
+    while (at < n && !(logits[at] > bar)) {
+        at++;
+    }
+    return at;
+}
+
+static float highest(const float *logits, uint32_t n) {
+    float lanes[LANES], best = -INFINITY;
+    for (uint32_t j = 0; j < LANES; j++) {
+        lanes[j] = -INFINITY;
+    }
+    uint32_t at = 0;
+    for (; at + LANES <= n; at += LANES) {
+        for (uint32_t j = 0; j < LANES; j++) {
+            float x = logits[at + j];
+            lanes[j] = x > lanes[j] ? x : lanes[j];
+        }
+    }
+    for (; at < n; at++) {
+        best = logits[at] > best ? logits[at] : best;
+    }
+    for (uint32_t j = 0; j < LANES; j++) {
+        best = lanes[j] > best ? lanes[j] : best;
+    }
+    return best;
+}
+
+/* Two plain passes, the second only up to the place, are faster than one that remembers it. */
+sy_status sy__greedy_token(const float *logits, uint32_t n, int32_t *out_token, sy_error *error) {
+    float best = highest(logits, n); /* -infinity also when there is nothing but NaN */
+    uint32_t i = 0;
+    for (int any = 0; i + LANES <= n; i += LANES) {
+        for (uint32_t j = 0; j < LANES; j++) {
+            any |= logits[i + j] == best;
+        }
+        if (any) {
+            break;
+        }
+    }
+    while (i < n && logits[i] != best) {
+        i++;
+    }
+    if (i == n) {
         return sy_error_set(error, SY_DATA_LOSS, "No logit is a number, so no token can be drawn.");
     }
-    *out_token = best;
+    *out_token = (int32_t)i;
     return SY_OK;
 }
 
@@ -198,16 +235,100 @@ static int32_t pick(const candidate *list, uint32_t n, double uniform) {
     return list[n - 1].token;
 }
 
-static uint32_t gather(sy_sampler *sampler, const float *logits) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < sampler->n_vocabulary; i++) {
-        if (!isnan(logits[i]) && logits[i] > -INFINITY) {
-            sampler->candidates[n].logit = logits[i] / sampler->options.temperature;
-            sampler->candidates[n].token = (int32_t)i;
-            n++;
+static candidate candidate_of(const sy_sampler *sampler, const float *logits, uint32_t i) {
+    candidate c = {.logit = logits[i] / sampler->options.temperature, .token = (int32_t)i};
+    return c;
+}
+
+/* All tokens whose logit is above the bar, in the order of their ids. */
+static uint32_t gather(sy_sampler *sampler, const float *logits, float bar) {
+    uint32_t n = 0, n_all = sampler->n_vocabulary;
+    for (uint32_t i = next_above(logits, 0, n_all, bar); i < n_all;) {
+        sampler->candidates[n++] = candidate_of(sampler, logits, i++);
+        if (i < n_all && !(logits[i] > bar)) { /* where most are wanted, neighbours are */
+            i = next_above(logits, i, n_all, bar);
         }
     }
     return n;
+}
+
+/* The best n_wanted tokens, best first; all of them in the order of ids when there are no more and
+ * `always` is not set. Only what is above the worst one kept is ever looked at: dividing by the
+ * temperature keeps the order, and of equal ones the lower id, which came first, stays. */
+static uint32_t gather_best(sy_sampler *sampler, const float *logits, uint32_t n_wanted,
+                            bool always) {
+    candidate *list = sampler->candidates;
+    uint32_t n = 0, n_all = sampler->n_vocabulary, i = next_above(logits, 0, n_all, -INFINITY);
+    for (; n < n_wanted && i < n_all; i = next_above(logits, i + 1, n_all, -INFINITY)) {
+        list[n++] = candidate_of(sampler, logits, i);
+    }
+    if (i == n_all && !always) {
+        return n;
+    }
+    for (uint32_t k = n / 2; k-- > 0;) {
+        sift_down(list, n, k);
+    }
+    for (; i < n_all; i = next_above(logits, i, n_all, logits[list[0].token])) {
+        candidate c = candidate_of(sampler, logits, i++);
+        if (before(&c, &list[0])) {
+            list[0] = c;
+            sift_down(list, n, 0);
+        }
+    }
+    sort_heap(list, n);
+    return n;
+}
+
+#define TOP_P_FIRST 256u /* tokens that are sorted before more are */
+
+/* Keeps the likeliest tokens that together have the probability top_p of all. They are few as a
+ * rule: more are sorted only when those were not enough. */
+static uint32_t gather_top_p(sy_sampler *sampler, const float *logits, float best) {
+    candidate *list = sampler->candidates;
+    uint32_t n_all = gather(sampler, logits, -INFINITY);
+    double sum = weigh(list, n_all, best);
+    for (uint64_t n_wanted = TOP_P_FIRST;; n_wanted *= 16) {
+        uint32_t n = n_wanted < n_all ? (uint32_t)n_wanted : n_all;
+        n = gather_best(sampler, logits, n, true);
+        double found = weigh(list, n, best);
+        if (n == n_all || found >= (double)sampler->options.top_p * sum) {
+            return cut_top_p(list, n, sum, (double)sampler->options.top_p);
+        }
+    }
+}
+
+/* A bar that min-p drops everything below of, with room for rounding: the exact test follows. */
+static float lowest_wanted(const sy_sampler_options *options, float best) {
+    if (!(options->min_p > 0)) {
+        return -INFINITY;
+    }
+    double lowest = (double)best + log((double)options->min_p);
+    lowest -= 0.01 + 1e-6 * (fabs(lowest) + fabs((double)best));
+    return (float)(lowest * (double)options->temperature);
+}
+
+/* Leaves the candidates that the settings keep, with their weights, at the front of the list. */
+static uint32_t cut(sy_sampler *sampler, const float *logits, float best) {
+    const sy_sampler_options *options = &sampler->options;
+    candidate *list = sampler->candidates;
+    uint32_t n = 0;
+    if (options->top_k > 0 && options->top_k < sampler->n_vocabulary) {
+        n = gather_best(sampler, logits, options->top_k, options->top_p < 1.0f);
+        double sum = weigh(list, n, best);
+        n = options->top_p < 1.0f ? cut_top_p(list, n, sum, (double)options->top_p) : n;
+    } else if (options->top_p < 1.0f) {
+        n = gather_top_p(sampler, logits, best);
+    } else {
+        n = gather(sampler, logits, lowest_wanted(options, best));
+        weigh(list, n, best);
+    }
+    uint32_t n_kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (list[i].probability >= (double)options->min_p) {
+            list[n_kept++] = list[i];
+        }
+    }
+    return n_kept;
 }
 
 sy_status sy_sampler_draw(sy_sampler *sampler, const float *logits, int32_t *out_token,
@@ -222,26 +343,8 @@ sy_status sy_sampler_draw(sy_sampler *sampler, const float *logits, int32_t *out
         *out_token = best;
         return SY_OK;
     }
-    candidate *list = sampler->candidates;
-    uint32_t n = gather(sampler, logits);
-    float best_logit = logits[best] / options->temperature;
-    if (options->top_k > 0 && options->top_k < n) {
-        select_best(list, n, options->top_k);
-        n = options->top_k;
-    } else if (options->top_p < 1.0f) {
-        select_best(list, n, n);
-    }
-    double sum = weigh(list, n, best_logit);
-    if (options->top_p < 1.0f) {
-        n = cut_top_p(list, n, sum, (double)options->top_p);
-    }
-    uint32_t n_kept = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        if (list[i].probability >= (double)options->min_p) {
-            list[n_kept++] = list[i];
-        }
-    }
-    *out_token = pick(list, n_kept, next_uniform(sampler->random));
+    uint32_t n = cut(sampler, logits, logits[best] / options->temperature);
+    *out_token = pick(sampler->candidates, n, next_uniform(sampler->random));
     return SY_OK;
 }
 

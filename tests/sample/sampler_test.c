@@ -153,6 +153,87 @@ static void bad_logits_and_settings_get_a_sentence(void) {
     CHECK(sy_sampler_create(NULL, N, &options, &refused, &error) == SY_INVALID_ARGUMENT);
 }
 
+/* What the settings keep, by the plainest means: sort all, cut, count. */
+static uint32_t plain_top(const float *row, uint32_t n, uint32_t top_k, int32_t *out_tokens) {
+    uint32_t n_out = 0;
+    for (uint32_t k = 0; k < top_k; k++) {
+        int32_t best = -1;
+        for (uint32_t i = 0; i < n; i++) {
+            bool taken = !(row[i] > -INFINITY);
+            for (uint32_t t = 0; t < n_out; t++) {
+                taken = taken || out_tokens[t] == (int32_t)i;
+            }
+            best = !taken && (best < 0 || row[i] > row[best]) ? (int32_t)i : best;
+        }
+        if (best >= 0) {
+            out_tokens[n_out++] = best;
+        }
+    }
+    return n_out;
+}
+
+/* Rows of every length around the width of the vector loops, with ties, NaN and infinities. */
+static void long_rows_are_cut_like_short_ones(void) {
+    enum { LONGEST = 203, TOP = 5 };
+    static float row[LONGEST];
+    uint32_t state = 7;
+    for (uint32_t n = 1; n <= LONGEST; n++) {
+        for (uint32_t i = 0; i < n; i++) {
+            state = state * 1664525u + 1013904223u;
+            uint32_t r = state >> 16;
+            row[i] = r % 31 == 0 ? NAN : r % 17 == 0 ? -INFINITY : (float)(r % 40) - 20.0f;
+        }
+        row[n - 1] = n % 3 == 0 ? 30.0f : 0.0f;
+        int32_t wanted[TOP], token = -1;
+        uint32_t n_wanted = plain_top(row, n, TOP, wanted), n_seen = 0;
+        sy_sampler_options options;
+        sy_sampler_options_default(&options);
+        sy_sampler *greedy = NULL, *top = NULL;
+        CHECK_OK(sy_sampler_create(NULL, n, &options, &greedy, NULL));
+        options.temperature = 1000; /* so flat that each token comes */
+        options.top_k = TOP;
+        CHECK_OK(sy_sampler_create(NULL, n, &options, &top, NULL));
+        CHECK(sy_sampler_draw(greedy, row, &token, NULL) == SY_OK && token == wanted[0]);
+        bool seen[TOP] = {false};
+        for (int d = 0; d < 200; d++) {
+            CHECK_OK(sy_sampler_draw(top, row, &token, NULL));
+            uint32_t k = 0;
+            while (k < n_wanted && wanted[k] != token) {
+                k++;
+            }
+            CHECK_TEXT(k < n_wanted, "%u tokens: %d is not among the best", n, (int)token);
+            n_seen += k < n_wanted && !seen[k];
+            seen[k < n_wanted ? k : 0] = true;
+        }
+        CHECK_TEXT(n <= TOP || n_seen == n_wanted, "%u tokens: %u of %u drawn", n, n_seen,
+                   n_wanted);
+        sy_sampler_destroy(greedy);
+        sy_sampler_destroy(top);
+    }
+}
+
+/* A flat row: top-p needs more tokens than are sorted at first. */
+static void top_p_of_a_flat_row_keeps_its_share(void) {
+    enum { MANY = 6000 };
+    static float row[MANY];
+    for (uint32_t i = 0; i < MANY; i++) {
+        row[i] = -(float)i * 1e-6f;
+    }
+    sy_sampler_options options;
+    sy_sampler_options_default(&options);
+    options.temperature = 1;
+    options.top_p = 0.5f;
+    sy_sampler *sampler = NULL;
+    CHECK_OK(sy_sampler_create(NULL, MANY, &options, &sampler, NULL));
+    int32_t token = 0, largest = 0;
+    for (int d = 0; d < 300; d++) {
+        CHECK_OK(sy_sampler_draw(sampler, row, &token, NULL));
+        largest = token > largest ? token : largest;
+    }
+    CHECK_TEXT(largest < MANY / 2 && largest > MANY / 2 - 200, "largest token %d", (int)largest);
+    sy_sampler_destroy(sampler);
+}
+
 static const sy_test_case cases[] = {
     {"greedy_takes_the_highest_and_lowest_id_at_a_tie",
      greedy_takes_the_highest_and_lowest_id_at_a_tie},
@@ -161,6 +242,8 @@ static const sy_test_case cases[] = {
     {"top_p_keeps_the_smallest_set", top_p_keeps_the_smallest_set},
     {"min_p_drops_the_unlikely", min_p_drops_the_unlikely},
     {"seeds_and_states_repeat", seeds_and_states_repeat},
+    {"long_rows_are_cut_like_short_ones", long_rows_are_cut_like_short_ones},
+    {"top_p_of_a_flat_row_keeps_its_share", top_p_of_a_flat_row_keeps_its_share},
     {"bad_logits_and_settings_get_a_sentence", bad_logits_and_settings_get_a_sentence},
 };
 SY_TEST_MAIN(cases)
