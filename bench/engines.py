@@ -112,18 +112,21 @@ class LlamaCpp(Engine):
 
     def bench(self, models, cell, setting, n_repeats):
         command = [self.folder / "llama-bench", "-m", self.model(models, cell), "-t", cell.threads, "-o", "json",
-                   "-r", n_repeats, "--no-warmup"]  # the best of the repeats counts: the first one warms up
+                   "-r", n_repeats]
         if "fa" in setting:
             command += ["-fa", setting["fa"]]
         if "repack" in setting:
             command += ["--repack", int(setting["repack"] == "on")]
         return command
 
+    # The best repeat counts. One token warms decode up; a prefill warms up with the whole prompt, so that is a repeat.
+    cold = ("--no-warmup",)
+
     def command(self, models, cell, measure, setting, n_repeats):
         if measure == "sessions":
             return [self.folder / "llama-batched-bench", "-m", self.model(models, cell), "-t", cell.threads, "-c", 1024,
                     "-npp", 16, "-ntg", 64, "-npl", f"1,{SESSIONS}", "--output-format", "jsonl"]
-        lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
+        lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0, *self.cold), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
                    "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", cell.n_depth)}
         return [*self.bench(models, cell, setting, n_repeats), *lengths[measure]]
@@ -145,6 +148,7 @@ class LlamaCpp(Engine):
 class IkLlama(LlamaCpp):
     """ik_llama.cpp: its own llama-bench, where decode at depth is -gp."""
     measures = ("decode", "depth", "prefill", "busy")
+    cold = ("-w", 0)
 
     def settings(self, cell, measure):
         if measure == "busy":
@@ -154,14 +158,14 @@ class IkLlama(LlamaCpp):
 
     def bench(self, models, cell, setting, n_repeats):
         command = [self.folder / "llama-bench", "-m", self.model(models, cell), "-t", cell.threads, "-o", "json",
-                   "-r", n_repeats, "-w", 0]
+                   "-r", n_repeats]
         for flag, key in (("-fa", "fa"), ("-rtr", "rtr")):
             if key in setting:
                 command += [flag, int(setting[key] == "on")]
         return command
 
     def command(self, models, cell, measure, setting, n_repeats):
-        lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
+        lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0, *self.cold), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
                    "depth": ("-p", 0, "-n", 0, "-gp", f"{cell.n_depth},{cell.n_depth_decode}")}
         return [*self.bench(models, cell, setting, n_repeats), *lengths[measure]]
