@@ -8,29 +8,33 @@
 #define FEW_ROWS 16u /* up to here the weights are the cost, and a task is a stretch of them */
 #define TASK_ROWS_MOST 256u /* rows that meet an unpacked panel in one task */
 #define TASK_ROWS_LEAST 64u
-#define TILE_FLOATS (TASK_ROWS_MOST * 48u) /* results of one task that are not written in place */
-#define TASK_BYTES_LEAST ((uint64_t)48 << 10)
-#define TASK_BYTES_MOST ((uint64_t)384 << 10)
-#define TASKS_PER_WORKER 8u
+#define TILE_FLOATS (256u * 96u) /* results of a tile that are not written in place */
+#define UNIT 32u                 /* columns that tasks are measured in */
+
+/* Few rows: stretches of these shares of all columns, one of each size per worker, so that there
+ * are few to fetch and the last ones are small. Percent before each size. */
+#define N_SIZES 5u
+static const uint8_t share_before[N_SIZES + 1] = {0, 45, 70, 85, 95, 100};
 
 /* One product of the group, or a pair with its activation. */
 typedef struct part {
     const cpu_type_kernels *kernels[2];
     cpu_linear whole[2];
     const cpu_step *step;
-    uint64_t n_column_tasks, first_task, columns; /* columns of a task */
+    uint64_t n_units, first_unit;          /* in the columns of all parts, one after the other */
+    uint64_t n_tasks, first_task, columns; /* many rows: column tasks and their columns */
     uint64_t space_bytes;
 } part;
 
 typedef struct group_work {
     cpu_run *run;
-    const cpu_linear_group *group;
     part parts[CPU_GROUP_MOST];
-    uint32_t n_parts;
-    uint64_t n_rows, rows, n_row_tasks, n_column_tasks; /* rows of a task */
+    uint32_t n_parts, n_workers;
+    uint64_t n_rows, n_units;
+    uint64_t rows, n_row_tasks, n_column_tasks; /* many rows */
     const cpu_tensor *y_gated, *y_quantised;
     const cpu_step *gated, *quantise;
-    const uint8_t *next_weights[CPU_GROUP_MOST]; /* starts of the tasks after this group */
+    const struct group_work *next; /* only its parts, to look ahead */
 } group_work;
 
 static uint64_t panel_bytes(sy_element_type type, uint64_t k) {
@@ -108,131 +112,173 @@ static void join(const group_work *work, const tile *t, float *gate, const float
     }
 }
 
-/* The weights that the worker of task `i` is likely to want after it: tasks are handed out in
- * turn, so that is as many further as there are workers. */
-static const uint8_t *weights_after(const group_work *work, uint64_t i_column_task) {
-    uint64_t next = i_column_task + work->run->unit->n_workers;
-    if (next >= work->n_column_tasks) {
-        next -= work->n_column_tasks;
-        return next < CPU_GROUP_MOST ? work->next_weights[next] : NULL;
+static void run_tile(const group_work *work, const part *p, const tile *t, const uint8_t *ahead,
+                     uint32_t i_worker) {
+    uint64_t width = p->whole[0].n_columns;
+    uint8_t *space = cpu_run_worker(work->run, i_worker);
+    float *results = (float *)(void *)(space + p->space_bytes);
+    if (work->gated != NULL) {
+        float *up = results + TILE_FLOATS;
+        const uint8_t *up_weights = p->whole[1].weights + t->column * p->whole[1].weight_row_bytes;
+        compute(p, 0, t, up_weights, space, results, t->n_columns);
+        compute(p, 1, t, ahead, space, up, t->n_columns);
+        join(work, t, results, up);
+        return;
     }
+    const cpu_tensor *y = cpu_run_out(work->run, p->step, 0);
+    if (y->type == SY_TYPE_F32) {
+        compute(p, 0, t, ahead, space, p->whole[0].out + t->row * width + t->column, width);
+        return;
+    }
+    compute(p, 0, t, ahead, space, results, t->n_columns);
+    for (uint64_t r = 0; r < t->n_rows; r++) {
+        cpu_floats_write(work->run, y, (t->row + r) * width + t->column, t->n_columns,
+                         results + r * t->n_columns);
+    }
+}
+
+/* ---- few rows ---- */
+static uint64_t first_unit_of(const group_work *work, uint64_t i_task) {
+    uint64_t size = i_task / work->n_workers, i = i_task % work->n_workers;
+    if (size >= N_SIZES) {
+        return work->n_units;
+    }
+    uint64_t before = share_before[size], share = share_before[size + 1] - before;
+    return work->n_units * (before * work->n_workers + share * i) / (100 * work->n_workers);
+}
+
+static const uint8_t *weights_at(const group_work *work, uint64_t unit) {
     for (uint32_t i = 0; i < work->n_parts; i++) {
         const part *p = &work->parts[i];
-        if (next < p->first_task + p->n_column_tasks) {
+        if (unit < p->first_unit + p->n_units) {
             return p->whole[0].weights +
-                   (next - p->first_task) * p->columns * p->whole[0].weight_row_bytes;
+                   (unit - p->first_unit) * UNIT * p->whole[0].weight_row_bytes;
         }
     }
     return NULL;
 }
 
-static const part *part_of(const group_work *work, uint64_t i_column_task) {
-    const part *p = work->parts;
-    while (i_column_task >= p->first_task + p->n_column_tasks) {
-        p++;
+/* The weights that the worker of this task is likely to want after it: tasks are handed out in
+ * turn, so that is as many further as there are workers, maybe in the group that runs next. */
+static const uint8_t *weights_after(const group_work *work, uint64_t i_task) {
+    uint64_t next = i_task + work->n_workers, n_tasks = N_SIZES * (uint64_t)work->n_workers;
+    if (next < n_tasks) {
+        return weights_at(work, first_unit_of(work, next));
     }
-    return p;
+    return work->next != NULL ? weights_at(work->next, first_unit_of(work->next, next - n_tasks))
+                              : NULL;
 }
 
-static void group_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+static void stretch_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const group_work *work = argument;
+    uint64_t unit = first_unit_of(work, i_task), end = first_unit_of(work, (uint64_t)i_task + 1);
+    uint64_t most = TILE_FLOATS / work->n_rows / UNIT;
+    for (uint32_t i = 0; i < work->n_parts && unit < end; i++) {
+        const part *p = &work->parts[i];
+        uint64_t part_end = p->first_unit + p->n_units;
+        while (unit < end && unit < part_end) {
+            uint64_t n = (end < part_end ? end : part_end) - unit;
+            n = n < most ? n : most;
+            tile t = {.column = (unit - p->first_unit) * UNIT, .n_rows = work->n_rows};
+            uint64_t left = p->whole[0].n_columns - t.column;
+            t.n_columns = left < n * UNIT ? left : n * UNIT;
+            unit += n;
+            run_tile(work, p, &t, unit < end ? weights_at(work, unit) : weights_after(work, i_task),
+                     i_worker);
+        }
+    }
+}
+
+/* ---- many rows ---- */
+static void block_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const group_work *work = argument;
     uint64_t i_column_task = i_task % work->n_column_tasks;
-    const part *p = part_of(work, i_column_task);
+    const part *p = work->parts;
+    while (i_column_task >= p->first_task + p->n_tasks) {
+        p++;
+    }
     uint64_t width = p->whole[0].n_columns;
     tile t = {.column = (i_column_task - p->first_task) * p->columns,
               .row = i_task / work->n_column_tasks * work->rows};
     t.n_columns = width - t.column < p->columns ? width - t.column : p->columns;
     t.n_rows = work->n_rows - t.row < work->rows ? work->n_rows - t.row : work->rows;
-    uint8_t *space = cpu_run_worker(work->run, i_worker);
-    float *results = (float *)(void *)(space + p->space_bytes);
-    const uint8_t *ahead = weights_after(work, i_column_task);
-    if (work->gated != NULL) {
-        float *up = results + TILE_FLOATS;
-        const uint8_t *up_weights = p->whole[1].weights + t.column * p->whole[1].weight_row_bytes;
-        compute(p, 0, &t, up_weights, space, results, t.n_columns);
-        compute(p, 1, &t, ahead, space, up, t.n_columns);
-        join(work, &t, results, up);
-        return;
-    }
-    const cpu_tensor *y = cpu_run_out(work->run, p->step, 0);
-    if (y->type == SY_TYPE_F32) {
-        compute(p, 0, &t, ahead, space, p->whole[0].out + t.row * width + t.column, width);
-        return;
-    }
-    compute(p, 0, &t, ahead, space, results, t.n_columns);
-    for (uint64_t r = 0; r < t.n_rows; r++) {
-        cpu_floats_write(work->run, y, (t.row + r) * width + t.column, t.n_columns,
-                         results + r * t.n_columns);
-    }
+    uint64_t next = t.column + work->n_workers * p->columns;
+    run_tile(work, p, &t,
+             next + UNIT <= width ? p->whole[0].weights + next * p->whole[0].weight_row_bytes
+                                  : NULL,
+             i_worker);
 }
 
-/* Columns of a task: by bytes of weights where rows are few, else what a kernel unpacks at once. */
-static uint64_t task_columns(const group_work *work, const cpu_linear *l, uint64_t n_bytes) {
-    uint64_t n = cpu_panel_columns(l->k);
-    if (work->n_rows <= FEW_ROWS) {
-        uint64_t aim = n_bytes / (work->run->unit->n_workers * TASKS_PER_WORKER);
-        aim = aim < TASK_BYTES_LEAST  ? TASK_BYTES_LEAST
-              : aim > TASK_BYTES_MOST ? TASK_BYTES_MOST
-                                      : aim;
-        n = (aim / (l->weight_row_bytes + 1) + 31) & ~(uint64_t)31;
-    }
-    uint64_t most = (TILE_FLOATS / (work->rows + 1)) & ~(uint64_t)31;
-    n = n > most ? most : n;
-    return n < 32 ? 32 : n;
-}
-
-static void cut(group_work *work) {
-    uint64_t n_bytes = 0, n_tasks = 0;
-    const unsigned n_each = work->gated != NULL ? 2 : 1;
-    for (uint32_t i = 0; i < work->n_parts; i++) {
-        n_bytes += work->parts[i].whole[0].n_columns * work->parts[i].whole[0].weight_row_bytes;
-    }
+/* Columns of a task: what a kernel unpacks at once. */
+static void cut_blocks(group_work *work) {
     work->rows = work->n_rows < TASK_ROWS_MOST ? work->n_rows : TASK_ROWS_MOST;
     for (bool enough = false; !enough;) {
-        n_tasks = 0;
+        uint64_t n_tasks = 0;
         for (uint32_t i = 0; i < work->n_parts; i++) {
             part *p = &work->parts[i];
-            p->columns = task_columns(work, &p->whole[0], n_bytes * n_each);
-            p->n_column_tasks = (p->whole[0].n_columns + p->columns - 1) / p->columns;
+            p->columns = cpu_panel_columns(p->whole[0].k);
+            p->n_tasks = (p->whole[0].n_columns + p->columns - 1) / p->columns;
             p->first_task = n_tasks;
-            n_tasks += p->n_column_tasks;
+            n_tasks += p->n_tasks;
         }
         work->n_column_tasks = n_tasks;
         work->n_row_tasks = (work->n_rows + work->rows - 1) / work->rows;
-        enough = n_tasks * work->n_row_tasks >= 3 * (uint64_t)work->run->unit->n_workers ||
+        enough = n_tasks * work->n_row_tasks >= 4 * (uint64_t)work->n_workers ||
                  work->rows <= TASK_ROWS_LEAST;
         work->rows = enough ? work->rows : (work->rows + 1) / 2;
     }
 }
 
-/* Where the first tasks of the group that runs next begin. */
-static void look_ahead(group_work *work, const sy_unit *unit) {
-    if (work->group == NULL || work->group->next == 0) {
-        return;
-    }
-    const cpu_step *next = &unit->steps[work->group->next - 1];
-    const cpu_tensor *w = cpu_run_in(work->run, next, 1);
-    work->next_weights[0] = w->data;
-}
-
+/* ---- the group ---- */
 static void add_part(group_work *work, const sy_unit *unit, const uint32_t *members, unsigned n) {
     part *p = &work->parts[work->n_parts++];
     p->step = &unit->steps[members[0]];
     for (unsigned i = 0; i < n; i++) {
         const cpu_step *step = &unit->steps[members[i]];
-        p->kernels[i] = cpu_kernels_of(work->run->kernels, cpu_run_in(work->run, step, 1)->type);
+        sy_element_type type = cpu_run_in(work->run, step, 1)->type;
+        p->kernels[i] = cpu_kernels_of(work->run->kernels, type);
         p->whole[i] = whole_of(work->run, step, work->n_rows);
-        uint64_t n_bytes = panel_bytes(cpu_run_in(work->run, step, 1)->type, step->params.k);
+        uint64_t n_bytes = panel_bytes(type, step->params.k);
         p->space_bytes = n_bytes > p->space_bytes ? n_bytes : p->space_bytes;
     }
+    p->first_unit = work->n_units;
+    p->n_units = (p->whole[0].n_columns + UNIT - 1) / UNIT;
+    work->n_units += p->n_units;
+}
+
+static void add_parts(group_work *work, const cpu_step *step) {
+    const sy_unit *unit = work->run->unit;
+    const cpu_linear_group *group = step->params.group;
+    if (group == NULL) {
+        uint32_t self = (uint32_t)(step - unit->steps);
+        add_part(work, unit, &self, 1);
+        return;
+    }
+    if (group->gated != 0) {
+        add_part(work, unit, group->members, 2);
+        return;
+    }
+    for (uint32_t i = 0; i < group->n_members; i++) {
+        add_part(work, unit, &group->members[i], 1);
+    }
+}
+
+static sy_status run_stretches(group_work *work, const cpu_step *step) {
+    const cpu_linear_group *group = step->params.group;
+    group_work next = {.run = work->run, .n_rows = work->n_rows, .n_workers = work->n_workers};
+    if (group != NULL && group->next != 0) {
+        add_parts(&next, &work->run->unit->steps[group->next - 1]);
+        work->next = &next;
+    }
+    return cpu_run_tasks(work->run, stretch_task, work, N_SIZES * (uint64_t)work->n_workers,
+                         work->n_units * UNIT * step->params.k / 8);
 }
 
 sy_status cpu_linear_run(cpu_run *run, const cpu_step *step) {
     const sy_unit *unit = run->unit;
     const cpu_linear_group *group = step->params.group;
     const cpu_tensor *x = cpu_run_in(run, step, 0);
-    group_work work = {.run = run, .group = group, .n_rows = cpu_tensor_rows(x)};
-    uint32_t self = (uint32_t)(step - unit->steps);
+    group_work work = {.run = run, .n_rows = cpu_tensor_rows(x), .n_workers = unit->n_workers};
     if (work.n_rows == 0 || step->params.n == 0) {
         return SY_OK;
     }
@@ -246,14 +292,12 @@ sy_status cpu_linear_run(cpu_run *run, const cpu_step *step) {
         work.quantise = group->quantise != 0 ? &unit->steps[group->quantise - 1] : NULL;
         work.y_gated = cpu_run_out(run, work.gated, 0);
         work.y_quantised = work.quantise != NULL ? cpu_run_out(run, work.quantise, 0) : NULL;
-        add_part(&work, unit, group->members, 2);
-    } else {
-        for (uint32_t i = 0; i < (group != NULL ? group->n_members : 1); i++) {
-            add_part(&work, unit, group != NULL ? &group->members[i] : &self, 1);
-        }
     }
-    look_ahead(&work, unit);
-    cut(&work);
-    return cpu_run_tasks(run, group_task, &work, work.n_column_tasks * work.n_row_tasks,
+    add_parts(&work, step);
+    if (work.n_rows <= FEW_ROWS) {
+        return run_stretches(&work, step);
+    }
+    cut_blocks(&work);
+    return cpu_run_tasks(run, block_task, &work, work.n_column_tasks * work.n_row_tasks,
                          work.n_rows * step->params.n * step->params.k / 8);
 }
