@@ -93,6 +93,7 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
         out_options->n_sequences = flags->n_sequences;
     }
     out_options->profile = flags->profile;
+    out_options->no_alternatives = flags->no_alternatives;
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
     out_options->policy = sy_conf_policy(flags->setup.conf);
     out_options->disabled_passes = flags->disabled_passes;

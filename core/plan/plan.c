@@ -170,7 +170,7 @@ static sy_status solve(sy_plan *plan, bool want_marginals, sy_error *error) {
 
 /* Solves with the sum of the nodes' times, asks the price of the segments that came out, and solves
  * again while prices change the picture. */
-static sy_status solve_and_price(sy_plan *plan, sy_error *error) {
+static sy_status solve_and_price(sy_plan *plan, bool want_marginals, sy_error *error) {
     uint64_t hash = 0;
     for (uint32_t round = 0; round < PRICE_ROUNDS; round++) {
         sy_status status = solve(plan, false, error);
@@ -185,10 +185,11 @@ static sy_status solve_and_price(sy_plan *plan, sy_error *error) {
         sy__plan_fill_times(plan, plan->times);
     }
     sy__plan_fill_times(plan, plan->times);
-    return solve(plan, true, error);
+    return solve(plan, want_marginals, error);
 }
 
 static sy_status make(sy_plan *plan, const sy_plan_options *options, sy_error *error) {
+    bool want_marginals = options == NULL || options->no_alternatives == 0;
     sy_status status = make_delegates(plan, error);
     status = status == SY_OK ? make_phases(plan, options, error) : status;
     status = status == SY_OK ? sy__plan_read_graph(plan, error) : status;
@@ -196,7 +197,7 @@ static sy_status make(sy_plan *plan, const sy_plan_options *options, sy_error *e
     status = status == SY_OK ? sy__plan_judge(plan, error) : status;
     status = status == SY_OK ? sy__plan_apply_rules(plan, options, error) : status;
     status = status == SY_OK ? sy__plan_build_problem(plan, error) : status;
-    status = status == SY_OK ? solve_and_price(plan, error) : status;
+    status = status == SY_OK ? solve_and_price(plan, want_marginals, error) : status;
     status = status == SY_OK ? sy__plan_check_use(plan, error) : status;
     if (status == SY_OK) {
         sy__plan_find_reasons(plan);

@@ -131,6 +131,9 @@ static void explain_loser(sy_plan *plan, uint32_t i_phase, uint32_t k, uint32_t 
     sy__phase_plan *phase = &plan->phases[i_phase];
     uint32_t node = phase->order[k], at = sy__plan_node(plan, node, i_phase);
     sy__offer *offer = sy__plan_offer(plan, i_phase, node, device);
+    if (plan->result.marginals == NULL) {
+        return; /* nobody wants to know */
+    }
     sy__time_ps marginal = plan->result.marginals[(size_t)at * plan->n_delegates + device];
     if (marginal >= SY__FOREVER) {
         offer->kind = !group_may_follow(plan, node, device) ? SY__GROUP : SY__BUDGET;

@@ -155,7 +155,8 @@ static sy_status make_plan(sy_engine *engine, sy_error *error) {
                             .n_without = options->n_without,
                             .without = options->without,
                             .n_rules = options->n_rules,
-                            .rules = options->rules};
+                            .rules = options->rules,
+                            .no_alternatives = options->no_alternatives};
     return sy_plan_create(engine->runtime, engine->model.graph, options->policy, &plan,
                           &engine->plan, error);
 }

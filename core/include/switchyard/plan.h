@@ -32,6 +32,7 @@ typedef struct sy_plan_options {
     uint32_t n_rules;   /* pins and forbids of the application; they may only narrow */
     const char *const *without;
     const sy_policy_rule *rules;
+    uint32_t no_alternatives; /* 1: what other places would cost is not worked out: made faster */
 } sy_plan_options;
 
 /* One segment in execution order. All lists belong to the plan. */

@@ -32,7 +32,8 @@ typedef struct sy_engine_options {
     uint32_t disabled_passes; /* set of 1 << sy_pass */
     void (*trace)(void *user, sy_pass pass, int before, const sy_graph *graph);
     void *trace_user;
-    uint32_t profile; /* 1: times per node (sy_executor_node_ns) */
+    uint32_t profile;         /* 1: times per node (sy_executor_node_ns) */
+    uint32_t no_alternatives; /* as in sy_plan_options: a plan that nobody asks to explain itself */
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */
