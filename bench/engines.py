@@ -72,6 +72,7 @@ def setting_text(setting):
 class Engine:
     """name; settings(cell, measure): what to try; command(...): how to run; parse(...): its samples."""
     measures = ()
+    start_s = 0.7  # for estimates: until a model of no size runs
 
     def __init__(self, name, folder):
         self.name, self.folder = name, pathlib.Path(folder)
@@ -176,6 +177,7 @@ class IkLlama(LlamaCpp):
 class LiteRtLm(Engine):
     """Its own container on the 159M shape; int8 stands beside Q8_0, int4 beside Q4_0."""
     measures = ("decode", "prefill")
+    start_s = 6.0
     files = {"Q8_0": "int8", "Q4_0": "int4"}
 
     def can(self, cell, measure):

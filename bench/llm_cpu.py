@@ -208,7 +208,7 @@ class Bench:
 
     def estimate(self, job):
         known = self.facts_of(job.cell)
-        load = 0.7 + (known["file_bytes"] / 1e9 if known else 0)
+        load = job.engine.start_s + (known["file_bytes"] / 1e9 if known else 0)
         if job.measure == "accuracy":
             return 20.0
         if job.measure == "start":
