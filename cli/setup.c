@@ -18,6 +18,8 @@ void sy_cli_shared_init(sy_cli_shared *shared) {
          "delegates to use, first choice first: npu, gpu, cpu or plugin names", NULL},
         {"threads", 't', NULL, SY_CLI_COUNT, &shared->n_threads, "N", 0, 256,
          "threads of the runtime; 0: as configured", NULL},
+        {"affinity", 0, NULL, SY_CLI_TEXT, &shared->affinity, "CPUS", 0, 0,
+         "where they run: none, performance, or CPUs as in 0-3,6", NULL},
         {"verbose", 'v', NULL, SY_CLI_SWITCH, &shared->is_verbose, NULL, 0, 0,
          "log what happens on stderr", NULL}};
     memcpy(shared->options, options, sizeof(options));
@@ -45,10 +47,13 @@ static int write_flags(const sy_cli_shared *shared, char *out_text, size_t n_byt
         }
         n += n < n_bytes ? (size_t)snprintf(out_text + n, n_bytes - n, "\n") : 0;
     }
-    if (n < n_bytes && (shared->n_threads > 0 || shared->is_verbose)) {
+    if (n < n_bytes && (shared->n_threads > 0 || shared->affinity != NULL || shared->is_verbose)) {
         n += (size_t)snprintf(out_text + n, n_bytes - n, "[runtime]\n");
         if (n < n_bytes && shared->n_threads > 0) {
             n += (size_t)snprintf(out_text + n, n_bytes - n, "threads = %u\n", shared->n_threads);
+        }
+        if (n < n_bytes && shared->affinity != NULL) {
+            n += (size_t)snprintf(out_text + n, n_bytes - n, "affinity = %s\n", shared->affinity);
         }
         if (n < n_bytes && shared->is_verbose) {
             n += (size_t)snprintf(out_text + n, n_bytes - n, "log_level = info\n");
@@ -122,8 +127,11 @@ static sy_status open_runtime(sy_cli_setup *setup, sy_error *error) {
     sy_runtime_options options;
     sy_runtime_options_default(&options);
     options.n_threads = settings->n_threads;
+    options.affinity = settings->affinity;
+    options.spin_us = settings->spin_us;
     options.log = &setup->log;
-    return sy_runtime_create(&options, &setup->runtime, error);
+    sy_status status = sy_runtime_create(&options, &setup->runtime, error);
+    return status == SY_OK ? sy_runtime_place_thread(setup->runtime, error) : status;
 }
 
 int sy_cli_open(const sy_cli_shared *shared, sy_cli_setup *setup) {

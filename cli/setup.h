@@ -12,7 +12,8 @@
 /* Values of the shared flags, and the table that describes them. */
 typedef struct sy_cli_shared {
     sy_cli_list configs, plugins, delegates;
-    uint32_t n_threads; /* 0: as configured */
+    uint32_t n_threads;   /* 0: as configured */
+    const char *affinity; /* NULL: as configured */
     int is_verbose;
     sy_cli_option options[SY_CLI_SHARED_MAX];
     uint32_t n_options;

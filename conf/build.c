@@ -49,6 +49,10 @@ static sy_status build_runtime(sy_conf *conf, sy_error *error) {
     const sy_ini_rule *threads = sy_ini_rule_find(sy_conf_schema(), "runtime", "threads");
     conf->runtime.n_threads =
         (uint32_t)sy_ini_u64(threads, value_or_default(conf, "runtime", "threads"));
+    conf->runtime.affinity = value_or_default(conf, "runtime", "affinity");
+    const sy_ini_rule *spin = sy_ini_rule_find(sy_conf_schema(), "runtime", "spin_us");
+    conf->runtime.spin_us =
+        (uint32_t)sy_ini_number(spin, value_or_default(conf, "runtime", "spin_us"));
     conf->runtime.log_level = levels[choice(conf, "runtime", "log_level")];
     conf->runtime.kv_type = sy_type_find(value_or_default(conf, "runtime", "kv_type"));
     if (conf->runtime.kv_type == SY_TYPE_INVALID) {

@@ -2,6 +2,7 @@
 /* What values look like: one check per type, and the conversions of what passed. */
 #include "ini_internal.h"
 
+#include "base/affinity.h"
 #include "base/checked.h"
 
 #include <locale.h>
@@ -177,7 +178,10 @@ static bool to_number(const sy_ini_rule *rule, const char *value, double *out_nu
     const char *end = value;
     uint64_t whole = 0;
     bool is_good = false;
-    if (rule->type == SY_INI_COUNT) {
+    if (rule->type == SY_INI_COUNT && sy_ini_choice(rule->choices, value) >= 0) {
+        is_good = true;
+        *out_number = 0;
+    } else if (rule->type == SY_INI_COUNT) {
         is_good = parse_digits(value, &whole, &end) && *end == '\0';
         *out_number = (double)whole;
     } else if (rule->type == SY_INI_BYTES) {
@@ -270,6 +274,7 @@ sy_status sy_ini_check_value(const sy_ini_rule *rule, const char *value, sy_erro
         [SY_INI_ABI] = "an ABI version, as in 0.9",
         [SY_INI_FILE] = "a file name without folder"};
     bool is_good = true;
+    sy__cpus cpus;
     switch (rule->type) {
     case SY_INI_COUNT:
     case SY_INI_NUMBER:
@@ -278,6 +283,8 @@ sy_status sy_ini_check_value(const sy_ini_rule *rule, const char *value, sy_erro
         return check_number(rule, value, error);
     case SY_INI_CHOICE:
         return check_choice(rule, value, error);
+    case SY_INI_CPUS:
+        return sy__affinity_parse(value, &cpus, error);
     case SY_INI_TEXT:
         return SY_OK;
     case SY_INI_NAME:

@@ -106,14 +106,21 @@ static const char grammar[] =
     "carry a unit: `B`, `KiB`, `MiB`, `GiB`.\n";
 
 static const char *type_words(const sy_ini_rule *rule) {
-    static const char *const words[] = {
-        [SY_INI_COUNT] = "whole number",  [SY_INI_NUMBER] = "number",
-        [SY_INI_PERCENT] = "percent",     [SY_INI_BYTES] = "size",
-        [SY_INI_CHOICE] = "choice",       [SY_INI_TEXT] = "text",
-        [SY_INI_NAME] = "name",           [SY_INI_SELECTOR] = "delegate",
-        [SY_INI_SELECTORS] = "delegates", [SY_INI_PATHS] = "absolute paths",
-        [SY_INI_WORDS] = "words",         [SY_INI_SHA256] = "SHA-256",
-        [SY_INI_ABI] = "ABI version",     [SY_INI_FILE] = "file name"};
+    static const char *const words[] = {[SY_INI_COUNT] = "whole number",
+                                        [SY_INI_NUMBER] = "number",
+                                        [SY_INI_PERCENT] = "percent",
+                                        [SY_INI_BYTES] = "size",
+                                        [SY_INI_CHOICE] = "choice",
+                                        [SY_INI_TEXT] = "text",
+                                        [SY_INI_NAME] = "name",
+                                        [SY_INI_SELECTOR] = "delegate",
+                                        [SY_INI_SELECTORS] = "delegates",
+                                        [SY_INI_PATHS] = "absolute paths",
+                                        [SY_INI_WORDS] = "words",
+                                        [SY_INI_SHA256] = "SHA-256",
+                                        [SY_INI_ABI] = "ABI version",
+                                        [SY_INI_FILE] = "file name",
+                                        [SY_INI_CPUS] = "CPUs"};
     return words[rule->type];
 }
 
@@ -137,6 +144,8 @@ static void manual_row(sy__text *text, const sy_ini_rule *rule) {
         sy__text_puts(text, ", up to 1 PiB");
     } else if (rule->type <= SY_INI_PERCENT) {
         sy__text_printf(text, ", %.10g to %.10g", rule->least, rule->most);
+        sy__text_puts(text, rule->choices != NULL ? ", or" : "");
+        write_choices(text, rule->choices, "");
     }
     sy__text_puts(text, " | ");
     if (rule->fallback != NULL) {

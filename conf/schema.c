@@ -58,8 +58,15 @@ static const sy_ini_rule rules[] = {
     {"trust", "plugins", SY_INI_SELECTORS, SY_INI_FEWER, 0, 0, NULL, NULL, "*",
      "Names of the plugins that may be loaded."},
 
-    {"runtime", "threads", SY_INI_COUNT, SY_INI_NOT_ABOVE, 0, 256, NULL, NULL, "0",
-     "Threads of the runtime; 0 means the CPUs that the process may run on."},
+    {"runtime", "threads", SY_INI_COUNT, SY_INI_NOT_ABOVE, 0, 256, "auto", NULL, "auto",
+     "Threads of the runtime, the caller's among them. auto (or 0): one per core that the process "
+     "may use, fewer under a CPU quota of its control group."},
+    {"runtime", "affinity", SY_INI_CPUS, SY_INI_FREE, 0, 0, NULL, NULL, "none",
+     "Where the threads run. none: anywhere the process may. performance: on the fast cores of a "
+     "processor that has two kinds. Or CPUs, as in 0-3, 6."},
+    {"runtime", "spin_us", SY_INI_NUMBER, SY_INI_NOT_ABOVE, 0, 100000, NULL, NULL, "1000",
+     "How long threads wait awake for more work, in microseconds, before they sleep. Less saves "
+     "energy between tokens and costs some speed."},
     {"runtime", "log_level", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "debug|info|warning|error", NULL,
      "warning", "Least severity of events that reach the log."},
     {"runtime", "kv_type", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "f32|f16|bf16|q8_0|q4_0", NULL, "f16",

@@ -168,8 +168,7 @@ sy_status sy__affinity_resolve_at(const char *root, const sy__cpus *allowed, con
         if (sy__cpus_has(&cpus, i) && !sy__cpus_has(allowed, i)) {
             sy_error_set(error, SY_OUT_OF_RANGE,
                          "CPU %u of affinity = %.100s is none that this process may use.", i, text);
-            sy_error_hint(error, "Leave it out; `taskset -p %d` shows the CPUs of the process.",
-                          (int)getpid());
+            sy_error_hint(error, "Leave it out, or ask who started the process for that CPU.");
             return SY_OUT_OF_RANGE;
         }
     }
@@ -215,7 +214,8 @@ static uint32_t group_quota(const char *folder) {
         period = end != text ? strtoull(end, NULL, 10) : 0;
     } else { /* version 1; -1 is none */
         snprintf(path, sizeof(path), "%s/cpu.cfs_quota_us", folder);
-        quota = read_line(path, text, sizeof(text)) && text[0] != '-' ? strtoull(text, NULL, 10) : 0;
+        quota =
+            read_line(path, text, sizeof(text)) && text[0] != '-' ? strtoull(text, NULL, 10) : 0;
         snprintf(path, sizeof(path), "%s/cpu.cfs_period_us", folder);
         period = read_line(path, text, sizeof(text)) ? strtoull(text, NULL, 10) : 0;
     }

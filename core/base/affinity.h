@@ -18,7 +18,7 @@ typedef struct sy__cpus {
 bool sy__cpus_has(const sy__cpus *cpus, uint32_t i_cpu);
 void sy__cpus_add(sy__cpus *cpus, uint32_t i_cpu);
 uint32_t sy__cpus_count(const sy__cpus *cpus);
-/* Those that the calling thread may run on; all below the number online when the system won't say. */
+/* Those that the calling thread may run on; all that are online when the system won't say. */
 void sy__cpus_allowed(sy__cpus *out_cpus);
 /* Keeps a thread on these CPUs; false when the system refuses. */
 bool sy__cpus_apply(const sy__cpus *cpus, pthread_t thread);

@@ -17,8 +17,8 @@ typedef struct sy__team sy__team;
 #define SY__TEAM_SPIN_US 1000u /* longer than the gap between two tokens */
 
 typedef struct sy__team_options {
-    uint32_t n_workers;  /* 0: sy__cpus_n_workers of the CPUs that may be used */
-    uint32_t spin_us;    /* how long helpers wait awake for the next call */
+    uint32_t n_workers;   /* 0: sy__cpus_n_workers of the CPUs that may be used */
+    uint32_t spin_us;     /* how long helpers wait awake for the next call */
     const sy__cpus *cpus; /* where helpers may run; NULL: wherever the process may */
 } sy__team_options;
 

@@ -13,9 +13,9 @@
 #define SY__N_PAUSES 64 /* of a spinning thread between two looks at the clock: 1 to 3 us */
 
 typedef enum sy__role {
-    SY__HELPS = 0,   /* takes tasks */
-    SY__ON_TRIAL,    /* takes none; watches whether it gets its CPU */
-    SY__BENCHED,     /* asleep until a caller gives it a trial */
+    SY__HELPS = 0, /* takes tasks */
+    SY__ON_TRIAL,  /* takes none; watches whether it gets its CPU */
+    SY__BENCHED,   /* asleep until a caller gives it a trial */
     SY__QUITS
 } sy__role;
 

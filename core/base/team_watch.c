@@ -71,8 +71,7 @@ static bool end_trial(sy__team *team) {
 }
 
 void sy__team_ask(sy__team *team, uint32_t i_worker, bool was_late) {
-    sy__loss loss =
-        sy__watch_ask(&team->workers[i_worker].watch, sy__team_n_parts(team), was_late);
+    sy__loss loss = sy__watch_ask(&team->workers[i_worker].watch, sy__team_n_parts(team), was_late);
     if (loss != SY__LOST_NOTHING && !end_trial(team) && loss == SY__LOST_MUCH) {
         bench(team, i_worker);
     }

@@ -34,8 +34,7 @@ static void sleep_until_call(sy__worker *self, uint32_t seen) {
     sy__team *team = self->team;
     unsigned signal = atomic_load(&team->signal);
     atomic_store(&team->someone_sleeps, 1);
-    if (sy__work_call(atomic_load(&team->work)) != seen ||
-        atomic_load(&self->role) != SY__HELPS) {
+    if (sy__work_call(atomic_load(&team->work)) != seen || atomic_load(&self->role) != SY__HELPS) {
         return;
     }
     sy__futex_wait(&team->signal, signal);

@@ -6,7 +6,8 @@
 #include <time.h>
 
 void sy_runtime_options_default(sy_runtime_options *out_options) {
-    *out_options = (sy_runtime_options){.struct_bytes = sizeof(*out_options)};
+    *out_options =
+        (sy_runtime_options){.struct_bytes = sizeof(*out_options), .spin_us = SY__TEAM_SPIN_US};
 }
 
 /* The reference delegate goes through the same table and the same calls as any plugin. */
@@ -54,6 +55,28 @@ static bool init_locks(sy_runtime *runtime) {
     return made;
 }
 
+static sy_status create_team(sy_runtime *runtime, const sy_runtime_options *options,
+                             sy_error *error) {
+    sy__team_options team = {.n_workers = options->n_threads, .spin_us = options->spin_us};
+    if (options->affinity != NULL && strcmp(options->affinity, "none") != 0) {
+        sy_status status = sy__affinity_resolve(options->affinity, &runtime->cpus, error);
+        if (status != SY_OK) {
+            return status;
+        }
+        runtime->has_affinity = true;
+        team.cpus = &runtime->cpus;
+    }
+    return sy__team_create_with(runtime->allocator, &team, &runtime->team, error);
+}
+
+sy_status sy_runtime_place_thread(const sy_runtime *runtime, sy_error *error) {
+    if (runtime->has_affinity && !sy__cpus_apply(&runtime->cpus, pthread_self())) {
+        return sy_error_set(error, SY_PERMISSION_DENIED,
+                            "The system does not let this thread move to the CPUs of affinity.");
+    }
+    return SY_OK;
+}
+
 sy_status sy_runtime_create(const sy_runtime_options *options, sy_runtime **out_runtime,
                             sy_error *error) {
     sy_runtime_options defaults;
@@ -70,7 +93,7 @@ sy_status sy_runtime_create(const sy_runtime_options *options, sy_runtime **out_
         SY__DELETE(allocator, runtime);
         return sy_error_set(error, SY_UNAVAILABLE, "The system refused a lock for the runtime.");
     }
-    sy_status status = sy__team_create(allocator, options->n_threads, &runtime->team, error);
+    sy_status status = create_team(runtime, options, error);
     if (status == SY_OK) {
         status = add_reference(runtime, error);
     }

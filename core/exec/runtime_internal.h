@@ -42,6 +42,8 @@ struct sy_runtime {
     const sy_allocator *allocator;
     const sy_log *log;
     sy__team *team;
+    sy__cpus cpus;
+    bool has_affinity; /* cpus is what the options asked for */
     sy_context *contexts;
     sy_delegate delegates[SY_LIMIT_DELEGATES];
     uint32_t n_delegates;

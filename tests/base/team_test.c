@@ -108,8 +108,7 @@ static void workers_really_run_beside_the_caller(void) {
 static void spin_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     count_task(argument, i_task, i_worker);
     double end = seconds_now() + 20e-6;
-    while (seconds_now() < end) {
-    }
+    while (seconds_now() < end) {}
 }
 
 static void dawdle_task(void *argument, uint32_t i_task, uint32_t i_worker) {

@@ -88,6 +88,17 @@ class Verbs(Sandbox):
         self.assertIn("threads = 2", shown)
         self.assertIn("threads = 3", run("conf", "show", SWITCHYARD_THREADS="3").stdout)
 
+    def test_affinity_is_checked_and_obeyed(self):
+        self.assertIn("affinity = 0-1,3", run("conf", "show", "--affinity", "0-1,3").stdout)
+        answer = run("conf", "show", "--affinity", "fast")
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("Write none, performance, or CPUs as in", answer.stderr)
+        answer = run("delegates", "--affinity", "1023")
+        self.assertEqual(answer.returncode, 1)
+        self.assertIn("CPU 1023 of affinity = 1023 is none that this process may use", answer.stderr)
+        cpu = min(os.sched_getaffinity(0))
+        self.assertEqual(run("delegates", "--affinity", str(cpu)).returncode, 0)
+
 
 class Configuration(Sandbox):
     def test_shipped_files_are_fine(self):

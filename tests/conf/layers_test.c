@@ -62,7 +62,10 @@ static const pair narrowing[] = {
     {"trust", "extra_directories = allow", "extra_directories = deny"},
     {"trust", "plugins = cpu-*, gpu-*", "plugins = gpu-vulkan, cpu-*"},
     {"runtime", "threads = 0", "threads = 8"},
+    {"runtime", "threads = auto", "threads = 8"},
     {"runtime", "threads = 8", "threads = 8"},
+    {"runtime", "affinity = 0-3", "affinity = none"},
+    {"runtime", "spin_us = 100", "spin_us = 0"},
     {"runtime", "log_level = error", "log_level = debug"},
     {"runtime", "plugin_directories = /a, /b", "plugin_directories = /b"},
     {"runtime", "plugin_directories = /a, /b", "plugin_directories.more = /a"},
@@ -93,6 +96,8 @@ static const pair widening[] = {
     {"trust", "plugins = cpu-*", "plugins = cpu-*, gpu-*"},
     {"runtime", "threads = 4", "threads = 5"},
     {"runtime", "threads = 4", "threads = 0"},
+    {"runtime", "threads = 4", "threads = auto"},
+    {"runtime", "spin_us = 0", "spin_us = 100"},
     {"runtime", "plugin_directories = /a", "plugin_directories = /a, /b"},
     {"runtime", "plugin_directories = /a", "plugin_directories.more = /b"},
     {"runtime", "plugin_directories = /a", "plugin_directories = /a/b"},
@@ -164,6 +169,18 @@ static void policy_carries_every_entry_with_its_line(void) {
     sy_conf_destroy(conf);
 }
 
+static void thread_settings(void) {
+    sy_conf *conf = must_read("[runtime]\nthreads = auto\naffinity = 0-3, 6\nspin_us = 500\n",
+                              "[runtime]\nthreads = 4\naffinity = performance\nspin_us = 0\n");
+    const sy_conf_runtime *runtime = sy_conf_runtime_settings(conf);
+    CHECK(runtime->n_threads == 4 && runtime->spin_us == 0);
+    CHECK(strcmp(runtime->affinity, "performance") == 0);
+    sy_conf_destroy(conf);
+    conf = must_read("[runtime]\nthreads = auto\n", "[runtime]\naffinity = 1\n");
+    CHECK(sy_conf_runtime_settings(conf)->n_threads == 0);
+    sy_conf_destroy(conf);
+}
+
 static void settings_and_options(void) {
     sy_conf *conf = must_read("[runtime]\nthreads = 3\nkv_type = q8_0\nlog_level = debug\n"
                               "plugin_directories.b = /c\nplugin_directories = /a, /b\n"
@@ -172,6 +189,7 @@ static void settings_and_options(void) {
     const sy_conf_runtime *runtime = sy_conf_runtime_settings(conf);
     CHECK(runtime->n_threads == 3 && runtime->kv_type == SY_TYPE_Q8_0);
     CHECK(runtime->log_level == SY_SEVERITY_DEBUG);
+    CHECK(strcmp(runtime->affinity, "none") == 0 && runtime->spin_us == 1000);
     const sy_conf_trust *trust = sy_conf_trust_settings(conf);
     CHECK(trust->root_only == 1 && trust->require_sha256 == 0 && trust->extra_directories == 1);
     CHECK(trust->n_allowed == 1 && strcmp(trust->allowed[0], "cpu-*") == 0);
@@ -291,6 +309,7 @@ static const sy_test_case cases[] = {
     {"later_layers_never_widen", later_layers_never_widen},
     {"every_layer_is_bound_by_those_before", every_layer_is_bound_by_those_before},
     {"policy_carries_every_entry_with_its_line", policy_carries_every_entry_with_its_line},
+    {"thread_settings", thread_settings},
     {"settings_and_options", settings_and_options},
     {"defaults_ask_for_nothing", defaults_ask_for_nothing},
     {"layers_out_of_order_are_refused", layers_out_of_order_are_refused},

@@ -46,7 +46,9 @@ typedef struct sy_conf_options {
 
 /* Settings of the process that are no policy. */
 typedef struct sy_conf_runtime {
-    uint32_t n_threads; /* 0: the CPUs this process may run on */
+    uint32_t n_threads; /* 0: one per core that the process may use */
+    uint32_t spin_us;
+    const char *affinity; /* as sy_runtime_options has it */
     sy_severity log_level;
     sy_element_type kv_type;
 } sy_conf_runtime;

@@ -35,7 +35,7 @@ typedef void (*sy_ini_problem)(void *user, const sy_error *problem);
 
 /* What a value must look like. */
 typedef enum sy_ini_type {
-    SY_INI_COUNT = 0,     /* whole number between least and most */
+    SY_INI_COUNT = 0,     /* whole number between least and most; a word of choices stands for 0 */
     SY_INI_NUMBER = 1,    /* decimal number between least and most */
     SY_INI_PERCENT = 2,   /* the same, an optional % behind it */
     SY_INI_BYTES = 3,     /* whole number and a unit: B, KiB, MiB, GiB */
@@ -48,7 +48,8 @@ typedef enum sy_ini_type {
     SY_INI_WORDS = 10,    /* comma-separated, each without spaces */
     SY_INI_SHA256 = 11,   /* 64 hexadecimal digits */
     SY_INI_ABI = 12,      /* major.minor */
-    SY_INI_FILE = 13      /* a file name without a folder */
+    SY_INI_FILE = 13,     /* a file name without a folder */
+    SY_INI_CPUS = 14      /* none, performance, or CPUs as in 0-3, 6 */
 } sy_ini_type;
 
 /* What a later layer may do to a value that an earlier layer set. */

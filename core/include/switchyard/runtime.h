@@ -20,9 +20,11 @@ typedef struct sy_runtime sy_runtime;
 /* Settings of a runtime. Start from sy_runtime_options_default. */
 typedef struct sy_runtime_options {
     uint32_t struct_bytes;         /* sizeof(sy_runtime_options) */
-    uint32_t n_threads;            /* 0: the CPUs this process may run on */
+    uint32_t n_threads;            /* 0: one per core this process may use */
     const sy_allocator *allocator; /* NULL: heap */
     const sy_log *log;             /* NULL: silent; must outlive the runtime */
+    const char *affinity;          /* NULL or "none", "performance", or CPUs: "0-3, 6" */
+    uint32_t spin_us;              /* threads wait awake so long for more work, then sleep */
 } sy_runtime_options;
 
 /* One device of one loaded plugin, as plans see it. Everything is borrowed from the plugin or the
@@ -43,7 +45,8 @@ void sy_runtime_options_default(sy_runtime_options *out_options);
 
 /* Makes a runtime with the reference delegate in its table. NULL options: defaults.
  * shape: -  unit: -  owner: caller, sy_runtime_destroy  errors: RESOURCE_EXHAUSTED, UNAVAILABLE
- * when threads cannot be made  thread: any  cost: makes threads  since: 0.1  source: - */
+ * when threads cannot be made, INVALID_ARGUMENT or OUT_OF_RANGE for an affinity  thread: any
+ * cost: makes threads  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_runtime_create(const sy_runtime_options *options,
                                           sy_runtime **out_runtime, sy_error *error);
 
@@ -51,6 +54,12 @@ SY_MUST_CHECK sy_status sy_runtime_create(const sy_runtime_options *options,
  * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time
  * cost: joins threads  since: 0.1  source: - */
 void sy_runtime_destroy(sy_runtime *runtime);
+
+/* Keeps the calling thread on the CPUs of the affinity option, as the runtime's own threads are; a
+ * program calls it on the threads that run steps, if it likes. Does nothing without affinity.
+ * shape: -  unit: -  owner: -  errors: PERMISSION_DENIED when the system refuses  thread: any
+ * cost: one system call  since: 0.1  source: sched_setaffinity(2) */
+SY_MUST_CHECK sy_status sy_runtime_place_thread(const sy_runtime *runtime, sy_error *error);
 
 /* Makes the host services for one plugin: the table to hand to its entry function. The context
  * remembers the newest report of each call so that errors carry the plugin's own words.
