@@ -113,7 +113,10 @@ class Bench:
     def settings(self, engine, cell, measure):
         """What to try. At depth only what the decode of the same cell left open: its packing is kept."""
         found = engine.settings(cell, measure)
-        decode = self.known_setting(engine, cell, "decode") if measure == "depth" else None
+        decode = None
+        if measure == "depth":
+            quick = report.quick_settings(self.samples, engine.name, f"{cell.shape}:{cell.type}", "decode")
+            decode = quick[0] if quick else self.known_setting(engine, cell, "decode")
         if decode:
             packing = [s for s in found if all(s[k] == decode[k] for k in ("repack", "rtr") if k in s and k in decode)]
             found = packing or found
@@ -124,17 +127,22 @@ class Bench:
                                    if (c.shape, c.type) == (cell.shape, cell.type))
 
     def known_setting(self, engine, cell, measure):
-        """The best setting so far; of the same model at another thread count when this one has none. Quick trials
-        go first: they were made to decide."""
-        quick = report.quick_setting(self.samples, engine.name, f"{cell.shape}:{cell.type}", measure)
-        if quick is not None:
-            return quick
+        """The best setting so far; of the same model at another thread count when this one has none."""
         counts = sorted({c.threads for c in default_cells()[measure]}, reverse=True)
         for name in [cell.name, *(dataclasses.replace(cell, threads=n).name for n in counts)]:
             found = report.best_setting(self.samples, engine.name, name, measure)
             if found is not None:
                 return found
         return None
+
+    def setting_of_round(self, job):
+        """Round 1 takes the best of the quick trials, round 2 the second when it is near; later ones what won."""
+        model = f"{job.cell.shape}:{job.cell.type}"
+        quick = report.quick_settings(self.samples, job.engine.name, model, job.measure)
+        if job.round <= len(quick) and job.round <= 2:
+            return quick[job.round - 1]
+        known = self.known_setting(job.engine, job.cell, job.measure)
+        return known if known is not None else self.settings(job.engine, job.cell, job.measure)[0]
 
     def jobs_of_round(self, i_round):
         for measure in self.flags.measures:
@@ -161,7 +169,8 @@ class Bench:
         one have been run when it is asked for."""
         first = [s for s in settings if s.get("fa", "on") == "on"]
         yield from (Job(0, measure, cell, engine, s) for s in first)
-        best = self.known_setting(engine, cell, measure) or first[0]
+        quick = report.quick_settings(self.samples, engine.name, f"{cell.shape}:{cell.type}", measure)
+        best = (quick or [self.known_setting(engine, cell, measure) or first[0]])[0]
         last = {**best, "fa": "off"}
         if last in settings:
             yield Job(0, measure, cell, engine, last)
@@ -254,8 +263,7 @@ class Bench:
     def run_job(self, job, beside):
         setting = job.setting
         if setting is None:
-            setting = self.known_setting(job.engine, job.cell, job.measure)
-            setting = setting if setting is not None else self.settings(job.engine, job.cell, job.measure)[0]
+            setting = self.setting_of_round(job)
         record = {"key": job.key, "measure": job.measure, "cell": job.cell.name, "engine": job.engine.name,
                   "setting": setting, "round": job.round, "time": time.strftime("%Y-%m-%dT%H:%M:%S"), **beside}
         if job.round == 0 and self.flags.search == "quick":

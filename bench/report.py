@@ -37,12 +37,16 @@ def best_setting(samples, engine, cell_name, measure):
     return top["setting"] if top else None
 
 
-def quick_setting(samples, engine, model, measure):
-    """The winner of the quick trials with one model file ("shape:type"), at any thread count."""
-    found = [s for s in samples if s.get("quick") and (s["engine"], s["measure"]) == (engine, measure)
-             and s["cell"].rpartition(":")[0] == model]
-    top = best(found, measure)
-    return top["setting"] if top else None
+def quick_settings(samples, engine, model, measure, within=0.85):
+    """Settings by their quick trials with one model file ("shape:type"), best first: those near enough to the best
+    that only a whole run can tell."""
+    scores = {}
+    for s in samples:
+        if s.get("quick") and (s["engine"], s["measure"]) == (engine, measure) and s["cell"].rpartition(":")[0] == model:
+            key = tuple(sorted(s["setting"].items()))
+            scores[key] = max(scores.get(key, 0), s["value"])
+    ranked = sorted(scores, key=scores.get, reverse=True)
+    return [dict(key) for key in ranked if scores[key] >= within * scores[ranked[0]]]
 
 
 def index(samples):

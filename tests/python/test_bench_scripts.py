@@ -295,8 +295,10 @@ def test_statistics():
 
 
 def test_quick_trials_decide_and_do_not_count():
-    trials = [dict(sample("a", "decode", v, "m:Q4_0:1"), setting={"fa": f}, quick=True) for v, f in ((9, "on"), (8, "off"))]
-    assert report.quick_setting(trials, "a", "m:Q4_0", "decode") == {"fa": "on"}
+    trials = [dict(sample("a", "decode", v, "m:Q4_0:1"), setting={"fa": f}, quick=True)
+              for v, f in ((8, "off"), (9, "on"), (5, "auto"))]
+    assert report.quick_settings(trials, "a", "m:Q4_0", "decode") == [{"fa": "on"}, {"fa": "off"}]
+    assert report.quick_settings(trials, "b", "m:Q4_0", "decode") == []
     assert report.best_setting(trials, "a", "m:Q4_0:1", "decode") is None and not report.index(trials)
     quarter = engines.Cell("llama32-1b", "Q4_0", 1, part=4)
     assert quarter.name == "llama32-1b:Q4_0:1" and (quarter.n_prefill, quarter.n_decode, quarter.n_depth) == (128, 32, 1024)
