@@ -87,28 +87,27 @@ const sy_machine_loop *sy_machine_loop_f32(void) {
     return __builtin_cpu_supports("fma") ? &loops[1] : &loops[2];
 }
 
-#define SY_READ_LOOP(move, register, b)                                                                                    \
-    __asm__ volatile(                                                                                                      \
-        ".p2align 5\n1:\n\t" move                                                                                          \
-        " (%0), %%" register "0\n\t" move " " b                                                                            \
-                             "(%0), %%" register "1\n\t" move " 2*" b                                                      \
-                                                 "(%0), %%" register "2\n\t" move " 3*" b                                  \
-                                                                     "(%0), %%" register "3\n\tadd $4*" b                  \
-                                                                                         ", %0\n\tcmp %1, %0\n\tjb 1b\n\t" \
-        : "+r"(bytes)                                                                                                      \
-        : "r"(end)                                                                                                         \
-        : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3")
+/* Four loads a turn; `body` is one load from offset `at` into register `i`. */
+#define SY_READ(body, b)                                                                 \
+    __asm__ volatile(".p2align 5\n1:\n\t" body("0", "0") body("1", b) body("2", "2*" b)  \
+                         body("3", "3*" b) "add $4*" b ", %0\n\tcmp %1, %0\n\tjb 1b\n\t" \
+                     : "+r"(bytes)                                                       \
+                     : "r"(end)                                                          \
+                     : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3")
+#define SY_LOAD_SSE(i, at) "movdqa " at "(%0), %%xmm" i "\n\t"
+#define SY_LOAD_AVX2(i, at) "vmovdqa " at "(%0), %%ymm" i "\n\t"
+#define SY_LOAD_AVX512(i, at) "vmovdqa64 " at "(%0), %%zmm" i "\n\t"
 
 void sy_machine_read_bytes(const uint8_t *bytes, size_t n_bytes) {
     const uint8_t *end = bytes + n_bytes;
     if (__builtin_cpu_supports("avx512f")) {
-        SY_READ_LOOP("vmovdqa64", "zmm", "64");
+        SY_READ(SY_LOAD_AVX512, "64");
         __asm__ volatile("vzeroupper" ::: "memory");
     } else if (__builtin_cpu_supports("avx2")) {
-        SY_READ_LOOP("vmovdqa", "ymm", "32");
+        SY_READ(SY_LOAD_AVX2, "32");
         __asm__ volatile("vzeroupper" ::: "memory");
     } else {
-        SY_READ_LOOP("movdqa", "xmm", "16");
+        SY_READ(SY_LOAD_SSE, "16");
     }
 }
 

@@ -12,55 +12,34 @@ typedef struct runner {
     sy_bench *bench;
     sy_bench_series *series;
     sy_session *sessions[SY_BENCH_SESSIONS_MAX];
-    sy_sampler *sampler;
-    uint64_t *before_ns; /* node times before a sample */
+    sy_sampler *samplers[SY_BENCH_SESSIONS_MAX]; /* one and the same: greedy keeps nothing */
+    sy_bench_tally tally;                        /* with --profile */
 } runner;
 
-static uint32_t start_of(const sy_bench_series *series) {
+uint32_t sy_bench_start_tokens(const sy_bench_series *series) {
     return series->kind == SY_BENCH_DECODE && series->depth == 0 ? START_TOKENS : series->depth;
-}
-
-static void count_step(const sy_graph *graph, const sy_bench_step *step, sy_bench_work *work) {
-    uint32_t n = sy_graph_n_nodes(graph);
-    for (uint32_t i = 0; i < n; i++) {
-        sy_bench_count_node(graph, i, step, work);
-    }
 }
 
 void sy_bench_count(const sy_graph *graph, uint32_t n_batch, const sy_bench_series *series,
                     uint32_t i_node, sy_bench_work *out_work) {
     uint32_t n_each = series->kind == SY_BENCH_PREFILL ? n_batch : 1, done = 0;
+    uint32_t first = i_node == SY_NO_VALUE ? 0 : i_node;
+    uint32_t end = i_node == SY_NO_VALUE ? sy_graph_n_nodes(graph) : i_node + 1;
     *out_work = (sy_bench_work){0, 0, 0, 0};
     while (done < series->n_tokens) {
         uint32_t left = series->n_tokens - done, n = left < n_each ? left : n_each;
         sy_bench_step step = {n * series->n_sequences, series->n_sequences, series->n_sequences,
-                              start_of(series) + done};
-        if (i_node == SY_NO_VALUE) {
-            count_step(graph, &step, out_work);
-        } else {
-            sy_bench_count_node(graph, i_node, &step, out_work);
+                              sy_bench_start_tokens(series) + done};
+        for (uint32_t i = first; i < end; i++) {
+            sy_bench_count_node(graph, i, &step, out_work);
         }
         done += n;
     }
 }
 
-static void *make(size_t n, size_t size) {
-    const sy_allocator *heap = sy_allocator_heap();
-    void *made = heap->reallocate(heap->self, NULL, 0, n * size, 64);
-    if (made != NULL) {
-        memset(made, 0, n * size);
-    }
-    return made;
-}
-
-static void drop(void *made, size_t n, size_t size) {
-    const sy_allocator *heap = sy_allocator_heap();
-    heap->reallocate(heap->self, made, made != NULL ? n * size : 0, 0, 64);
-}
-
 static sy_status open_sessions(runner *self, sy_error *error) {
     const sy_bench_series *series = self->series;
-    uint32_t start = start_of(series);
+    uint32_t start = sy_bench_start_tokens(series);
     sy_status status = SY_OK;
     for (uint32_t i = 0; status == SY_OK && i < series->n_sequences; i++) {
         status = sy_session_open(self->bench->engine.engine, start + series->n_tokens + 1,
@@ -75,20 +54,21 @@ static sy_status open_sessions(runner *self, sy_error *error) {
 static sy_status open_runner(runner *self, sy_error *error) {
     sy_bench_series *series = self->series;
     const sy_engine *engine = self->bench->engine.engine;
-    const sy_graph *graph = sy_plan_graph(sy_engine_plan(engine));
     sy_sampler_options options;
     sy_sampler_options_default(&options);
-    sy_bench_count(graph, self->bench->n_batch, series, SY_NO_VALUE, &series->work);
+    sy_bench_count(sy_plan_graph(sy_engine_plan(engine)), self->bench->n_batch, series, SY_NO_VALUE,
+                   &series->work);
+    sy_status status = SY_OK;
     if (self->bench->flags.profile) {
-        series->n_nodes = sy_graph_n_nodes(graph);
-        series->node_ns = make(series->n_nodes, sizeof(uint64_t));
-        self->before_ns = make(series->n_nodes, sizeof(uint64_t));
-        if (series->node_ns == NULL || self->before_ns == NULL) {
-            return sy_error_set(error, SY_RESOURCE_EXHAUSTED, "No memory for the profile.");
-        }
+        status = sy_bench_tally_open(engine, &self->tally, error);
     }
-    sy_status status = sy_sampler_create(NULL, sy_engine_info(engine)->n_vocabulary, &options,
-                                         &self->sampler, error);
+    if (status == SY_OK) {
+        status = sy_sampler_create(NULL, sy_engine_info(engine)->n_vocabulary, &options,
+                                   &self->samplers[0], error);
+    }
+    for (uint32_t i = 1; i < series->n_sequences; i++) {
+        self->samplers[i] = self->samplers[0];
+    }
     return status == SY_OK ? open_sessions(self, error) : status;
 }
 
@@ -96,14 +76,14 @@ static void close_runner(runner *self) {
     for (uint32_t i = 0; i < self->series->n_sequences; i++) {
         sy_session_close(self->sessions[i]);
     }
-    sy_sampler_destroy(self->sampler);
-    drop(self->before_ns, self->series->n_nodes, sizeof(uint64_t));
+    sy_sampler_destroy(self->samplers[0]);
+    sy_bench_tally_close(&self->tally);
 }
 
 /* Back to where samples begin, with the logits of the last token at hand. */
 static sy_status rewind_sessions(runner *self, sy_error *error) {
     const float *logits = NULL;
-    uint32_t start = start_of(self->series);
+    uint32_t start = sy_bench_start_tokens(self->series);
     sy_status status = SY_OK;
     for (uint32_t i = 0; status == SY_OK && i < self->series->n_sequences; i++) {
         status = sy_session_rewind(self->sessions[i], start, error);
@@ -121,9 +101,12 @@ static sy_status work(runner *self, sy_error *error) {
                                   series->n_tokens, error);
     }
     sy_status status = SY_OK;
+    int32_t tokens[SY_BENCH_SESSIONS_MAX];
     for (uint32_t t = 0; status == SY_OK && t < series->n_tokens; t++) {
-        int32_t token = 0;
-        status = sy_session_decode(self->sessions[0], self->sampler, &token, error);
+        status = series->n_sequences == 1
+                     ? sy_session_decode(self->sessions[0], self->samplers[0], tokens, error)
+                     : sy_session_decode_together(self->sessions, series->n_sequences,
+                                                  self->samplers, tokens, error);
         if (sy_bench_stopped()) {
             return status == SY_OK ? SY_CANCELLED : status;
         }
@@ -131,33 +114,26 @@ static sy_status work(runner *self, sy_error *error) {
     return status;
 }
 
-static void note_nodes(runner *self, int is_after) {
-    const sy_executor *executor = sy_engine_executor(self->bench->engine.engine);
-    uint32_t phase = self->series->kind == SY_BENCH_PREFILL ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE;
-    for (uint32_t i = 0; i < self->series->n_nodes; i++) {
-        uint64_t ns = sy_executor_node_ns(executor, phase, i);
-        if (is_after) {
-            self->series->node_ns[i] += ns - self->before_ns[i];
-        } else {
-            self->before_ns[i] = ns;
-        }
-    }
-}
-
 static sy_status take_sample(runner *self, sy_error *error) {
     sy_bench_series *series = self->series;
+    const sy_engine *engine = self->bench->engine.engine;
+    uint32_t phase = series->kind == SY_BENCH_PREFILL ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE;
     sy_status status = rewind_sessions(self, error);
-    if (status != SY_OK || series->n_samples >= SY_BENCH_SAMPLES_MAX) {
+    if (status != SY_OK) {
         return status;
     }
-    note_nodes(self, 0);
-    uint64_t start_ns = sy_machine_now_ns();
+    sy_bench_tally_add(engine, phase, -1, &self->tally);
+    uint64_t energy_uj = sy_bench_energy_uj(), start_ns = sy_machine_now_ns();
     status = work(self, error);
     uint64_t ns = sy_machine_now_ns() - start_ns;
     if (status == SY_OK) {
-        note_nodes(self, 1);
-        series->tokens_per_s[series->n_samples++] =
-            (double)series->n_tokens * series->n_sequences * 1e9 / (double)(ns > 0 ? ns : 1);
+        double n_tokens = (double)series->n_tokens * series->n_sequences;
+        if (energy_uj > 0) {
+            series->energy_uj += sy_bench_energy_between(energy_uj, sy_bench_energy_uj());
+            series->n_energy_tokens += n_tokens;
+        }
+        sy_bench_tally_add(engine, phase, 1, &self->tally);
+        sy_bench_add_sample(&series->tokens_per_s, n_tokens * 1e9 / (double)(ns > 0 ? ns : 1));
     }
     return status;
 }
@@ -176,10 +152,14 @@ static sy_status run_rounds(sy_bench *bench, runner *runners, uint32_t n, sy_err
         measure_read(bench, runners[0].series, n);
         for (uint32_t i = 0; i < n; i++) {
             char name[64];
-            sy_bench_name(runners[i].series, name, sizeof(name));
-            sy_bench_progress(bench, "threads %u, round %u of %u: %s", runners[i].series->n_threads,
-                              round + 1, bench->flags.n_repeats, name);
+            sy_bench_series *series = runners[i].series;
+            sy_bench_name(series, name, sizeof(name));
+            sy_bench_progress(bench, "threads %u, round %u of %u: %s", series->n_threads, round + 1,
+                              bench->flags.n_repeats, name);
             status = take_sample(&runners[i], error);
+            if (status == SY_OK && !sy_bench_stopped()) {
+                sy_bench_sample_peer(bench, series);
+            }
             if (status != SY_OK || sy_bench_stopped()) {
                 return status == SY_CANCELLED ? SY_OK : status;
             }
@@ -188,28 +168,36 @@ static sy_status run_rounds(sy_bench *bench, runner *runners, uint32_t n, sy_err
     return status;
 }
 
-sy_status sy_bench_run_series(sy_bench *bench, uint32_t i_first, sy_error *error) {
-    static runner runners[SY_BENCH_SERIES_MAX];
-    uint32_t n = bench->n_series - i_first;
-    sy_status status = SY_OK;
-    memset(runners, 0, sizeof(runners));
+static sy_status open_runners(sy_bench *bench, runner *runners, uint32_t n, sy_error *error) {
     sy_machine_peaks peaks;
-    sy_machine_measure_peaks(bench->series[i_first].n_threads, &peaks);
-    for (uint32_t i = 0; i < n; i++) {
-        runners[i].bench = bench;
-        runners[i].series = &bench->series[i_first + i];
-        runners[i].series->peaks = peaks;
-    }
+    sy_status status = SY_OK;
+    sy_machine_measure_peaks(runners[0].series->n_threads, &peaks);
     for (uint32_t i = 0; status == SY_OK && i < n && !sy_bench_stopped(); i++) {
         char name[64];
+        runners[i].series->peaks = peaks;
         sy_bench_name(runners[i].series, name, sizeof(name));
         sy_bench_progress(bench, "threads %u: preparing %s", runners[i].series->n_threads, name);
         status = open_runner(&runners[i], error);
     }
+    return status;
+}
+
+sy_status sy_bench_run_series(sy_bench *bench, uint32_t i_first, sy_error *error) {
+    static runner runners[SY_BENCH_SERIES_MAX];
+    uint32_t n = bench->n_series - i_first;
+    memset(runners, 0, sizeof(runners));
+    for (uint32_t i = 0; i < n; i++) {
+        runners[i].bench = bench;
+        runners[i].series = &bench->series[i_first + i];
+    }
+    sy_status status = open_runners(bench, runners, n, error);
     if (status == SY_OK && !sy_bench_stopped()) {
         status = run_rounds(bench, runners, n, error);
     }
     for (uint32_t i = 0; i < n; i++) {
+        if (status == SY_OK && bench->flags.profile) {
+            status = sy_bench_make_profile(bench, &runners[i].tally, runners[i].series, error);
+        }
         close_runner(&runners[i]);
     }
     return status;

@@ -318,6 +318,91 @@ static void two_sessions_do_not_disturb_each_other(void) {
     engine_kit_close(&kit);
 }
 
+#define N_TOGETHER 3u
+
+/* Sessions of different lengths: the rows of a step have different positions. */
+static void open_crowd(engine_kit *kit, sy_session *out_sessions[N_TOGETHER]) {
+    for (uint32_t i = 0; i < N_TOGETHER; i++) {
+        sy_session **session = &out_sessions[i];
+        CHECK_OK_ERROR(sy_session_open(kit->engine, 60, session, &kit->error), kit->error);
+        CHECK_OK_ERROR(sy_session_prefill(*session, prompt, N_PROMPT - 3 * i, &kit->error),
+                       kit->error);
+    }
+}
+
+static void together_each_gets_what_it_gets_alone(void) {
+    engine_kit kit;
+    int32_t alone[N_TOGETHER][20], tokens[N_TOGETHER];
+    sy_session *sessions[N_TOGETHER];
+    sy_sampler *samplers[N_TOGETHER];
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.n_sequences = N_TOGETHER;
+    open_kit(&kit, 2, &options);
+    open_crowd(&kit, sessions);
+    for (uint32_t i = 0; i < N_TOGETHER; i++) {
+        samplers[i] = new_sampler(0.9f, 5 + i);
+        decode(&kit, sessions[i], samplers[i], 20, alone[i]);
+        sy_sampler_destroy(samplers[i]);
+        samplers[i] = new_sampler(0.9f, 5 + i);
+        sy_status status = sy_session_rewind(sessions[i], N_PROMPT - 3 * i, &kit.error);
+        CHECK_OK_ERROR(status, kit.error);
+    }
+    for (uint32_t t = 0; t < 20; t++) {
+        sy_status status =
+            sy_session_decode_together(sessions, N_TOGETHER, samplers, tokens, &kit.error);
+        CHECK_OK_ERROR(status, kit.error);
+        for (uint32_t i = 0; i < N_TOGETHER; i++) {
+            CHECK(tokens[i] == alone[i][t]);
+        }
+    }
+    for (uint32_t i = 0; i < N_TOGETHER; i++) {
+        uint32_t n = 0;
+        CHECK(sy_session_tokens(sessions[i], &n)[n - 1] == alone[i][19] && n == 32 - 3 * i);
+        sy_session_close(sessions[i]);
+        sy_sampler_destroy(samplers[i]);
+    }
+    engine_kit_close(&kit);
+}
+
+static void together_has_its_limits(void) {
+    engine_kit kit;
+    sy_engine *other = NULL;
+    int32_t tokens[N_TOGETHER];
+    sy_session *sessions[N_TOGETHER], *mixed[2];
+    sy_sampler *greedy = new_sampler(0, 0), *samplers[N_TOGETHER] = {greedy, greedy, greedy};
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.n_sequences = 2;
+    open_kit(&kit, 1, &options);
+    CHECK_OK_ERROR(sy_engine_create(kit.runtime, engine_model(), NULL, &other, &kit.error),
+                   kit.error);
+    open_crowd(&kit, sessions);
+    mixed[0] = sessions[0];
+    CHECK_OK_ERROR(sy_session_open(other, 40, &mixed[1], &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_prefill(mixed[1], prompt, N_PROMPT, &kit.error), kit.error);
+    CHECK(sy_session_decode_together(sessions, 0, samplers, tokens, &kit.error) ==
+          SY_INVALID_ARGUMENT);
+    CHECK(sy_session_decode_together(sessions, N_TOGETHER, samplers, tokens, &kit.error) ==
+          SY_OUT_OF_RANGE);
+    CHECK(sy_session_decode_together(mixed, 2, samplers, tokens, &kit.error) ==
+          SY_INVALID_ARGUMENT);
+    sy_session_close(mixed[1]);
+    mixed[1] = sessions[0];
+    CHECK(sy_session_decode_together(mixed, 2, samplers, tokens, &kit.error) ==
+          SY_INVALID_ARGUMENT);
+    CHECK(strstr(kit.error.message, "given twice") != NULL);
+    uint32_t n = 0;
+    sy_session_tokens(sessions[0], &n);
+    CHECK(n == N_PROMPT); /* nothing was committed */
+    for (uint32_t i = 0; i < N_TOGETHER; i++) {
+        sy_session_close(sessions[i]);
+    }
+    sy_sampler_destroy(greedy);
+    sy_engine_destroy(other);
+    engine_kit_close(&kit);
+}
+
 static const sy_test_case cases[] = {
     {"same_seed_gives_same_tokens_at_any_thread_count",
      same_seed_gives_same_tokens_at_any_thread_count},
@@ -330,5 +415,7 @@ static const sy_test_case cases[] = {
     {"budget_is_a_wall", budget_is_a_wall},
     {"cancel_leaves_the_session_usable", cancel_leaves_the_session_usable},
     {"two_sessions_do_not_disturb_each_other", two_sessions_do_not_disturb_each_other},
+    {"together_each_gets_what_it_gets_alone", together_each_gets_what_it_gets_alone},
+    {"together_has_its_limits", together_has_its_limits},
 };
 SY_TEST_MAIN(cases)

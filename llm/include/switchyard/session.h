@@ -49,6 +49,18 @@ SY_MUST_CHECK sy_status sy_session_logits(sy_session *session, const float **out
 SY_MUST_CHECK sy_status sy_session_decode(sy_session *session, sy_sampler *sampler,
                                           int32_t *out_token, sy_error *error);
 
+/* Draws the next token of every session from its own logits with its own sampler and commits all of
+ * them in one step, which reads the weights once. Each session gets what sy_session_decode would
+ * give it. All or none are committed. The engine must be made with n_sequences and n_output_rows of
+ * at least n_sessions.
+ * shape: sessions, samplers, out_tokens [n_sessions]  unit: -  owner: caller keeps all
+ * errors: INVALID_ARGUMENT sessions of several engines or one twice, OUT_OF_RANGE more than a step
+ * carries or a full session, those of the delegates  thread: one at a time per engine
+ * cost: one step, no heap  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_session_decode_together(sy_session *const *sessions, uint32_t n_sessions,
+                                                   sy_sampler *const *samplers, int32_t *out_tokens,
+                                                   sy_error *error);
+
 /* Why a generation ended. */
 typedef enum sy_finish {
     SY_FINISH_NONE = 0,      /* not ended: the callback is called again */
