@@ -37,7 +37,13 @@ ALWAYS_INLINE void decode_blocks(const uint8_t *row, size_t n, float *out, block
     }
 }
 
-/* The nearest integer is taken away from zero at ties, as GGUF writers do. */
+/* The nearest integer, away from zero at ties, as GGUF writers take it; within +-127, NaN is 0. */
+static inline int8_t encoded_level(float q) {
+    const float below_half = 0x1.fffffep-2f; /* so that no sum rounds up to the next integer */
+    q = q >= 127.0f ? 127.0f : q > -127.0f ? q : q <= -127.0f ? -127.0f : 0.0f;
+    return (int8_t)(q < 0.0f ? q - below_half : q + below_half);
+}
+
 static void encode_q8_0(const float *x, size_t n, uint8_t *out_row) {
     for (size_t b = 0; b < n / 32; b++, x += 32) {
         float largest = 0.0f;
@@ -48,14 +54,14 @@ static void encode_q8_0(const float *x, size_t n, uint8_t *out_row) {
         uint16_t half = float_to_half(d);
         uint8_t *block = out_row + b * sizeof(block_q8_0);
         memcpy(block, &half, 2);
+        float inverse = d > 0.0f ? 1.0f / d : 0.0f;
         for (int i = 0; i < 32; i++) {
-            float q = d > 0.0f ? x[i] / d : 0.0f;
-            block[2 + i] = (uint8_t)(int8_t)(q >= 0.0f ? q + 0.5f : q < 0.0f ? q - 0.5f : 0.0f);
+            block[2 + i] = (uint8_t)encoded_level(x[i] * inverse);
         }
     }
 }
 
-/* The element of largest size becomes -8 exactly. */
+/* The element of largest size becomes -8 exactly; NaN becomes 0. */
 static void encode_q4_0(const float *x, size_t n, uint8_t *out_row) {
     for (size_t b = 0; b < n / 32; b++, x += 32) {
         float extreme = 0.0f;
@@ -66,9 +72,10 @@ static void encode_q4_0(const float *x, size_t n, uint8_t *out_row) {
         uint16_t half = float_to_half(d);
         uint8_t *block = out_row + b * sizeof(block_q4_0);
         memcpy(block, &half, 2);
+        float inverse = d != 0.0f ? 1.0f / d : 0.0f;
         uint8_t q[32];
         for (int i = 0; i < 32; i++) {
-            float level = d != 0.0f ? x[i] / d + 8.5f : 8.5f;
+            float level = (isnan(x[i]) ? 0.0f : x[i]) * inverse + 8.5f;
             q[i] = (uint8_t)(level >= 15.0f ? 15.0f : level > 0.0f ? level : 0.0f);
         }
         for (int i = 0; i < 16; i++) {
