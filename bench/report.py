@@ -290,6 +290,15 @@ def render_accuracy(samples):
     return table(header, lines)
 
 
+def quietness(samples):
+    """How often somebody else used the processor; what counts is the best sample all the same."""
+    told = [s["others"] for s in samples if "others" in s and s["measure"] != "busy" and not s.get("quick")]
+    if not told:
+        return ""
+    n = sum(1 for x in told if x > 0.06)
+    return f"Other processes used more than 0.06 of a core during {n} of {len(told)} samples of speed."
+
+
 def render(samples, facts, engines, machine, setting_text):
     """The whole report as Markdown, and its rows."""
     groups = index(samples)
@@ -297,7 +306,7 @@ def render(samples, facts, engines, machine, setting_text):
     parts = ["# CPU: Switchyard and its peers", "", f"Machine: {machine['cpu']}, {machine['cores']} cores, "
              f"{machine['memory_gb']} GB, {' '.join(machine['isa'])}, Linux {machine['system']}.",
              "Best of all runs; engines were run in turns, with the bandwidth of a fresh buffer measured beside each "
-             "series.", "", "## Goals over all cells", "",
+             "series.", quietness(samples), "", "## Goals over all cells", "",
              table(["goal", "measured", "met"], [[a, b, mark(c)] for a, b, c in summary(tables, facts)])]
     for measure, title in TITLES.items():
         if not tables[measure]:

@@ -310,10 +310,11 @@ def render(samples):
 
 def test_decode_is_held_against_bandwidth_and_peers():
     beside = {"read_gbs": 50.0}
-    met = [sample("switchyard", "decode", 60, **beside), sample("llama.cpp", "decode", 40, **beside),
+    met = [sample("switchyard", "decode", 60, others=0.5, **beside), sample("llama.cpp", "decode", 40, **beside),
            sample("ik", "decode", 50, **beside)]
     row = next(line for line in render(met).splitlines() if line.startswith("| llama32-1b Q4_0"))
     cells = [c.strip() for c in row.split("|")]
+    assert "during 1 of 1 samples" in render(met)
     assert "92 %" in cells and "61 %" in cells and "1.5" in cells and "yes" in cells
     slow = [sample("switchyard", "decode", 49, **beside), *met[1:]]
     row = next(line for line in render(slow).splitlines() if line.startswith("| llama32-1b Q4_0"))
