@@ -199,6 +199,9 @@ static uint64_t lap(uint64_t *inout_ns) {
 static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
     uint64_t now = sy__clock_now_ns();
     sy_status status = open_file(engine, model_path, error);
+    if (status == SY_OK && engine->options.no_read_ahead == 0) {
+        sy__engine_read_ahead(engine);
+    }
     engine->times.file_ns = lap(&now);
     if (status == SY_OK) {
         status = load_tokenizer(engine, error);
@@ -252,6 +255,7 @@ void sy_engine_destroy(sy_engine *engine) {
         return;
     }
     const sy_allocator *allocator = engine->allocator;
+    sy__read_ahead_end(engine->read_ahead);
     sy_executor_destroy(engine->executor);
     sy_plan_destroy(engine->plan);
     sy__model_graph_deinit(&engine->model);

@@ -5,6 +5,7 @@
 
 #include "arch/build.h"
 #include "base/memory.h"
+#include "base/read_ahead.h"
 #include "sample/greedy.h"
 #include "switchyard/session.h"
 
@@ -20,11 +21,12 @@ struct sy_engine {
     sy_executor *executor;
     sy_model_info info;
     sy_load_times times;
-    uint8_t identity[32];      /* digest of metadata and samples of the weights */
-    bool has_identity;         /* computed when a session is first saved or loaded */
-    uint64_t fixed_bytes;      /* held by the executor */
-    uint64_t reserved_bytes;   /* of open sessions' states */
-    int32_t *positions, *rows; /* [n_batch_tokens], [n_output_rows] */
+    sy__read_ahead *read_ahead; /* of the weights; NULL: none */
+    uint8_t identity[32];       /* digest of metadata and samples of the weights */
+    bool has_identity;          /* computed when a session is first saved or loaded */
+    uint64_t fixed_bytes;       /* held by the executor */
+    uint64_t reserved_bytes;    /* of open sessions' states */
+    int32_t *positions, *rows;  /* [n_batch_tokens], [n_output_rows] */
 };
 
 #define SY__STOP_TEXT_BYTES 256u /* longest stop text */
@@ -44,6 +46,9 @@ struct sy_session {
     char *pending;     /* text held back while it may become a stop text */
     size_t pending_capacity;
 };
+
+/* weights.c: starts to bring the weights in, in the order of use. It may not. */
+void sy__engine_read_ahead(sy_engine *engine);
 
 /* step.c: runs n tokens after n_past without committing; the rows [n - n_rows, n) of the result lie
  * at *out_result until the next step. */
