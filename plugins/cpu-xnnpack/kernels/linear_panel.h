@@ -178,6 +178,7 @@ static void many_rows(const panel_job *job) {
             ((left < n_together ? left : n_together) + PANEL_COLUMNS - 1) / PANEL_COLUMNS;
         for (size_t i = 0; i < n_panels; i++) {
             unpack_source source = source_of(l, first + i * PANEL_COLUMNS, 0, l->k);
+            source.ahead = ahead_of(l, first + i * PANEL_COLUMNS);
             panel p = panel_at(l->space + i * panel_bytes, l->k);
             job->unpack(&source, &p);
         }

@@ -37,80 +37,129 @@ ALWAYS_INLINE vfloat load_tail(const uint8_t *row, size_t i, size_t n, plain_kin
     return load_vector(padded, 0, kind);
 }
 
-ALWAYS_INLINE void plain_step(vfloat sums[4][4], const uint8_t *const *weights,
-                              const uint8_t *const *rows, size_t i, size_t n, unsigned n_c,
-                              unsigned n_r, plain_kind kind) {
-    vfloat x[4];
-#pragma GCC unroll 4
+/* Tiles as large as the registers allow: columns x rows x 2 sums. */
+#if VF == 16 || defined(__aarch64__)
+#define PLAIN_TILE_ROWS 6
+#else
+#define PLAIN_TILE_ROWS 3
+#endif
+#define PLAIN_TILE_COLUMNS 2 /* with that many rows */
+#define PLAIN_MOST 6
+
+typedef struct plain_sums {
+    vfloat of[4][PLAIN_MOST];
+} plain_sums;
+
+/* What one tile reads. */
+typedef struct plain_tile_rows {
+    const uint8_t *weights[4], *rows[PLAIN_MOST];
+} plain_tile_rows;
+
+/* Keeps a value in its register: compilers would load it again for every product that it is part
+ * of, and loads are what such a loop has least of. */
+#if defined(__x86_64__) && VF == 16
+#define IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__) && VF >= 4
+#define IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define IN_REGISTER(v) (void)(v)
+#endif
+
+ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t i, size_t n,
+                              unsigned n_c, unsigned n_r, plain_kind kind) {
+    vfloat x[PLAIN_MOST];
+#pragma GCC unroll 8
     for (unsigned r = 0; r < n_r; r++) {
-        x[r] = n == VF ? load_vector(rows[r], i, PLAIN_F32) : load_tail(rows[r], i, n, PLAIN_F32);
+        x[r] = n == VF ? load_vector(t->rows[r], i, PLAIN_F32)
+                       : load_tail(t->rows[r], i, n, PLAIN_F32);
+        IN_REGISTER(x[r]);
     }
 #pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
-        vfloat w = n == VF ? load_vector(weights[j], i, kind) : load_tail(weights[j], i, n, kind);
-#pragma GCC unroll 4
+        vfloat w =
+            n == VF ? load_vector(t->weights[j], i, kind) : load_tail(t->weights[j], i, n, kind);
+#pragma GCC unroll 8
         for (unsigned r = 0; r < n_r; r++) {
-            sums[j][r] = vf_fma(w, x[r], sums[j][r]);
+            sums->of[j][r] = vf_fma(w, x[r], sums->of[j][r]);
+        }
+    }
+}
+
+/* The bytes of n_c rows that come next lie together: a line of them for every line used. */
+ALWAYS_INLINE void plain_prefetch(const uint8_t *ahead, size_t i, unsigned n_c, plain_kind kind) {
+    const size_t n_bytes = 2 * VF * element_bytes(kind) * n_c;
+    if (ahead != NULL) {
+        for (size_t at = 0; at < n_bytes; at += 64) {
+            __builtin_prefetch(ahead + i * element_bytes(kind) * n_c + at);
         }
     }
 }
 
 ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, unsigned n_c,
                               unsigned n_r, plain_kind kind) {
-    vfloat even[4][4], odd[4][4];
-    const uint8_t *weights[4], *rows[4];
+    plain_sums even, odd;
+    plain_tile_rows t;
 #pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
-        weights[j] = l->weights + (column + j) * l->weight_row_bytes;
-#pragma GCC unroll 4
+        t.weights[j] = l->weights + (column + j) * l->weight_row_bytes;
+#pragma GCC unroll 8
         for (unsigned r = 0; r < n_r; r++) {
-            rows[r] = l->rows + (row + r) * l->row_bytes;
-            even[j][r] = vf_set1(0.0f);
-            odd[j][r] = vf_set1(0.0f);
+            t.rows[r] = l->rows + (row + r) * l->row_bytes;
+            even.of[j][r] = vf_set1(0.0f);
+            odd.of[j][r] = vf_set1(0.0f);
         }
+    }
+    const uint8_t *ahead = NULL; /* weights come from memory for the first rows only */
+    if (row == 0) {
+        ahead = column + 2 * n_c <= l->n_columns ? l->weights + (column + n_c) * l->weight_row_bytes
+                                                 : l->ahead;
     }
     size_t i = 0;
     for (; i + 2 * VF <= l->k; i += 2 * VF) {
-        plain_step(even, weights, rows, i, VF, n_c, n_r, kind);
-        plain_step(odd, weights, rows, i + VF, VF, n_c, n_r, kind);
+        plain_prefetch(ahead, i, n_c, kind);
+        plain_step(&even, &t, i, VF, n_c, n_r, kind);
+        plain_step(&odd, &t, i + VF, VF, n_c, n_r, kind);
     }
     if (i + VF <= l->k) {
-        plain_step(even, weights, rows, i, VF, n_c, n_r, kind);
+        plain_step(&even, &t, i, VF, n_c, n_r, kind);
         i += VF;
     }
     if (i < l->k) {
-        plain_step(odd, weights, rows, i, l->k - i, n_c, n_r, kind);
+        plain_step(&odd, &t, i, l->k - i, n_c, n_r, kind);
     }
 #pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (unsigned r = 0; r < n_r; r++) {
-            float y = vf_sum(even[j][r] + odd[j][r]);
+            float y = vf_sum(even.of[j][r] + odd.of[j][r]);
             y = l->bias != NULL ? y + l->bias[column + j] : y;
             l->out[(row + r) * l->out_stride + column + j] = y;
         }
     }
 }
 
+/* n_r rows against all columns, n_c at a time. */
+ALWAYS_INLINE void plain_band(const cpu_linear *l, size_t row, unsigned n_c, unsigned n_r,
+                              plain_kind kind) {
+    size_t column = 0;
+    for (; column + n_c <= l->n_columns; column += n_c) {
+        plain_tile(l, column, row, n_c, n_r, kind);
+    }
+    for (; column < l->n_columns; column++) {
+        plain_tile(l, column, row, 1, n_r, kind);
+    }
+}
+
 ALWAYS_INLINE void plain_columns(const cpu_linear *l, plain_kind kind) {
     size_t row = 0;
-    for (; row + 4 <= l->n_rows; row += 4) {
-        size_t column = 0;
-        for (; column + 2 <= l->n_columns; column += 2) {
-            plain_tile(l, column, row, 2, 4, kind);
-        }
-        if (column < l->n_columns) {
-            plain_tile(l, column, row, 1, 4, kind);
-        }
+    for (; row + PLAIN_TILE_ROWS <= l->n_rows; row += PLAIN_TILE_ROWS) {
+        plain_band(l, row, PLAIN_TILE_COLUMNS, PLAIN_TILE_ROWS, kind);
+    }
+    for (; row + 2 <= l->n_rows; row += 2) {
+        plain_band(l, row, 4, 2, kind);
     }
     for (; row < l->n_rows; row++) {
-        size_t column = 0;
-        for (; column + 4 <= l->n_columns; column += 4) {
-            plain_tile(l, column, row, 4, 1, kind);
-        }
-        for (; column < l->n_columns; column++) {
-            plain_tile(l, column, row, 1, 1, kind);
-        }
+        plain_band(l, row, 4, 1, kind);
     }
 }
 

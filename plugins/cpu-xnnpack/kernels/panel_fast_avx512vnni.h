@@ -59,6 +59,27 @@ ALWAYS_INLINE __m512i load_words(const lanes16 *rows, size_t offset) {
     return _mm512_mask_mov_epi32(part[0], 0xff00, part[1]);
 }
 
+/* The eight bytes at `offset` of every row: their first four and their last four. */
+ALWAYS_INLINE void load_longs(const lanes16 *rows, size_t offset, __m512i out[2]) {
+    const __m512i even =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    __m512i part[2];
+#pragma GCC unroll 2
+    for (unsigned h = 0; h < 2; h++) {
+        part[h] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (unsigned j = 0; j < 8; j++) {
+            int64_t bytes = 0;
+            memcpy(&bytes, lane_at(rows, 8 * h + j, offset), 8);
+            part[h] = j == 0 ? _mm512_set1_epi64(bytes)
+                             : _mm512_mask_set1_epi64(part[h], (__mmask8)(1u << j), bytes);
+        }
+    }
+    out[0] = _mm512_permutex2var_epi32(part[0], even, part[1]);
+    out[1] =
+        _mm512_permutex2var_epi32(part[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), part[1]);
+}
+
 /* f16 in the low and in the high half of 16 words. */
 ALWAYS_INLINE __m512 halves_low(__m512i words) {
     return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
@@ -175,24 +196,27 @@ ALWAYS_INLINE __m512i fifth_bits(__m512i bits, unsigned step, uint8_t base) {
 }
 ALWAYS_INLINE void lanes_q5_0(const lanes16 *rows, sink *out, __m512 *acc) {
     const uint8_t base = CPU_WEIGHT_ZERO - 16;
-    __m512i q[4], head = load_words(rows, 0), bits = load_words(rows, 2);
+    __m512i q[4], head[2];
+    load_longs(rows, 0, head);
+    __m512i bits = _mm512_or_si512(_mm512_srli_epi32(head[0], 16), _mm512_slli_epi32(head[1], 16));
     load_fours(rows, 6, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
         put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), fifth_bits(bits, g, base)));
         put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), fifth_bits(bits, g + 4, base)));
     }
-    put_factors(out, 0, halves_low(head), _mm512_setzero_ps(), acc);
+    put_factors(out, 0, halves_low(head[0]), _mm512_setzero_ps(), acc);
 }
 ALWAYS_INLINE void lanes_q5_1(const lanes16 *rows, sink *out, __m512 *acc) {
-    __m512i q[4], head = load_words(rows, 0), bits = load_words(rows, 4);
+    __m512i q[4], head[2];
+    load_longs(rows, 0, head);
     load_fours(rows, 8, q);
 #pragma GCC unroll 4
     for (unsigned g = 0; g < 4; g++) {
-        put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), fifth_bits(bits, g, 0)));
-        put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), fifth_bits(bits, g + 4, 0)));
+        put_four(out, g, _mm512_add_epi8(low_nibbles(q[g]), fifth_bits(head[1], g, 0)));
+        put_four(out, g + 4, _mm512_add_epi8(high_nibbles(q[g]), fifth_bits(head[1], g + 4, 0)));
     }
-    put_factors(out, 0, halves_low(head), halves_high(head), acc);
+    put_factors(out, 0, halves_low(head[0]), halves_high(head[0]), acc);
 }
 ALWAYS_INLINE void lanes_q8_0(const lanes16 *rows, sink *out, __m512 *acc) {
     __m512i head = load_words(rows, 0);
@@ -208,137 +232,7 @@ ALWAYS_INLINE void lanes_q8_0(const lanes16 *rows, sink *out, __m512 *acc) {
     put_factors(out, 0, halves_low(head), _mm512_setzero_ps(), acc);
 }
 
-/* ---- blocks of 256 ---- */
-/* Byte i of every lane, as float. */
-ALWAYS_INLINE __m512 byte_float(__m512i words, unsigned i) {
-    __m512i byte = _mm512_and_si512(_mm512_srli_epi32(words, 8 * i), _mm512_set1_epi32(255));
-    return _mm512_cvtepi32_ps(byte);
-}
-
-/* A block of 256 of 16 lanes: the sinks of its chunks are made when they are needed. */
-typedef struct block_sink {
-    bool direct;
-    const panel *p;
-    size_t first_chunk;
-    unsigned lane, traits;
-    const uint8_t *record; /* of the first chunk */
-} block_sink;
-
-ALWAYS_INLINE sink sink_of(const block_sink *block, unsigned i) {
-    return block->direct
-               ? sink_row(block->record + i * cpu_record_bytes(CPU_PLANES_8), block->traits)
-               : sink_panel(block->p, block->first_chunk + i, block->lane, block->traits);
-}
-
-/* Factors of Q4_K and Q5_K: d, dmin and twelve bytes of six-bit ones. */
-typedef struct k4_factors {
-    __m512i scale[2], minimum[2]; /* a byte per chunk */
-    __m512 d, minus;
-} k4_factors;
-
-ALWAYS_INLINE k4_factors lanes_k4_factors(const lanes16 *rows) {
-    const __m512i six = bytes16(63), four = bytes16(15), top = bytes16(0x30);
-    __m512i head[4];
-    k4_factors f;
-    load_fours(rows, 0, head);
-    f.scale[0] = _mm512_and_si512(head[1], six);
-    f.minimum[0] = _mm512_and_si512(head[2], six);
-    f.scale[1] = _mm512_or_si512(_mm512_and_si512(head[3], four),
-                                 _mm512_and_si512(_mm512_srli_epi32(head[1], 2), top));
-    f.minimum[1] = _mm512_or_si512(high_nibbles(head[3]),
-                                   _mm512_and_si512(_mm512_srli_epi32(head[2], 2), top));
-    f.d = halves_low(head[0]);
-    f.minus = _mm512_sub_ps(_mm512_setzero_ps(), halves_high(head[0]));
-    return f;
-}
-ALWAYS_INLINE void put_k4_factors(sink *out, const k4_factors *f, unsigned i, __m512 *acc) {
-    put_factors(out, 0, _mm512_mul_ps(f->d, byte_float(f->scale[i / 4], i % 4)),
-                _mm512_mul_ps(f->minus, byte_float(f->minimum[i / 4], i % 4)), acc);
-}
-ALWAYS_INLINE void lanes_q4_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
-    k4_factors f = lanes_k4_factors(rows);
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < 8; i += 2) {
-        sink even = sink_of(block, i), odd = sink_of(block, i + 1);
-#pragma GCC unroll 2
-        for (unsigned h = 0; h < 2; h++) {
-            __m512i q[4];
-            load_fours(rows, offsetof(block_q4_k, qs) + 16 * i + 16 * h, q);
-#pragma GCC unroll 4
-            for (unsigned g = 0; g < 4; g++) {
-                put_four(&even, 4 * h + g, low_nibbles(q[g]));
-                put_four(&odd, 4 * h + g, high_nibbles(q[g]));
-            }
-        }
-        put_k4_factors(&even, &f, i, acc);
-        put_k4_factors(&odd, &f, i + 1, acc);
-    }
-}
-ALWAYS_INLINE void lanes_q5_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
-    k4_factors f = lanes_k4_factors(rows);
-    __m512i high[8];
-    load_fours(rows, offsetof(block_q5_k, qh), high);
-    load_fours(rows, offsetof(block_q5_k, qh) + 16, high + 4);
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < 8; i += 2) {
-        sink even = sink_of(block, i), odd = sink_of(block, i + 1);
-#pragma GCC unroll 2
-        for (unsigned h = 0; h < 2; h++) {
-            __m512i q[4];
-            load_fours(rows, offsetof(block_q5_k, qs) + 16 * i + 16 * h, q);
-#pragma GCC unroll 4
-            for (unsigned g = 0; g < 4; g++) {
-                unsigned step = 4 * h + g;
-                __m512i bits = _mm512_srli_epi16(high[step], (int)i);
-                __m512i first = _mm512_slli_epi16(_mm512_and_si512(bits, bytes16(1)), 4);
-                __m512i second = _mm512_slli_epi16(_mm512_and_si512(bits, bytes16(2)), 3);
-                put_four(&even, step, _mm512_or_si512(low_nibbles(q[g]), first));
-                put_four(&odd, step, _mm512_or_si512(high_nibbles(q[g]), second));
-            }
-        }
-        put_k4_factors(&even, &f, i, acc);
-        put_k4_factors(&odd, &f, i + 1, acc);
-    }
-}
-ALWAYS_INLINE __m512 q6_k_scale(__m512 d, const __m512i scales[4], unsigned i) {
-    __m512i byte = _mm512_srai_epi32(_mm512_slli_epi32(scales[i / 4], 24 - 8 * (i % 4)), 24);
-    return _mm512_mul_ps(d, _mm512_cvtepi32_ps(byte));
-}
-/* 16 elements of each of four chunks, h: which half of them. */
-ALWAYS_INLINE void lanes_q6_k_part(const lanes16 *rows, unsigned half, unsigned h, sink out[4]) {
-    __m512i high[4], q[2][4];
-    load_fours(rows, offsetof(block_q6_k, qh) + 32 * half + 16 * h, high);
-    load_fours(rows, 64 * half + 16 * h, q[0]);
-    load_fours(rows, 64 * half + 32 + 16 * h, q[1]);
-#pragma GCC unroll 4
-    for (unsigned j = 0; j < 4; j++) {
-#pragma GCC unroll 4
-        for (unsigned g = 0; g < 4; g++) {
-            __m512i low = j < 2 ? low_nibbles(q[j % 2][g]) : high_nibbles(q[j % 2][g]);
-            __m512i top = j < 2 ? _mm512_slli_epi16(high[g], 4 - 2 * (int)j)
-                                : _mm512_srli_epi16(high[g], 2 * (int)j - 4);
-            __m512i whole = _mm512_or_si512(low, _mm512_and_si512(top, bytes16(0x30)));
-            put_four(&out[j], 4 * h + g, _mm512_add_epi8(whole, bytes16(CPU_WEIGHT_ZERO - 32)));
-        }
-    }
-}
-ALWAYS_INLINE void lanes_q6_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
-    __m512i scales[4];
-    __m512 d = halves_high(load_words(rows, offsetof(block_q6_k, d) - 2));
-    load_fours(rows, offsetof(block_q6_k, scales), scales);
-#pragma GCC unroll 2
-    for (unsigned half = 0; half < 2; half++) {
-        sink out[4] = {sink_of(block, 4 * half), sink_of(block, 4 * half + 1),
-                       sink_of(block, 4 * half + 2), sink_of(block, 4 * half + 3)};
-        lanes_q6_k_part(rows, half, 0, out);
-        lanes_q6_k_part(rows, half, 1, out);
-#pragma GCC unroll 8
-        for (unsigned i = 0; i < 8; i++) {
-            put_factors(&out[i / 2], i % 2, q6_k_scale(d, scales, 8 * half + i),
-                        _mm512_setzero_ps(), acc);
-        }
-    }
-}
+#include "panel_fast_k_avx512vnni.h"
 
 /* Asks for part `i` of the bytes that come after these, n_bytes of them to a part. */
 ALWAYS_INLINE void prefetch_part(const uint8_t *ahead, size_t n_bytes, size_t i) {
