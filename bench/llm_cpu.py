@@ -307,7 +307,8 @@ class Bench:
             cell = dataclasses.replace(cell, part=4)
         command = job.engine.command(self.flags.models, cell, job.measure, setting, self.repeats(job))
         with measures.neighbour(job.neighbour):
-            out, err, _, used = measures.run(command)
+            # an engine that spins beside a busy neighbour may take minutes: no sample then, --retry takes one
+            out, err, _, used = measures.run(command, max(30.0, 6 * self.estimate(job)))
         samples = job.engine.parse(job.measure, out, err)
         if job.measure == "busy":
             samples = [{**s, "measure": "busy"} for s in samples]

@@ -18,10 +18,10 @@ def words(command):
     return [str(part) for part in command]
 
 
-def run(command):
+def run(command, limit_s=TIMEOUT_S):
     """(stdout, stderr, seconds, processor seconds) of a process that must succeed."""
     before, start = os.times(), time.monotonic()
-    done = subprocess.run(words(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=TIMEOUT_S,
+    done = subprocess.run(words(command), stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=limit_s,
                           stdin=subprocess.DEVNULL)
     wall, after = time.monotonic() - start, os.times()
     out, err = done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
