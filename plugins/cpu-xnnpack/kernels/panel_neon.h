@@ -22,21 +22,22 @@ ALWAYS_INLINE void panel_transpose(const chunk chunks[4], uint8_t *values) {
 
 #include "panel_tile.h"
 
-/* Products of a column and a row over 16 or 32 elements, in four lanes. */
-ALWAYS_INLINE int32x4_t panel_products(const int8_t *w, const int8_t *a, unsigned n_sixteens,
-                                       unsigned traits) {
-    int8x16_t w0 = vld1q_s8(w), a0 = vld1q_s8(a);
-    int16x8_t pairs = vmlal_high_s8(vmull_s8(vget_low_s8(w0), vget_low_s8(a0)), w0, a0);
-    if (n_sixteens == 1) {
-        return vpaddlq_s16(pairs);
+/* Products of 16 elements: two in each of eight lanes. */
+ALWAYS_INLINE int16x8_t pair_sums(int8x16_t w, int8x16_t a) {
+    return vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(a)), w, a);
+}
+ALWAYS_INLINE int32x4_t pair_products(int8x16_t w, int8x16_t a) {
+    return vpaddlq_s16(pair_sums(w, a));
+}
+/* Products of 32 elements in four lanes. */
+ALWAYS_INLINE int32x4_t chunk_products(chunk w, const int8_t *a, unsigned traits) {
+    int8x16_t a1 = vld1q_s8(a + 16);
+    int16x8_t pairs = pair_sums(w.val[0], vld1q_s8(a));
+    if ((traits & TRAIT_WIDE) != 0) {
+        return vpadalq_s16(vpaddlq_s16(pairs), pair_sums(w.val[1], a1));
     }
-    int8x16_t w1 = vld1q_s8(w + 16 * PANEL_COLUMNS), a1 = vld1q_s8(a + 16);
-    if ((traits & TRAIT_WIDE) == 0) {
-        pairs = vmlal_s8(pairs, vget_low_s8(w1), vget_low_s8(a1));
-        return vpaddlq_s16(vmlal_high_s8(pairs, w1, a1));
-    }
-    int16x8_t more = vmlal_high_s8(vmull_s8(vget_low_s8(w1), vget_low_s8(a1)), w1, a1);
-    return vpadalq_s16(vpaddlq_s16(pairs), more);
+    pairs = vmlal_s8(pairs, vget_low_s8(w.val[1]), vget_low_s8(a1));
+    return vpaddlq_s16(vmlal_high_s8(pairs, w.val[1], a1));
 }
 
 ALWAYS_INLINE void panel_sums(const uint8_t *values, unsigned i_sixteen, unsigned n_sixteens,
@@ -49,7 +50,9 @@ ALWAYS_INLINE void panel_sums(const uint8_t *values, unsigned i_sixteen, unsigne
         int32x4_t column[4];
 #pragma GCC unroll 4
         for (unsigned j = 0; j < 4; j++) {
-            column[j] = panel_products(w + 16 * j, a, n_sixteens, traits);
+            chunk both = {{vld1q_s8(w + 16 * j), vld1q_s8(w + 16 * j + 64 * (n_sixteens - 1))}};
+            column[j] = n_sixteens == 1 ? pair_products(both.val[0], vld1q_s8(a))
+                                        : chunk_products(both, a, traits);
         }
         column[0] = vpaddq_s32(column[0], column[1]);
         column[2] = vpaddq_s32(column[2], column[3]);
