@@ -231,7 +231,7 @@ static int open_model(sy_bench *bench, uint32_t i_first, uint32_t n_threads) {
         bench->engine.n_sequences = n > bench->engine.n_sequences ? n : bench->engine.n_sequences;
     }
     bench->engine.n_outputs = bench->engine.n_sequences > 16 ? bench->engine.n_sequences : 0;
-    bench->engine.profile = (uint32_t)bench->flags.profile;
+    bench->shared.profile = bench->flags.profile;
     bench->shared.n_threads = n_threads;
     int exit_status = sy_cli_engine_open(&bench->engine, &bench->shared, bench->model);
     if (exit_status != SY_CLI_GO_ON) {

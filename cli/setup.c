@@ -47,7 +47,8 @@ static int write_flags(const sy_cli_shared *shared, char *out_text, size_t n_byt
         }
         n += n < n_bytes ? (size_t)snprintf(out_text + n, n_bytes - n, "\n") : 0;
     }
-    if (n < n_bytes && (shared->n_threads > 0 || shared->affinity != NULL || shared->is_verbose)) {
+    if (n < n_bytes && (shared->n_threads > 0 || shared->affinity != NULL || shared->is_verbose ||
+                        shared->profile)) {
         n += (size_t)snprintf(out_text + n, n_bytes - n, "[runtime]\n");
         if (n < n_bytes && shared->n_threads > 0) {
             n += (size_t)snprintf(out_text + n, n_bytes - n, "threads = %u\n", shared->n_threads);
@@ -57,6 +58,9 @@ static int write_flags(const sy_cli_shared *shared, char *out_text, size_t n_byt
         }
         if (n < n_bytes && shared->is_verbose) {
             n += (size_t)snprintf(out_text + n, n_bytes - n, "log_level = info\n");
+        }
+        if (n < n_bytes && shared->profile) {
+            n += (size_t)snprintf(out_text + n, n_bytes - n, "profile = on\n");
         }
     }
     return n < n_bytes;

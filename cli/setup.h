@@ -15,6 +15,7 @@ typedef struct sy_cli_shared {
     uint32_t n_threads;   /* 0: as configured */
     const char *affinity; /* NULL: as configured */
     int is_verbose;
+    int profile; /* set by verbs: times per node */
     sy_cli_option options[SY_CLI_SHARED_MAX];
     uint32_t n_options;
 } sy_cli_shared;

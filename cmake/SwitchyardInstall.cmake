@@ -62,6 +62,7 @@ foreach(folder core conf registry formats llm)
     endif()
 endforeach()
 install(FILES "${PROJECT_SOURCE_DIR}/plugin-api/sy_plugin.h"
+    "${PROJECT_SOURCE_DIR}/plugin-api/sy_profile.h"
     DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # CMake package

@@ -54,6 +54,7 @@ static sy_status build_runtime(sy_conf *conf, sy_error *error) {
     conf->runtime.spin_us =
         (uint32_t)sy_ini_number(spin, value_or_default(conf, "runtime", "spin_us"));
     conf->runtime.log_level = levels[choice(conf, "runtime", "log_level")];
+    conf->runtime.profile = choice(conf, "runtime", "profile") == 1;
     conf->runtime.kv_type = sy_type_find(value_or_default(conf, "runtime", "kv_type"));
     if (conf->runtime.kv_type == SY_TYPE_INVALID) {
         return sy_error_set(error, SY_INTERNAL, "A kv_type of the schema is no element type.");

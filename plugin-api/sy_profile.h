@@ -16,8 +16,8 @@ extern "C" {
 #define SY_EXTENSION_PROFILE 0x80000001u
 
 /* The delegate adds the nanoseconds (CLOCK_MONOTONIC) that a node of the job's unit took. What it
- * runs as one is added to the first node of those; shared preparation (a quantised input) to the
- * node that asked for it first. Nodes it cannot tell apart stay as they are. */
+ * runs as one is added to the first node of those, or divided among them as it judges right; shared
+ * preparation (a quantised input) is added to the node that asked for it first. */
 typedef struct sy_profile {
     sy_extension extension; /* id SY_EXTENSION_PROFILE, must 0 */
     uint64_t *node_ns;      /* [n_nodes], index: node of the view that the unit was loaded from */

@@ -25,7 +25,8 @@ def jobs(folder):
     for language, compiler in compilers:
         flags = [f"-I{p}" for p in PUBLIC + [PLUGIN_API] if p.is_dir()]
         for standard in plugin_standards[language]:
-            yield command(folder, compiler, language, standard, "sy_plugin.h", [f"-I{PLUGIN_API}"])
+            for header in ("sy_plugin.h", "sy_profile.h"):
+                yield command(folder, compiler, language, standard, header, [f"-I{PLUGIN_API}"])
         for header in headers:
             for standard in standards[language]:
                 yield command(folder, compiler, language, standard, "switchyard/" + header.name,

@@ -51,6 +51,7 @@ typedef struct sy_conf_runtime {
     const char *affinity; /* as sy_runtime_options has it */
     sy_severity log_level;
     sy_element_type kv_type;
+    uint32_t profile; /* 1: for sy_engine_options.profile */
 } sy_conf_runtime;
 
 /* What a plugin must fulfil before it is loaded. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One job: check what is bound, resolve shapes, run the steps on caller and team. */
+#include "linear.h"
 #include "sy_profile.h"
-#include "unit.h"
 
 #include <string.h>
 #include <time.h>
@@ -175,13 +175,35 @@ static const sy_profile *profile_of(const sy_job *job) {
     return NULL;
 }
 
+/* Products that ran as one group share the time by their multiply-adds. */
+static void profile_add(const sy_unit *unit, const cpu_step *step, uint64_t ns,
+                        const sy_profile *profile) {
+    const cpu_linear_group *group = step->params.group;
+    double total = 0;
+    for (uint32_t i = 0; group != NULL && i < group->n_members; i++) {
+        const cpu_params *p = &unit->steps[group->members[i]].params;
+        total += (double)p->n * (double)p->k;
+    }
+    if (total <= 0) {
+        profile->node_ns[step->i_node] += ns;
+        return;
+    }
+    for (uint32_t i = 0; i < group->n_members; i++) {
+        const cpu_step *member = &unit->steps[group->members[i]];
+        double share = (double)member->params.n * (double)member->params.k / total;
+        if (member->i_node < profile->n_nodes) {
+            profile->node_ns[member->i_node] += (uint64_t)(share * (double)ns);
+        }
+    }
+}
+
 static sy_status step_run(cpu_run *run, const cpu_step *step, const sy_profile *profile) {
     if (profile == NULL || step->i_node >= profile->n_nodes) {
         return step->operator->run(run, step);
     }
     uint64_t start = now_ns();
     sy_status status = step->operator->run(run, step);
-    profile->node_ns[step->i_node] += now_ns() - start;
+    profile_add(run->unit, step, now_ns() - start, profile);
     return status;
 }
 
