@@ -43,41 +43,49 @@ ALWAYS_INLINE void load_fours(const lanes16 *rows, size_t offset, __m512i out[4]
     out[3] = _mm512_unpackhi_epi64(b, d);
 }
 
-/* The four bytes at `offset` of every row: two chains of masked broadcasts, a step each. */
+/* One 128-bit lane from each of four vectors. Few masks are used over and over: there are seven
+ * registers for them. */
+ALWAYS_INLINE __m512i pick_lanes(const __m512i part[4]) {
+    __m512i low = _mm512_mask_mov_epi32(part[0], 0x00f0, part[1]);
+    return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(low, 0x0f00, part[2]), 0xf000, part[3]);
+}
+
+/* The four bytes at `offset` of every row. */
 ALWAYS_INLINE __m512i load_words(const lanes16 *rows, size_t offset) {
-    __m512i part[2];
-#pragma GCC unroll 2
-    for (unsigned h = 0; h < 2; h++) {
-        part[h] = panel_all(lane_at(rows, 8 * h, offset));
-#pragma GCC unroll 8
-        for (unsigned j = 8 * h + 1; j < 8 * h + 8; j++) {
+    __m512i part[4];
+#pragma GCC unroll 4
+    for (unsigned i = 0; i < 4; i++) {
+        part[i] = panel_all(lane_at(rows, 4 * i, offset));
+#pragma GCC unroll 4
+        for (unsigned j = 1; j < 4; j++) {
             int32_t word = 0;
-            memcpy(&word, lane_at(rows, j, offset), 4);
-            part[h] = _mm512_mask_set1_epi32(part[h], (__mmask16)(1u << j), word);
+            memcpy(&word, lane_at(rows, 4 * i + j, offset), 4);
+            part[i] = _mm512_mask_set1_epi32(part[i], (__mmask16)(0x1111u << j), word);
         }
     }
-    return _mm512_mask_mov_epi32(part[0], 0xff00, part[1]);
+    return pick_lanes(part);
 }
 
 /* The eight bytes at `offset` of every row: their first four and their last four. */
 ALWAYS_INLINE void load_longs(const lanes16 *rows, size_t offset, __m512i out[2]) {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-    __m512i part[2];
+    __m512i half[2];
 #pragma GCC unroll 2
     for (unsigned h = 0; h < 2; h++) {
-        part[h] = _mm512_setzero_si512();
-#pragma GCC unroll 8
-        for (unsigned j = 0; j < 8; j++) {
-            int64_t bytes = 0;
-            memcpy(&bytes, lane_at(rows, 8 * h + j, offset), 8);
-            part[h] = j == 0 ? _mm512_set1_epi64(bytes)
-                             : _mm512_mask_set1_epi64(part[h], (__mmask8)(1u << j), bytes);
+        __m512i part[4];
+#pragma GCC unroll 4
+        for (unsigned i = 0; i < 4; i++) {
+            int64_t first = 0, second = 0;
+            memcpy(&first, lane_at(rows, 8 * h + 2 * i, offset), 8);
+            memcpy(&second, lane_at(rows, 8 * h + 2 * i + 1, offset), 8);
+            part[i] = _mm512_mask_set1_epi64(_mm512_set1_epi64(first), 0xaa, second);
         }
+        half[h] = pick_lanes(part);
     }
-    out[0] = _mm512_permutex2var_epi32(part[0], even, part[1]);
+    out[0] = _mm512_permutex2var_epi32(half[0], even, half[1]);
     out[1] =
-        _mm512_permutex2var_epi32(part[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), part[1]);
+        _mm512_permutex2var_epi32(half[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), half[1]);
 }
 
 /* f16 in the low and in the high half of 16 words. */
@@ -114,13 +122,18 @@ ALWAYS_INLINE sink sink_panel(const panel *p, size_t c, unsigned lane, unsigned 
                   .minimum = p->minimum + at * PANEL_COLUMNS + lane,
                   .traits = traits};
 }
+/* Before the elements of half h, which is all of them where a chunk has one scale. */
+ALWAYS_INLINE void sink_begin(sink *out, unsigned h) {
+    if (out->direct) {
+        out->sum[h] = (out->traits & TRAIT_UNSIGNED) != 0
+                          ? _mm512_setzero_si512()
+                          : panel_start(out->record + 32, h != 0, out->traits);
+    }
+}
 ALWAYS_INLINE sink sink_row(const uint8_t *record, unsigned traits) {
-    const uint8_t *end = record + 32;
     sink out = {.direct = true, .record = record, .traits = traits};
-#pragma GCC unroll 2
-    for (unsigned h = 0; h < 2; h++) {
-        out.sum[h] = (traits & TRAIT_UNSIGNED) != 0 ? _mm512_setzero_si512()
-                                                    : panel_start(end, h != 0, traits);
+    if ((traits & TRAIT_HALVES) == 0) {
+        sink_begin(&out, 0);
     }
     return out;
 }

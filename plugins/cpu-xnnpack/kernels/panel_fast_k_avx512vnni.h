@@ -96,22 +96,17 @@ ALWAYS_INLINE __m512 q6_k_scale(__m512 d, const __m512i scales[4], unsigned i) {
     __m512i byte = _mm512_srai_epi32(_mm512_slli_epi32(scales[i / 4], 24 - 8 * (i % 4)), 24);
     return _mm512_mul_ps(d, _mm512_cvtepi32_ps(byte));
 }
-/* 16 elements of each of four chunks, h: which half of them. */
-ALWAYS_INLINE void lanes_q6_k_part(const lanes16 *rows, unsigned half, unsigned h, sink out[4]) {
-    __m512i high[4], q[2][4];
-    load_fours(rows, offsetof(block_q6_k, qh) + 32 * half + 16 * h, high);
-    load_fours(rows, 64 * half + 16 * h, q[0]);
-    load_fours(rows, 64 * half + 32 + 16 * h, q[1]);
+/* 16 elements of chunk j of four that share these bytes; h: which half of the chunk. */
+ALWAYS_INLINE void put_q6_k(sink *out, unsigned j, unsigned h, const __m512i q[2][4],
+                            const __m512i high[4]) {
+    sink_begin(out, h);
 #pragma GCC unroll 4
-    for (unsigned j = 0; j < 4; j++) {
-#pragma GCC unroll 4
-        for (unsigned g = 0; g < 4; g++) {
-            __m512i low = j < 2 ? low_nibbles(q[j % 2][g]) : high_nibbles(q[j % 2][g]);
-            __m512i top = j < 2 ? _mm512_slli_epi16(high[g], 4 - 2 * (int)j)
-                                : _mm512_srli_epi16(high[g], 2 * (int)j - 4);
-            __m512i whole = _mm512_or_si512(low, _mm512_and_si512(top, bytes16(0x30)));
-            put_four(&out[j], 4 * h + g, _mm512_add_epi8(whole, bytes16(CPU_WEIGHT_ZERO - 32)));
-        }
+    for (unsigned g = 0; g < 4; g++) {
+        __m512i low = j < 2 ? low_nibbles(q[j % 2][g]) : high_nibbles(q[j % 2][g]);
+        __m512i top = j < 2 ? _mm512_slli_epi16(high[g], 4 - 2 * (int)j)
+                            : _mm512_srli_epi16(high[g], 2 * (int)j - 4);
+        __m512i whole = _mm512_or_si512(low, _mm512_and_si512(top, bytes16(0x30)));
+        put_four(out, 4 * h + g, _mm512_add_epi8(whole, bytes16(CPU_WEIGHT_ZERO - 32)));
     }
 }
 ALWAYS_INLINE void lanes_q6_k(const lanes16 *rows, const block_sink *block, __m512 *acc) {
@@ -122,12 +117,21 @@ ALWAYS_INLINE void lanes_q6_k(const lanes16 *rows, const block_sink *block, __m5
     for (unsigned half = 0; half < 2; half++) {
         sink out[4] = {sink_of(block, 4 * half), sink_of(block, 4 * half + 1),
                        sink_of(block, 4 * half + 2), sink_of(block, 4 * half + 3)};
-        lanes_q6_k_part(rows, half, 0, out);
-        lanes_q6_k_part(rows, half, 1, out);
-#pragma GCC unroll 8
-        for (unsigned i = 0; i < 8; i++) {
-            put_factors(&out[i / 2], i % 2, q6_k_scale(d, scales, 8 * half + i),
-                        _mm512_setzero_ps(), acc);
+#pragma GCC unroll 2
+        for (unsigned h = 0; h < 2; h++) {
+            __m512i high[4], q[2][4];
+            load_fours(rows, offsetof(block_q6_k, qh) + 32 * half + 16 * h, high);
+            load_fours(rows, 64 * half + 16 * h, q[0]);
+            load_fours(rows, 64 * half + 32 + 16 * h, q[1]);
+#pragma GCC unroll 4
+            for (unsigned j = 0; j < 4; j++) {
+                unsigned i = 8 * half + 2 * j;
+                put_q6_k(&out[j], j, h, q, high);
+                if (h == 1) { /* in the order of the elements */
+                    put_factors(&out[j], 0, q6_k_scale(d, scales, i), _mm512_setzero_ps(), acc);
+                    put_factors(&out[j], 1, q6_k_scale(d, scales, i + 1), _mm512_setzero_ps(), acc);
+                }
+            }
         }
     }
 }
