@@ -62,7 +62,9 @@ static void *content(sy_element_type type, uint64_t n, uint64_t *out_bytes) {
     }
     for (uint64_t i = 0; block == NULL && i < n; i++) {
         float x = random_float() * 2.0f;
-        if (type == SY_TYPE_I32 || type == SY_TYPE_I64) {
+        if (type == SY_TYPE_I8 || type == SY_TYPE_U8) {
+            bytes[i] = (uint8_t)random_u32();
+        } else if (type == SY_TYPE_I32 || type == SY_TYPE_I64) {
             bytes[i * facts->n_block_bytes] = (uint8_t)(random_u32() % 3);
         } else {
             CHECK_OK(sy__row_encode(type, &x, 1, bytes + i * facts->n_block_bytes));
@@ -198,7 +200,11 @@ static void run_on(const compare *c, const sy_plugin *(*entry)(sy_test_host *), 
     memset(out, 0, sizeof(*out));
     CHECK_OK_ERROR(sy_test_host_init(&host, n_workers, &error), error);
     CHECK_OK_ERROR(sy_op_runner_open(&runner, entry(&host), &host, 0, options, &error), error);
-    sy_verdict verdicts[4] = {{.header = SY_HEADER_INIT(sy_verdict)}};
+    sy_verdict verdicts[COMPARE_NODES];
+    CHECK(c->graph.n_nodes <= COMPARE_NODES);
+    for (uint32_t i = 0; i < COMPARE_NODES; i++) {
+        verdicts[i] = (sy_verdict){.header = SY_HEADER_INIT(sy_verdict)};
+    }
     CHECK_OK_ERROR(sy_op_judge(&runner, &c->graph, verdicts, &error), error);
     for (size_t i = 0; i < c->graph.n_nodes; i++) {
         if (verdicts[i].support == SY_SUPPORT_NO) {

@@ -7,8 +7,9 @@
 #include "guarded.h"
 #include "tools/op_runner.h"
 
-#define COMPARE_VALUES 16u
+#define COMPARE_VALUES 32u
 #define COMPARE_STATES 2u
+#define COMPARE_NODES 32u
 
 /* The table of the .so in the build folder, and that of the reference. */
 const sy_plugin *compare_delegate_entry(sy_test_host *host);
@@ -35,7 +36,7 @@ typedef struct compare {
 void compare_init(compare *c, double tolerance);
 void compare_deinit(compare *c);
 
-/* Values with random content. Types: floats, i32, i64, or block types for weights. */
+/* Values with random content. Types: floats, bytes, i32, i64, or block types for weights. */
 uint32_t compare_input(compare *c, sy_element_type type, uint32_t rank, const sy_dimension *dims);
 /* An i32 input with these elements. */
 uint32_t compare_input_i32(compare *c, sy_dimension dim, const int32_t *elements, uint32_t n);

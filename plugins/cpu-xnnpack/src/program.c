@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a unit: steps in the order of the nodes, derived values in front of their first use. */
 #include "linear.h"
+#include "xnnpack_region.h"
 
 #include <string.h>
 
@@ -274,6 +275,28 @@ static sy_status node_add(cpu_builder *builder, uint32_t i_node) {
     return status;
 }
 
+const sy_graph_view *cpu_builder_view(const cpu_builder *builder) {
+    return builder->view;
+}
+const sy_segment *cpu_builder_segment(const cpu_builder *builder) {
+    return builder->segment;
+}
+sy_status cpu_builder_value(cpu_builder *builder, uint32_t i_view, bool is_output,
+                            uint32_t *out_index) {
+    sy_value_view view;
+    sy_status status = builder->view->value(builder->view->graph, i_view, &view);
+    return status == SY_OK ? value_of(builder, i_view, &view, is_output, out_index) : status;
+}
+void cpu_builder_touch(cpu_builder *builder, uint32_t i_value) {
+    touch(builder->unit, i_value);
+}
+sy_status cpu_builder_step(cpu_builder *builder, const cpu_step *step) {
+    return step_add(builder->unit, step);
+}
+sy_status cpu_builder_node(cpu_builder *builder, uint32_t i_node) {
+    return node_add(builder, i_node);
+}
+
 static void unit_has_states(sy_unit *unit) {
     for (size_t i = 0; i < unit->n_values; i++) {
         unit->has_states = unit->has_states || unit->values[i].place == CPU_PLACE_STATE;
@@ -293,8 +316,13 @@ sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_
     unit->n_outputs = segment->n_outputs;
     unit->n_states = segment->n_states;
     unit->n_workers = device->n_workers;
-    for (uint32_t i = 0; status == SY_OK && i < segment->n_nodes; i++) {
-        status = cpu_cancelled() ? SY_CANCELLED : node_add(&builder, segment->nodes[i]);
+    for (uint32_t i = 0; status == SY_OK && i < segment->n_nodes;) {
+        uint32_t n_plain = 0, n_region = 0;
+        status = cpu_cancelled() ? SY_CANCELLED : cpu_region_add(&builder, i, &n_plain, &n_region);
+        for (uint32_t k = 0; status == SY_OK && k < n_plain; k++) {
+            status = cpu_cancelled() ? SY_CANCELLED : node_add(&builder, segment->nodes[i + k]);
+        }
+        i += n_plain + n_region;
     }
     unit_has_states(unit);
     if (status == SY_OK) {

@@ -41,6 +41,17 @@ struct sy_unit {
     atomic_ullong cancelled_run; /* run + 1, 0 none */
 };
 
+/* For regions (xnnpack_region.c). */
+const sy_graph_view *cpu_builder_view(const cpu_builder *builder);
+const sy_segment *cpu_builder_segment(const cpu_builder *builder);
+/* The unit value of a value of the view. */
+sy_status cpu_builder_value(cpu_builder *builder, uint32_t i_view, bool is_output,
+                            uint32_t *out_index);
+/* The step that comes next reads or makes it. */
+void cpu_builder_touch(cpu_builder *builder, uint32_t i_value);
+sy_status cpu_builder_step(cpu_builder *builder, const cpu_step *step);
+sy_status cpu_builder_node(cpu_builder *builder, uint32_t i_node);
+
 /* Builds the steps of a segment. dry: for prices, makes no objects. Frees itself on failure. */
 sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_segment *segment,
                          bool dry, sy_unit **out_unit);

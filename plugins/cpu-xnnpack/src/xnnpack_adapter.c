@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* The library itself, and single products. */
 #include "xnnpack_adapter.h"
+
+void cpu_xnnpack_release(void *object) {
+    if (object != NULL) {
+        ((const cpu_xnnpack_object *)object)->destroy(object);
+    }
+}
 
 #ifdef CPU_HAVE_XNNPACK
 #include <math.h>
@@ -7,7 +14,8 @@
 #include <xnnpack.h>
 
 /* XNNPACK and cpuinfo keep tables for the life of the process. Unmapping them with this plugin
- * would leak those tables at every reload, so they stay mapped; the plugin itself can go. */
+ * would leak those tables at every reload, so they stay mapped; the plugin itself can go, unless
+ * they are linked into it. */
 static void pin_library(void) {
     Dl_info library;
     if (dladdr((const void *)(uintptr_t)&xnn_initialize, &library) != 0) {
@@ -31,21 +39,43 @@ void cpu_xnnpack_stop(void) {
 
 /* One operator per CPU_LINEAR_COLUMNS columns, so that tasks never share one. */
 typedef struct xnnpack_linear {
+    cpu_xnnpack_object object;
     uint64_t k, n, n_operators;
     size_t n_bytes;
     xnn_operator_t operators[];
 } xnnpack_linear;
 
-void cpu_xnnpack_release(void *object) {
+static void linear_destroy(void *object) {
     xnnpack_linear *linear = object;
-    if (linear != NULL) {
-        for (uint64_t i = 0; i < linear->n_operators; i++) {
-            if (linear->operators[i] != NULL) {
-                xnn_delete_operator(linear->operators[i]);
-            }
+    for (uint64_t i = 0; i < linear->n_operators; i++) {
+        if (linear->operators[i] != NULL) {
+            xnn_delete_operator(linear->operators[i]);
         }
-        cpu_release(linear, linear->n_bytes);
     }
+    cpu_release(linear, linear->n_bytes);
+}
+
+static enum xnn_status operator_create(uint64_t k, uint64_t n, const float *w, const float *bias,
+                                       uint64_t stride, xnn_operator_t *out_operator) {
+#ifdef CPU_XNNPACK_RESHAPES
+    return xnn_create_fully_connected_nc_f32(k, n, k, stride, w, bias, -INFINITY, INFINITY, 0, NULL,
+                                             out_operator);
+#else
+    return xnn_create_fully_connected_nc_f32(k, n, k, stride, w, bias, -INFINITY, INFINITY, 0,
+                                             out_operator);
+#endif
+}
+
+static enum xnn_status operator_run(xnn_operator_t op, uint64_t n_rows, const float *x, float *y) {
+#ifdef CPU_XNNPACK_RESHAPES
+    enum xnn_status status = xnn_reshape_fully_connected_nc_f32(op, n_rows, NULL);
+    if (status == xnn_status_success) {
+        status = xnn_setup_fully_connected_nc_f32(op, x, y);
+    }
+#else
+    enum xnn_status status = xnn_setup_fully_connected_nc_f32(op, n_rows, x, y, NULL);
+#endif
+    return status == xnn_status_success ? xnn_run_operator(op, NULL) : status;
 }
 
 sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t k, uint64_t n,
@@ -56,15 +86,15 @@ sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t 
     if (linear == NULL) {
         return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for an XNNPACK product");
     }
-    *linear = (xnnpack_linear){.k = k, .n = n, .n_operators = n_operators, .n_bytes = n_bytes};
+    *linear = (xnnpack_linear){
+        .object = {linear_destroy}, .k = k, .n = n, .n_operators = n_operators, .n_bytes = n_bytes};
     for (uint64_t i = 0; i < n_operators; i++) {
         uint64_t first = i * CPU_LINEAR_COLUMNS;
         uint64_t count = n - first < CPU_LINEAR_COLUMNS ? n - first : CPU_LINEAR_COLUMNS;
-        enum xnn_status status = xnn_create_fully_connected_nc_f32(
-            k, count, k, n, w + first * k, bias != NULL ? bias + first : NULL, -INFINITY, INFINITY,
-            0, &linear->operators[i]);
+        enum xnn_status status = operator_create(
+            k, count, w + first * k, bias != NULL ? bias + first : NULL, n, &linear->operators[i]);
         if (status != xnn_status_success) {
-            cpu_xnnpack_release(linear);
+            linear_destroy(linear);
             return cpu_report(status == xnn_status_out_of_memory ? SY_RESOURCE_EXHAUSTED
                                                                  : SY_INTERNAL,
                               SY_NO_VALUE, "XNNPACK refused a product of %llu by %llu (%d)",
@@ -85,13 +115,9 @@ typedef struct linear_call {
 
 static void linear_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const linear_call *call = argument;
-    xnn_operator_t op = call->linear->operators[i_task];
     (void)i_worker;
-    enum xnn_status status = xnn_setup_fully_connected_nc_f32(
-        op, call->n_rows, call->x, call->y + (uint64_t)i_task * CPU_LINEAR_COLUMNS, NULL);
-    if (status == xnn_status_success) {
-        status = xnn_run_operator(op, NULL);
-    }
+    enum xnn_status status = operator_run(call->linear->operators[i_task], call->n_rows, call->x,
+                                          call->y + (uint64_t)i_task * CPU_LINEAR_COLUMNS);
     if (status != xnn_status_success) {
         atomic_store(&call->run->failure, SY_INTERNAL);
     }
@@ -123,8 +149,5 @@ sy_status cpu_xnnpack_linear_run(cpu_run *run, void *object, const float *x, uin
                                  float *y) {
     (void)run, (void)object, (void)x, (void)n_rows, (void)y;
     return SY_UNIMPLEMENTED;
-}
-void cpu_xnnpack_release(void *object) {
-    (void)object;
 }
 #endif

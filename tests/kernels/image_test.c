@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Convolution, pooling and what stands around them, alone and as whole regions, in f32 and int8,
+ * through the ABI against the reference. All may be refused where XNNPACK is not built in. */
+#include "op_compare.h"
+
+#define FIXED(n) sy_test_fixed(n)
+
+static const sy_element_type floats[3] = {SY_TYPE_F32, SY_TYPE_F16, SY_TYPE_BF16};
+static const double tolerances[3] = {5e-6, 1e-3, 8e-3};
+static bool has_xnnpack; /* Conv is not refused */
+
+typedef struct conv_shape {
+    int64_t n, c, h, w, out, group, kh, kw, sh, sw, dh, dw, pads[4];
+    bool has_bias;
+} conv_shape;
+
+static const conv_shape conv_shapes[] = {
+    {1, 1, 3, 3, 1, 1, 3, 3, 1, 1, 1, 1, {0, 0, 0, 0}, false},
+    {1, 3, 17, 13, 8, 1, 3, 3, 2, 2, 1, 1, {1, 1, 1, 1}, true},
+    {2, 16, 9, 7, 24, 1, 1, 1, 1, 1, 1, 1, {0, 0, 0, 0}, true},
+    {1, 6, 8, 8, 4, 2, 3, 2, 1, 2, 1, 1, {0, 1, 2, 0}, true},
+    {3, 5, 11, 12, 5, 5, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, true},
+    {1, 4, 10, 9, 12, 4, 5, 3, 2, 1, 1, 1, {2, 0, 1, 2}, false},
+    {1, 7, 15, 15, 9, 1, 3, 3, 1, 1, 2, 3, {2, 3, 2, 3}, true},
+    {1, 33, 5, 6, 65, 1, 5, 5, 1, 1, 1, 1, {2, 2, 2, 2}, true},
+    {1, 40, 6, 6, 40, 40, 3, 3, 1, 1, 2, 2, {2, 2, 2, 2}, true},
+};
+
+static int64_t reached(int64_t in, int64_t before, int64_t after, int64_t kernel, int64_t dilation,
+                       int64_t stride) {
+    return (in + before + after - dilation * (kernel - 1) - 1) / stride + 1;
+}
+
+static uint32_t conv_node(compare *c, const conv_shape *s, uint32_t x, uint32_t w, uint32_t bias,
+                          uint32_t y) {
+    uint32_t inputs[3] = {x, w, bias};
+    uint32_t node =
+        sy_test_graph_node(&c->graph, "", "Conv", 22, s->has_bias ? 3 : 2, inputs, 1, &y);
+    sy_test_graph_int(&c->graph, node, "group", s->group);
+    sy_test_graph_ints(&c->graph, node, "kernel_shape", (int64_t[]){s->kh, s->kw}, 2);
+    sy_test_graph_ints(&c->graph, node, "strides", (int64_t[]){s->sh, s->sw}, 2);
+    sy_test_graph_ints(&c->graph, node, "dilations", (int64_t[]){s->dh, s->dw}, 2);
+    sy_test_graph_ints(&c->graph, node, "pads", s->pads, 4);
+    return node;
+}
+
+static void output_dims(const conv_shape *s, sy_dimension dims[4]) {
+    dims[0] = FIXED(s->n);
+    dims[1] = FIXED(s->out);
+    dims[2] = FIXED(reached(s->h, s->pads[0], s->pads[2], s->kh, s->dh, s->sh));
+    dims[3] = FIXED(reached(s->w, s->pads[1], s->pads[3], s->kw, s->dw, s->sw));
+}
+
+static bool conv_case(const conv_shape *s, int i_type) {
+    compare c;
+    compare_init(&c, tolerances[i_type]);
+    c.may_refuse = true;
+    sy_element_type type = floats[i_type];
+    sy_dimension x[4] = {FIXED(s->n), FIXED(s->c), FIXED(s->h), FIXED(s->w)}, y[4];
+    output_dims(s, y);
+    uint32_t in = compare_input(&c, type, 4, x);
+    uint32_t w = compare_weight(&c, type, 4, (int64_t[]){s->out, s->c / s->group, s->kh, s->kw});
+    uint32_t bias = s->has_bias ? compare_weight(&c, type, 1, &s->out) : SY_NO_VALUE;
+    conv_node(&c, s, in, w, bias, compare_output(&c, type, 4, y));
+    bool ran = compare_run(&c, "Conv");
+    compare_deinit(&c);
+    return ran;
+}
+
+static void convolution_matches(void) {
+    for (size_t i = 0; i < sizeof(conv_shapes) / sizeof(conv_shapes[0]); i++) {
+        for (int type = 0; type < 3; type++) {
+            CHECK(conv_case(&conv_shapes[i], type) == has_xnnpack);
+        }
+    }
+}
+
+static void convolution_of_rows_matches(void) {
+    const int64_t strides[2] = {1, 2};
+    for (int i = 0; i < 2; i++) {
+        compare c;
+        compare_init(&c, 5e-6);
+        c.may_refuse = true;
+        sy_dimension x[3] = {FIXED(2), FIXED(6), FIXED(19)}, y[3] = {FIXED(2), FIXED(10)};
+        y[2] = FIXED(reached(19, 2, 1, 4, 1, strides[i]));
+        uint32_t in[2] = {compare_input(&c, SY_TYPE_F32, 3, x),
+                          compare_weight(&c, SY_TYPE_F32, 3, (int64_t[]){10, 6, 4})};
+        uint32_t out = compare_output(&c, SY_TYPE_F32, 3, y);
+        uint32_t node = sy_test_graph_node(&c.graph, "", "Conv", 22, 2, in, 1, &out);
+        sy_test_graph_ints(&c.graph, node, "pads", (int64_t[]){2, 1}, 2);
+        sy_test_graph_ints(&c.graph, node, "strides", &strides[i], 1);
+        CHECK(compare_run(&c, "Conv in one dimension") == has_xnnpack);
+        compare_deinit(&c);
+    }
+}
+
+/* ---- pooling ---- */
+typedef struct pool_shape {
+    int64_t c, h, w, kh, kw, sh, sw, pads[4];
+    bool counts_pads;
+} pool_shape;
+
+static const pool_shape pool_shapes[] = {
+    {3, 8, 8, 2, 2, 2, 2, {0, 0, 0, 0}, false},     {5, 9, 11, 3, 3, 2, 2, {1, 1, 1, 1}, false},
+    {20, 7, 6, 3, 2, 1, 1, {1, 0, 2, 1}, true},     {1, 5, 5, 5, 5, 1, 1, {0, 0, 0, 0}, false},
+    {16, 12, 12, 4, 4, 4, 4, {0, 0, 0, 0}, true},   {33, 10, 3, 5, 3, 3, 1, {2, 1, 2, 1}, false},
+    {7, 14, 14, 11, 10, 2, 3, {0, 0, 0, 0}, false},
+};
+
+static void pool_case(const char *name, const pool_shape *s, int i_type) {
+    compare c;
+    compare_init(&c, tolerances[i_type]);
+    c.may_refuse = true;
+    sy_dimension x[4] = {FIXED(2), FIXED(s->c), FIXED(s->h), FIXED(s->w)}, y[4] = {x[0], x[1]};
+    y[2] = FIXED(reached(s->h, s->pads[0], s->pads[2], s->kh, 1, s->sh));
+    y[3] = FIXED(reached(s->w, s->pads[1], s->pads[3], s->kw, 1, s->sw));
+    uint32_t in = compare_input(&c, floats[i_type], 4, x);
+    uint32_t out = compare_output(&c, floats[i_type], 4, y);
+    uint32_t node = sy_test_graph_node(&c.graph, "", name, 22, 1, &in, 1, &out);
+    sy_test_graph_ints(&c.graph, node, "kernel_shape", (int64_t[]){s->kh, s->kw}, 2);
+    sy_test_graph_ints(&c.graph, node, "strides", (int64_t[]){s->sh, s->sw}, 2);
+    sy_test_graph_ints(&c.graph, node, "pads", s->pads, 4);
+    if (strcmp(name, "AveragePool") == 0) {
+        sy_test_graph_int(&c.graph, node, "count_include_pad", s->counts_pads ? 1 : 0);
+    }
+    CHECK_TEXT(compare_run(&c, name) == has_xnnpack, "%s %d x %d", name, (int)s->kh, (int)s->kw);
+    compare_deinit(&c);
+}
+
+static void pooling_matches(void) {
+    for (size_t i = 0; i < sizeof(pool_shapes) / sizeof(pool_shapes[0]); i++) {
+        for (int type = 0; type < 3; type++) {
+            pool_case("MaxPool", &pool_shapes[i], type);
+            pool_case("AveragePool", &pool_shapes[i], type);
+        }
+    }
+}
+
+static void global_pooling_matches(void) {
+    static const int64_t sizes[4][3] = {{1, 3, 5}, {17, 7, 7}, {64, 1, 9}, {5, 20, 30}};
+    static const char *const names[2] = {"GlobalAveragePool", "GlobalMaxPool"};
+    for (int i = 0; i < 8; i++) {
+        const int64_t *s = sizes[i / 2];
+        for (int type = 0; type < 3; type++) {
+            compare c;
+            compare_init(&c, tolerances[type]);
+            c.may_refuse = true;
+            sy_dimension x[4] = {FIXED(2), FIXED(s[0]), FIXED(s[1]), FIXED(s[2])};
+            sy_dimension y[4] = {x[0], x[1], FIXED(1), FIXED(1)};
+            uint32_t in = compare_input(&c, floats[type], 4, x);
+            uint32_t out = compare_output(&c, floats[type], 4, y);
+            sy_test_graph_node(&c.graph, "", names[i % 2], 22, 1, &in, 1, &out);
+            CHECK(compare_run(&c, names[i % 2]) == has_xnnpack);
+            compare_deinit(&c);
+        }
+    }
+}
+
+/* ---- element by element ---- */
+static void activations_match(void) {
+    static const struct {
+        const char *name;
+        uint32_t version;
+        double alpha;
+    } all[] = {{"LeakyRelu", 16, 0.2},   {"LeakyRelu", 16, 0.0}, {"Elu", 22, 0.0}, {"Elu", 22, 1.5},
+               {"HardSigmoid", 22, 0.0}, {"HardSwish", 22, 0.0}, {"Clip", 13, 0.0}};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        for (uint32_t rank = 1; rank <= 4; rank++) {
+            for (int type = 0; type < 3; type++) {
+                compare c;
+                compare_init(&c, tolerances[type]);
+                c.may_refuse = true;
+                sy_dimension dims[4] = {FIXED(3), FIXED(5), FIXED(7), FIXED(2)};
+                uint32_t in = compare_input(&c, floats[type], rank, dims);
+                uint32_t out = compare_output(&c, floats[type], rank, dims);
+                uint32_t node =
+                    sy_test_graph_node(&c.graph, "", all[i].name, all[i].version, 1, &in, 1, &out);
+                if (all[i].alpha > 0.0) {
+                    sy_test_graph_float(&c.graph, node, "alpha", all[i].alpha);
+                }
+                CHECK(compare_run(&c, all[i].name) == has_xnnpack);
+                compare_deinit(&c);
+            }
+        }
+    }
+}
+
+/* A constant f32 with these elements. */
+static uint32_t weight_of(compare *c, uint32_t rank, const int64_t *dims, const float *values,
+                          size_t n) {
+    uint32_t value = compare_weight(c, SY_TYPE_F32, rank, dims);
+    memcpy(c->weights[c->n_weights - 1], values, n * sizeof(values[0]));
+    return value;
+}
+
+static void limits_and_slopes_match(void) {
+    static const int64_t slope_dims[4][3] = {{6, 1, 1}, {1, 1, 1}, {1, 6, 1}, {1, 1, 4}};
+    sy_dimension dims[4] = {FIXED(2), FIXED(6), FIXED(3), FIXED(4)};
+    compare c;
+    compare_init(&c, 1e-6);
+    c.may_refuse = true;
+    float low = -0.5f, high = 0.75f;
+    uint32_t in[3] = {compare_input(&c, SY_TYPE_F32, 4, dims), weight_of(&c, 0, NULL, &low, 1),
+                      weight_of(&c, 0, NULL, &high, 1)};
+    uint32_t out = compare_output(&c, SY_TYPE_F32, 4, dims);
+    sy_test_graph_node(&c.graph, "", "Clip", 13, 3, in, 1, &out);
+    CHECK(compare_run(&c, "Clip") == has_xnnpack);
+    compare_deinit(&c);
+    for (int i = 0; i < 4; i++) {
+        compare_init(&c, 1e-6);
+        c.may_refuse = true;
+        in[0] = compare_input(&c, SY_TYPE_F32, 4, dims);
+        in[1] = compare_weight(&c, SY_TYPE_F32, i == 2 ? 2 : 3,
+                               i == 2 ? (int64_t[]){1, 1} : slope_dims[i]);
+        out = compare_output(&c, SY_TYPE_F32, 4, dims);
+        sy_test_graph_node(&c.graph, "", "PRelu", 16, 2, in, 1, &out);
+        CHECK(compare_run(&c, "PRelu") == (has_xnnpack && i != 3)); /* 3: along the width */
+        compare_deinit(&c);
+    }
+}
+
+static void normalization_matches(void) {
+    for (int type = 0; type < 3; type++) {
+        compare c;
+        compare_init(&c, 2 * tolerances[type]);
+        c.may_refuse = true;
+        const int64_t channels = 9;
+        float variances[9];
+        sy_dimension dims[4] = {FIXED(2), FIXED(channels), FIXED(5), FIXED(3)};
+        uint32_t in[5] = {compare_input(&c, floats[type], 4, dims)};
+        for (int i = 1; i < 4; i++) {
+            in[i] = compare_weight(&c, SY_TYPE_F32, 1, &channels);
+        }
+        for (int i = 0; i < 9; i++) {
+            variances[i] = 0.1f + (float)i;
+        }
+        in[4] = weight_of(&c, 1, &channels, variances, 9);
+        uint32_t out = compare_output(&c, floats[type], 4, dims);
+        uint32_t node = sy_test_graph_node(&c.graph, "", "BatchNormalization", 15, 5, in, 1, &out);
+        sy_test_graph_float(&c.graph, node, "epsilon", 1e-3);
+        CHECK(compare_run(&c, "BatchNormalization") == has_xnnpack);
+        compare_deinit(&c);
+    }
+}
+
+/* ---- whole regions ---- */
+static uint32_t one_in(compare *c, const char *name, uint32_t version, uint32_t x, uint32_t y) {
+    return sy_test_graph_node(&c->graph, "", name, version, 1, &x, 1, &y);
+}
+static uint32_t two_in(compare *c, const char *name, uint32_t version, uint32_t a, uint32_t b,
+                       uint32_t y) {
+    return sy_test_graph_node(&c->graph, "", name, version, 2, (uint32_t[]){a, b}, 1, &y);
+}
+
+/* conv - relu - depthwise - clip - add (the relu's output, which also leaves) - mean - product. */
+static void region_matches(sy_element_type type, double tolerance) {
+    static const conv_shape first = {2, 3, 12, 10, 8, 1, 3, 3, 2, 2, 1, 1, {1, 1, 1, 1}, true};
+    static const conv_shape second = {2, 8, 6, 5, 8, 8, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, true};
+    const int64_t eight = 8;
+    compare c;
+    compare_init(&c, tolerance);
+    c.may_refuse = true;
+    sy_dimension x[4] = {FIXED(2), FIXED(3), FIXED(12), FIXED(10)}, y[4], flat[4];
+    output_dims(&first, y);
+    memcpy(flat, y, sizeof(flat));
+    flat[2] = flat[3] = FIXED(1);
+    sy_dimension row[2] = {FIXED(2), FIXED(8)}, classes[2] = {FIXED(2), FIXED(5)};
+    uint32_t in = compare_input(&c, type, 4, x), v[7];
+    for (int i = 0; i < 5; i++) {
+        v[i] = i == 1 ? compare_output(&c, type, 4, y) : compare_inner(&c, type, 4, y);
+    }
+    v[5] = compare_inner(&c, type, 4, flat);
+    v[6] = compare_inner(&c, type, 2, row);
+    uint32_t w = compare_weight(&c, type, 4, (int64_t[]){8, 3, 3, 3});
+    conv_node(&c, &first, in, w, compare_weight(&c, type, 1, &eight), v[0]);
+    one_in(&c, "Relu", 14, v[0], v[1]);
+    w = compare_weight(&c, type, 4, (int64_t[]){8, 1, 3, 3});
+    conv_node(&c, &second, v[1], w, compare_weight(&c, type, 1, &eight), v[2]);
+    one_in(&c, "HardSwish", 22, v[2], v[3]);
+    two_in(&c, "Add", 14, v[3], v[1], v[4]);
+    one_in(&c, "GlobalAveragePool", 22, v[4], v[5]);
+    two_in(&c, "Reshape", 14, v[5], compare_weight_i64(&c, (int64_t[]){2, 8}, 2), v[6]);
+    uint32_t product[2] = {v[6], compare_weight(&c, type, 2, (int64_t[]){5, 8})};
+    uint32_t out = compare_output(&c, type, 2, classes);
+    uint32_t node = sy_test_graph_node(&c.graph, "", "Gemm", 13, 2, product, 1, &out);
+    sy_test_graph_int(&c.graph, node, "transB", 1);
+    CHECK(compare_run(&c, "a region") == (has_xnnpack && type == SY_TYPE_F32));
+    compare_deinit(&c);
+}
+
+static void regions_match(void) {
+    region_matches(SY_TYPE_F32, 1e-5);
+}
+
+/* ---- int8 ---- */
+typedef struct factor {
+    uint32_t scale, zero;
+} factor;
+
+static uint32_t byte_weight(compare *c, sy_element_type type, uint32_t rank, const int64_t *dims) {
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < rank; i++) {
+        n *= (uint64_t)dims[i];
+    }
+    uint32_t value = compare_weight(c, type, rank, dims);
+    uint8_t *bytes = c->weights[c->n_weights - 1];
+    for (uint64_t i = 0; i < n * (type == SY_TYPE_I32 ? 4 : 1); i++) {
+        uint32_t r = random_u32();
+        if (type != SY_TYPE_I32) {
+            bytes[i] = (uint8_t)((int)(r % 255) - 127);
+        } else if (i % 4 == 0) {
+            int32_t wide = (int32_t)(r % 4000) - 2000;
+            memcpy(bytes + i, &wide, sizeof(wide));
+        }
+    }
+    return value;
+}
+
+static factor factor_of(compare *c, sy_element_type type, float scale, int zero) {
+    factor f = {weight_of(c, 0, NULL, &scale, 1), compare_weight(c, type, 0, NULL)};
+    memset(c->weights[c->n_weights - 1], zero & 0xff, 1);
+    return f;
+}
+
+static void quantize(compare *c, uint32_t x, factor f, uint32_t y) {
+    sy_test_graph_node(&c->graph, "", "QuantizeLinear", 21, 3, (uint32_t[]){x, f.scale, f.zero}, 1,
+                       &y);
+}
+static void dequantize(compare *c, uint32_t x, factor f, uint32_t y) {
+    sy_test_graph_node(&c->graph, "", "DequantizeLinear", 21, 3, (uint32_t[]){x, f.scale, f.zero},
+                       1, &y);
+}
+
+/* A weight of int8 with a scale for each output channel, as f32. */
+static uint32_t int8_weight(compare *c, uint32_t rank, const int64_t *dims) {
+    sy_dimension sizes[4];
+    for (uint32_t i = 0; i < rank; i++) {
+        sizes[i] = FIXED(dims[i]);
+    }
+    float scales[64];
+    for (int i = 0; i < 64; i++) {
+        scales[i] = 0.004f + 0.0003f * (float)i;
+    }
+    uint32_t in[2] = {byte_weight(c, SY_TYPE_I8, rank, dims),
+                      weight_of(c, 1, dims, scales, (size_t)dims[0])};
+    uint32_t y = compare_inner(c, SY_TYPE_F32, rank, sizes);
+    uint32_t node = sy_test_graph_node(&c->graph, "", "DequantizeLinear", 21, 2, in, 1, &y);
+    sy_test_graph_int(&c->graph, node, "axis", 0);
+    return y;
+}
+
+/* One int8 convolution between bytes, perhaps with a relu; the tolerance is one unit of 255. */
+static void int8_conv_case(const conv_shape *s, sy_element_type type, bool relu) {
+    compare c;
+    compare_init(&c, 1.01 / 64.0);
+    c.may_refuse = true;
+    sy_dimension x[4] = {FIXED(s->n), FIXED(s->c), FIXED(s->h), FIXED(s->w)}, y[4];
+    output_dims(s, y);
+    uint32_t in = compare_input(&c, type, 4, x);
+    factor fx = factor_of(&c, type, 0.02f, 5);
+    factor fy =
+        factor_of(&c, type, s->c / s->group > 8 ? 0.3f : 0.08f, type == SY_TYPE_U8 ? 110 : -7);
+    uint32_t w = int8_weight(&c, 4, (int64_t[]){s->out, s->c / s->group, s->kh, s->kw});
+    uint32_t bias = s->has_bias ? compare_weight(&c, SY_TYPE_F32, 1, &s->out) : SY_NO_VALUE;
+    uint32_t fin = compare_inner(&c, SY_TYPE_F32, 4, x),
+             made = compare_inner(&c, SY_TYPE_F32, 4, y);
+    dequantize(&c, in, fx, fin);
+    conv_node(&c, s, fin, w, bias, made);
+    if (relu) {
+        uint32_t cut = compare_inner(&c, SY_TYPE_F32, 4, y);
+        one_in(&c, "Relu", 14, made, cut);
+        made = cut;
+    }
+    quantize(&c, made, fy, compare_output(&c, type, 4, y));
+    CHECK(compare_run(&c, "int8 Conv") == has_xnnpack);
+    compare_deinit(&c);
+}
+
+static void int8_convolution_matches(void) {
+    for (size_t i = 0; i < sizeof(conv_shapes) / sizeof(conv_shapes[0]); i++) {
+        if (conv_shapes[i].out <= 64) {
+            int8_conv_case(&conv_shapes[i], SY_TYPE_I8, i % 2 == 0);
+            int8_conv_case(&conv_shapes[i], SY_TYPE_U8, i % 2 == 1);
+        }
+    }
+}
+
+/* Bytes in, int8 max pool, add, mean and a product; bytes out. */
+static void int8_region_matches(void) {
+    compare c;
+    compare_init(&c, 2.01 / 64.0);
+    c.may_refuse = true;
+    sy_dimension x[4] = {FIXED(1), FIXED(16), FIXED(8), FIXED(8)};
+    sy_dimension half[4] = {x[0], x[1], FIXED(4), FIXED(4)},
+                 flat[4] = {x[0], x[1], FIXED(1), FIXED(1)};
+    sy_dimension row[2] = {FIXED(1), FIXED(16)}, classes[2] = {FIXED(1), FIXED(10)};
+    uint32_t in = compare_input(&c, SY_TYPE_I8, 4, x);
+    factor f = factor_of(&c, SY_TYPE_I8, 0.03f, -3), sums = factor_of(&c, SY_TYPE_I8, 0.05f, 2);
+    factor weights = factor_of(&c, SY_TYPE_I8, 0.01f, 0), ends = factor_of(&c, SY_TYPE_I8, 0.1f, 0);
+    uint32_t a = compare_inner(&c, SY_TYPE_F32, 4, x), p = compare_inner(&c, SY_TYPE_F32, 4, half);
+    dequantize(&c, in, f, a);
+    uint32_t node = one_in(&c, "MaxPool", 22, a, p);
+    sy_test_graph_ints(&c.graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
+    sy_test_graph_ints(&c.graph, node, "strides", (int64_t[]){2, 2}, 2);
+    uint32_t p8 = compare_inner(&c, SY_TYPE_I8, 4, half),
+             pf = compare_inner(&c, SY_TYPE_F32, 4, half);
+    quantize(&c, p, f, p8);
+    dequantize(&c, p8, f, pf);
+    uint32_t w = int8_weight(&c, 4, (int64_t[]){16, 16, 1, 1});
+    static const conv_shape point = {1, 16, 4, 4, 16, 1, 1, 1, 1, 1, 1, 1, {0, 0, 0, 0}, false};
+    uint32_t y = compare_inner(&c, SY_TYPE_F32, 4, half),
+             y8 = compare_inner(&c, SY_TYPE_I8, 4, half);
+    conv_node(&c, &point, pf, w, SY_NO_VALUE, y);
+    quantize(&c, y, sums, y8);
+    uint32_t yf = compare_inner(&c, SY_TYPE_F32, 4, half),
+             s = compare_inner(&c, SY_TYPE_F32, 4, half);
+    dequantize(&c, y8, sums, yf);
+    two_in(&c, "Add", 14, yf, pf, s);
+    uint32_t s8 = compare_inner(&c, SY_TYPE_I8, 4, half),
+             sf = compare_inner(&c, SY_TYPE_F32, 4, half);
+    quantize(&c, s, sums, s8);
+    dequantize(&c, s8, sums, sf);
+    uint32_t m = compare_inner(&c, SY_TYPE_F32, 4, flat),
+             m8 = compare_inner(&c, SY_TYPE_I8, 4, flat);
+    one_in(&c, "GlobalAveragePool", 22, sf, m);
+    quantize(&c, m, sums, m8);
+    uint32_t mf = compare_inner(&c, SY_TYPE_F32, 4, flat),
+             r = compare_inner(&c, SY_TYPE_F32, 2, row);
+    dequantize(&c, m8, sums, mf);
+    two_in(&c, "Reshape", 14, mf, compare_weight_i64(&c, (int64_t[]){1, 16}, 2), r);
+    uint32_t r8 = compare_inner(&c, SY_TYPE_I8, 2, row),
+             rf = compare_inner(&c, SY_TYPE_F32, 2, row);
+    quantize(&c, r, sums, r8);
+    dequantize(&c, r8, sums, rf);
+    sy_dimension matrix[2] = {FIXED(16), FIXED(10)};
+    uint32_t b8 = byte_weight(&c, SY_TYPE_I8, 2, (int64_t[]){16, 10});
+    uint32_t b = compare_inner(&c, SY_TYPE_F32, 2, matrix),
+             z = compare_inner(&c, SY_TYPE_F32, 2, classes);
+    dequantize(&c, b8, weights, b);
+    two_in(&c, "MatMul", 13, rf, b, z);
+    quantize(&c, z, ends, compare_output(&c, SY_TYPE_I8, 2, classes));
+    CHECK(compare_run(&c, "an int8 region") == has_xnnpack);
+    compare_deinit(&c);
+}
+
+/* QuantizeLinear and DequantizeLinear by themselves, with one scale and one for each channel. */
+static void quantizing_matches(void) {
+    const int64_t channels = 6;
+    for (int i = 0; i < 12; i++) {
+        sy_element_type byte = i % 2 == 0 ? SY_TYPE_I8 : SY_TYPE_U8;
+        bool by_channel = i / 2 % 2 == 1;
+        sy_element_type type = floats[i / 4];
+        compare c;
+        compare_init(&c, 1e-6);
+        sy_dimension dims[3] = {FIXED(3), FIXED(channels), FIXED(700)};
+        float scales[6] = {0.01f, 0.02f, 0.005f, 0.03f, 0.011f, 0.007f};
+        uint32_t scale = weight_of(&c, by_channel ? 1 : 0, &channels, scales, by_channel ? 6 : 1);
+        uint32_t zero = byte_weight(&c, byte, by_channel ? 1 : 0, &channels);
+        factor f = {scale, zero};
+        uint32_t y = compare_output(&c, byte, 3, dims),
+                 back = compare_output(&c, SY_TYPE_F32, 3, dims);
+        quantize(&c, compare_input(&c, type, 3, dims), f, y);
+        dequantize(&c, y, f, back);
+        compare_run(&c, "QuantizeLinear");
+        compare_deinit(&c);
+    }
+}
+
+int main(void) {
+    has_xnnpack = conv_case(&conv_shapes[0], 0);
+    printf("%s\n", has_xnnpack ? "with XNNPACK" : "without XNNPACK: the operators are refused");
+    convolution_matches();
+    convolution_of_rows_matches();
+    pooling_matches();
+    global_pooling_matches();
+    activations_match();
+    limits_and_slopes_match();
+    normalization_matches();
+    regions_match();
+    quantizing_matches();
+    int8_convolution_matches();
+    int8_region_matches();
+    return 0;
+}
