@@ -27,8 +27,9 @@ static void print_memory(const sy_engine *engine) {
     sy_memory_report report;
     sy_executor_memory(sy_engine_executor(engine), &report);
     uint64_t states = report.state_bytes_per_token * info->n_context_tokens;
+    uint64_t tables = info->table_bytes + (uint64_t)info->n_vocabulary * sizeof(float);
     uint64_t own = report.arena_bytes + report.device_bytes + report.scratch_bytes +
-                   report.unit_bytes + states;
+                   report.unit_bytes + states + tables;
     const struct {
         const char *name;
         uint64_t n_bytes;
@@ -38,6 +39,7 @@ static void print_memory(const sy_engine *engine) {
                 {"arenas of devices", report.device_bytes, "in memory of their own"},
                 {"scratch", report.scratch_bytes, "shared by the segments of a delegate"},
                 {"loaded segments", report.unit_bytes, "repacked weights and tables"},
+                {"vocabulary", tables, "what is read of the file, its tables, logits"},
                 {"one session", states, NULL}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         printf("%-18s %14" PRIu64 " bytes %9.2f MiB  ", rows[i].name, rows[i].n_bytes,
@@ -103,6 +105,7 @@ int sy_cli_plan(int argc, char **argv) {
          "print the memory that the model and one session take", NULL}};
     uint32_t n_options = 3u + sy_cli_engine_flags(&engine, options + 3);
     engine.no_read_ahead = 1; /* no weight is looked at */
+    engine.n_outputs = 1;     /* as `run` */
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
         .verb = argv[0],

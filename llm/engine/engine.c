@@ -51,6 +51,9 @@ static sy_status load_tokenizer(sy_engine *engine, sy_error *error) {
         sy_error_clear(error);
         return SY_OK;
     }
+    if (status == SY_OK) {
+        engine->info.table_bytes += sy__tokenizer_heap_bytes(engine->tokenizer);
+    }
     return status;
 }
 
@@ -70,6 +73,7 @@ static sy_status fill_info(sy_engine *engine, sy_error *error) {
     info->chat_template = text_key(engine, "tokenizer.chat_template");
     info->n_parameters = facts->n_elements;
     info->weight_bytes = facts->tensor_bytes;
+    info->table_bytes = facts->metadata_bytes;
     if (info->architecture == NULL || info->name == NULL || info->chat_template == NULL) {
         return sy__no_memory(error, 0, "the model's description");
     }

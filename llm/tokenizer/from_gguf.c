@@ -296,3 +296,12 @@ sy_status sy_tokenizer_open(const sy_allocator *allocator, const char *path,
     *out_tokenizer = tokenizer;
     return SY_OK;
 }
+
+uint64_t sy__tokenizer_heap_bytes(const sy_tokenizer *tokenizer) {
+    uint64_t n_bytes = (uint64_t)tokenizer->n_tokens + (tokenizer->n_tokens + 7) / 8;
+    n_bytes += ((uint64_t)tokenizer->tokens.n + tokenizer->merges.n) * sizeof(uint32_t);
+    for (size_t i = 0; i < SY__BLOCKS; i++) {
+        n_bytes += tokenizer->blocks_bytes[i];
+    }
+    return n_bytes;
+}

@@ -11,4 +11,7 @@
 SY_MUST_CHECK sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *gguf,
                                                 sy_tokenizer **out_tokenizer, sy_error *error);
 
+/* Heap that a tokenizer over a file takes, with the offsets that the file's reader holds for it. */
+uint64_t sy__tokenizer_heap_bytes(const sy_tokenizer *tokenizer);
+
 #endif

@@ -43,6 +43,7 @@ typedef struct sy_model_info {
     const char *name;          /* "" when the file has none */
     const char *chat_template; /* "" when the file has none */
     uint64_t n_parameters, weight_bytes;
+    uint64_t table_bytes; /* vocabulary and other facts: what is read of the file, and the heap */
     uint32_t n_layers, n_embedding, n_vocabulary;
     uint32_t n_context_tokens; /* longest session of this engine */
     uint32_t n_trained_tokens; /* context the model was made for */
