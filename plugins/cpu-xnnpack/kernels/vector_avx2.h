@@ -47,7 +47,7 @@ static inline vint vf_to_int(vfloat x) {
     return (vint)_mm256_cvtps_epi32(x);
 }
 static inline float vf_sum(vfloat x) {
-    return lanesf_sum(x);
+    return sum_of_8(x);
 }
 static inline float vf_largest(vfloat x) {
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
@@ -59,22 +59,6 @@ static inline vfloat vf_load_f16(const uint16_t *p) {
 }
 static inline void vf_store_f16(uint16_t *p, vfloat x) {
     _mm_storeu_si128((__m128i *)(void *)p, _mm256_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
-}
-
-static inline lanes chunk_pairs(__m256i unsigned_bytes, __m256i signed_bytes) {
-#if defined(__AVXVNNI__)
-    return _mm256_dpbusd_avx_epi32(_mm256_setzero_si256(), unsigned_bytes, signed_bytes);
-#else
-    __m256i pairs = _mm256_maddubs_epi16(unsigned_bytes, signed_bytes);
-    return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
-#endif
-}
-/* Activations are within +-127, so that neither the sign flip nor the pair sum can overflow. */
-static inline lanes chunk_dot_signed(chunk w, chunk a) {
-    return chunk_pairs(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
-}
-static inline lanes chunk_dot_unsigned(chunk w, chunk a) {
-    return chunk_pairs(w, a);
 }
 
 #endif

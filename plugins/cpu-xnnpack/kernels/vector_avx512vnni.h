@@ -44,7 +44,7 @@ static inline vint vf_to_int(vfloat x) {
 }
 static inline float vf_sum(vfloat x) {
     __m256 high = _mm512_extractf32x8_ps(x, 1);
-    return lanesf_sum(_mm256_add_ps(_mm512_castps512_ps256(x), high));
+    return sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(x), high));
 }
 static inline float vf_largest(vfloat x) {
     return _mm512_reduce_max_ps(x);
@@ -54,14 +54,6 @@ static inline vfloat vf_load_f16(const uint16_t *p) {
 }
 static inline void vf_store_f16(uint16_t *p, vfloat x) {
     _mm256_storeu_si256((__m256i *)(void *)p, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT));
-}
-
-static inline lanes chunk_dot_unsigned(chunk w, chunk a) {
-    return _mm256_dpbusd_epi32(_mm256_setzero_si256(), w, a);
-}
-/* Activations are within +-127, so that the sign flip cannot overflow. */
-static inline lanes chunk_dot_signed(chunk w, chunk a) {
-    return chunk_dot_unsigned(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w));
 }
 
 #endif

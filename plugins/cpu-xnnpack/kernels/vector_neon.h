@@ -9,8 +9,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CPU_TILE_COLUMNS 4 /* of one row of activations */
-
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 #define CPU_LEVEL i8mm
 #elif defined(__ARM_FEATURE_DOTPROD)
@@ -74,8 +72,6 @@ static inline uint16_t float_to_half(float x) {
 }
 
 typedef int8x16x2_t chunk;
-typedef int32x4x2_t lanes;
-typedef float32x4x2_t lanesf;
 
 static inline chunk chunk_load(const void *p) {
     const int8_t *bytes = (const int8_t *)p;
@@ -133,39 +129,6 @@ static inline chunk chunk_lookup(const int8_t table[16], chunk index) {
     int8x16_t row = vld1q_s8(table);
     return (chunk){{vqtbl1q_s8(row, vreinterpretq_u8_s8(index.val[0])),
                     vqtbl1q_s8(row, vreinterpretq_u8_s8(index.val[1]))}};
-}
-static inline int32x4_t chunk_half_dot(int8x16_t w, int8x16_t a) {
-#if defined(__ARM_FEATURE_DOTPROD)
-    return vdotq_s32(vdupq_n_s32(0), w, a);
-#else
-    int16x8_t low = vmull_s8(vget_low_s8(w), vget_low_s8(a));
-    return vpadalq_s16(vpaddlq_s16(low), vmull_high_s8(w, a));
-#endif
-}
-static inline lanes chunk_dot_signed(chunk w, chunk a) {
-    return (lanes){{chunk_half_dot(w.val[0], a.val[0]), chunk_half_dot(w.val[1], a.val[1])}};
-}
-#define chunk_dot_unsigned chunk_dot_signed /* weights below 128 */
-/* 254 * high + low */
-static inline lanes lanes_join(lanes high, lanes low) {
-    return (lanes){
-        {vmlaq_n_s32(low.val[0], high.val[0], 254), vmlaq_n_s32(low.val[1], high.val[1], 254)}};
-}
-static inline lanesf lanesf_zero(void) {
-    return (lanesf){{vdupq_n_f32(0.0f), vdupq_n_f32(0.0f)}};
-}
-static inline lanesf lanesf_all(float x) {
-    return (lanesf){{vdupq_n_f32(x), vdupq_n_f32(x)}};
-}
-static inline lanesf lanesf_pair(float first, float second) {
-    return (lanesf){{vdupq_n_f32(first), vdupq_n_f32(second)}};
-}
-static inline lanesf lanesf_add_scaled(lanesf acc, lanes sum, lanesf scale) {
-    return (lanesf){{vfmaq_f32(acc.val[0], vcvtq_f32_s32(sum.val[0]), scale.val[0]),
-                     vfmaq_f32(acc.val[1], vcvtq_f32_s32(sum.val[1]), scale.val[1])}};
-}
-static inline float lanesf_sum(lanesf acc) {
-    return vaddvq_f32(vaddq_f32(acc.val[0], acc.val[1]));
 }
 /* out[i] = w[i] * scale + shift, first 16 and last 16 with their own pair */
 static inline void chunk_to_floats(chunk w, const float scale[2], const float shift[2],

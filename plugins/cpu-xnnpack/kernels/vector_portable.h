@@ -5,8 +5,6 @@
 
 #include "half.h"
 
-#define CPU_TILE_COLUMNS 1 /* of one row of activations: small code */
-
 #define CPU_LEVEL portable
 #define VF 4
 typedef float vfloat __attribute__((vector_size(16)));
@@ -66,17 +64,10 @@ static inline void vf_store_f16(uint16_t *p, vfloat x) {
     }
 }
 
-/* 32 bytes of weights or activations, their dot products in 8 lanes: lanes 0-3 sum the first 16
- * elements, lanes 4-7 the others. */
+/* 32 bytes of weights or activations. */
 typedef struct chunk {
     int8_t b[32];
 } chunk;
-typedef struct lanes {
-    int32_t i[8];
-} lanes;
-typedef struct lanesf {
-    float f[8];
-} lanesf;
 
 static inline chunk chunk_load(const void *p) {
     chunk c;
@@ -139,43 +130,6 @@ static inline chunk chunk_lookup(const int8_t table[16], chunk index) {
         index.b[i] = table[index.b[i] & 15];
     }
     return index;
-}
-static inline lanes chunk_dot_signed(chunk w, chunk a) {
-    lanes sum;
-    for (int lane = 0; lane < 8; lane++) {
-        int32_t s = 0;
-        for (int i = 0; i < 4; i++) {
-            s += w.b[4 * lane + i] * a.b[4 * lane + i];
-        }
-        sum.i[lane] = s;
-    }
-    return sum;
-}
-#define chunk_dot_unsigned chunk_dot_signed /* weights below 128 */
-static inline lanes lanes_join(lanes high, lanes low) {
-    for (int i = 0; i < 8; i++) {
-        low.i[i] += 254 * high.i[i];
-    }
-    return low;
-}
-static inline lanesf lanesf_zero(void) {
-    return (lanesf){{0}};
-}
-static inline lanesf lanesf_all(float x) {
-    return (lanesf){{x, x, x, x, x, x, x, x}};
-}
-static inline lanesf lanesf_pair(float first, float second) {
-    return (lanesf){{first, first, first, first, second, second, second, second}};
-}
-static inline lanesf lanesf_add_scaled(lanesf acc, lanes sum, lanesf scale) {
-    for (int i = 0; i < 8; i++) {
-        acc.f[i] += (float)sum.i[i] * scale.f[i];
-    }
-    return acc;
-}
-static inline float lanesf_sum(lanesf acc) {
-    const float *f = acc.f;
-    return ((f[0] + f[4]) + (f[2] + f[6])) + ((f[1] + f[5]) + (f[3] + f[7]));
 }
 /* out[i] = w[i] * scale + shift, first 16 and last 16 with their own pair */
 static inline void chunk_to_floats(chunk w, const float scale[2], const float shift[2],

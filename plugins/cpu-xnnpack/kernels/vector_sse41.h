@@ -8,8 +8,6 @@
 
 #include <smmintrin.h>
 
-#define CPU_TILE_COLUMNS 2 /* of one row of activations: 16 registers */
-
 #define CPU_LEVEL sse41
 #define VF 4
 typedef __m128 vfloat;
@@ -74,12 +72,6 @@ static inline void vf_store_f16(uint16_t *p, vfloat x) {
 typedef struct chunk {
     __m128i half[2];
 } chunk;
-typedef struct lanes {
-    __m128i half[2];
-} lanes;
-typedef struct lanesf {
-    __m128 half[2];
-} lanesf;
 
 static inline chunk chunk_load(const void *p) {
     const __m128i *halves = (const __m128i *)p;
@@ -133,46 +125,6 @@ static inline chunk chunk_negate(chunk c, uint32_t bits) {
         c.half[i] = _mm_sub_epi8(_mm_xor_si128(c.half[i], set.half[i]), set.half[i]);
     }
     return c;
-}
-static inline __m128i chunk_pairs(__m128i unsigned_bytes, __m128i signed_bytes) {
-    __m128i pairs = _mm_maddubs_epi16(unsigned_bytes, signed_bytes);
-    return _mm_madd_epi16(pairs, _mm_set1_epi16(1));
-}
-/* Activations are within +-127, so that neither the sign flip nor the pair sum can overflow. */
-static inline lanes chunk_dot_signed(chunk w, chunk a) {
-    lanes sum;
-    for (int i = 0; i < 2; i++) {
-        sum.half[i] = chunk_pairs(_mm_abs_epi8(w.half[i]), _mm_sign_epi8(a.half[i], w.half[i]));
-    }
-    return sum;
-}
-static inline lanes chunk_dot_unsigned(chunk w, chunk a) {
-    return (lanes){{chunk_pairs(w.half[0], a.half[0]), chunk_pairs(w.half[1], a.half[1])}};
-}
-/* 254 * high + low */
-static inline lanes lanes_join(lanes high, lanes low) {
-    for (int i = 0; i < 2; i++) {
-        __m128i step =
-            _mm_sub_epi32(_mm_slli_epi32(high.half[i], 8), _mm_slli_epi32(high.half[i], 1));
-        low.half[i] = _mm_add_epi32(step, low.half[i]);
-    }
-    return low;
-}
-static inline lanesf lanesf_zero(void) {
-    return (lanesf){{_mm_setzero_ps(), _mm_setzero_ps()}};
-}
-static inline lanesf lanesf_all(float x) {
-    return (lanesf){{_mm_set1_ps(x), _mm_set1_ps(x)}};
-}
-static inline lanesf lanesf_pair(float first, float second) {
-    return (lanesf){{_mm_set1_ps(first), _mm_set1_ps(second)}};
-}
-static inline lanesf lanesf_add_scaled(lanesf acc, lanes sum, lanesf scale) {
-    return (lanesf){{vf_fma(_mm_cvtepi32_ps(sum.half[0]), scale.half[0], acc.half[0]),
-                     vf_fma(_mm_cvtepi32_ps(sum.half[1]), scale.half[1], acc.half[1])}};
-}
-static inline float lanesf_sum(lanesf acc) {
-    return vf_sum(_mm_add_ps(acc.half[0], acc.half[1]));
 }
 /* out[i] = w[i] * scale + shift, first 16 and last 16 with their own pair */
 static inline void chunk_to_floats(chunk w, const float scale[2], const float shift[2],

@@ -8,8 +8,6 @@
 #include <stdint.h>
 #include <string.h>
 
-#define CPU_TILE_COLUMNS 4 /* of one row of activations */
-
 static inline float half_to_float(uint16_t half) {
     return _cvtsh_ss(half);
 }
@@ -18,8 +16,6 @@ static inline uint16_t float_to_half(float x) {
 }
 
 typedef __m256i chunk;
-typedef __m256i lanes;
-typedef __m256 lanesf;
 
 static inline chunk chunk_load(const void *p) {
     return _mm256_loadu_si256((const __m256i *)p);
@@ -65,24 +61,7 @@ static inline chunk chunk_lookup(const int8_t table[16], chunk index) {
     __m128i row = _mm_loadu_si128((const __m128i *)(const void *)table);
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(row), index);
 }
-/* 254 * high + low */
-static inline lanes lanes_join(lanes high, lanes low) {
-    __m256i step = _mm256_sub_epi32(_mm256_slli_epi32(high, 8), _mm256_slli_epi32(high, 1));
-    return _mm256_add_epi32(step, low);
-}
-static inline lanesf lanesf_zero(void) {
-    return _mm256_setzero_ps();
-}
-static inline lanesf lanesf_all(float x) {
-    return _mm256_set1_ps(x);
-}
-static inline lanesf lanesf_pair(float first, float second) {
-    return _mm256_set_m128(_mm_set1_ps(second), _mm_set1_ps(first));
-}
-static inline lanesf lanesf_add_scaled(lanesf acc, lanes sum, lanesf scale) {
-    return _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, acc);
-}
-static inline float lanesf_sum(lanesf acc) {
+static inline float sum_of_8(__m256 acc) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(acc), _mm256_extractf128_ps(acc, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
