@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One linear kernel of cpu-xnnpack on fixed data, a given number of times: what
- * aarch64_instructions.py counts the instructions of. Arguments: LEVEL TYPE ROWS COLUMNS K TIMES. */
+/* One linear kernel of cpu-xnnpack on fixed data, a given number of times: what the script
+ * aarch64_instructions.py counts. Arguments: LEVEL TYPE ROWS COLUMNS K TIMES. */
 #include "block_layout.h"
 #include "kernels.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One row of activations on Arm, as decoding has it: four columns at a time go from the file's
- * layout to the sums, nothing is laid out anew. The integers of four columns meet in one vector, and
- * from there on an element sees what it sees in a tile, so its bits are the same.
+ * layout to the sums, nothing is laid out anew. The integers of four columns meet in one vector,
+ * and from there on an element sees what it sees in a tile, so its bits are the same.
  */
 #define FAST_UNPACK(type) ((fast_function)NULL)
 typedef void (*fast_function)(const unpack_source *source, const panel *p);
