@@ -23,6 +23,13 @@ static int32_t find_piece(sy__encoder *encoder, const char *bytes, size_t n_byte
     return sy__spelled_find(t, bytes, n_bytes, spelling, n, SY__TYPES_PIECE);
 }
 
+/* Whether the token of a symbol is what its bytes are found as. Longer symbols were found so; for a
+ * single byte the vocabulary may have a byte token and a piece. */
+static bool is_piece(sy__encoder *encoder, const char *text, const sy__symbol *symbol) {
+    return symbol->n_bytes > 1 ||
+           find_piece(encoder, text + symbol->start, symbol->n_bytes) == symbol->id;
+}
+
 /* Appends the spelling of a symbol's token to encoder->words; false when memory was refused. */
 static bool spell(sy__encoder *encoder, const char *text, const sy__symbol *symbol) {
     const sy_tokenizer *t = encoder->tokenizer;
@@ -56,8 +63,7 @@ static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *
     uint32_t rank = sy__merge_find(t, encoder->words.data, encoder->words.n);
     if (rank == SY__NO_RULE ||
         memchr(encoder->words.data + 1, ' ', n_left) != encoder->words.data + n_left ||
-        find_piece(encoder, text + left->start, left->n_bytes) != left->id ||
-        find_piece(encoder, text + right->start, right->n_bytes) != right->id) {
+        !is_piece(encoder, text, left) || !is_piece(encoder, text, right)) {
         return false;
     }
     int32_t id = find_piece(encoder, text + left->start, left->n_bytes + right->n_bytes);
