@@ -149,9 +149,48 @@ static void refused_arena_stays_usable(void) {
     CHECK(budget.used_bytes == 0);
 }
 
+/* Blocks cross the border between the heap and pages of their own, both ways, and keep their bytes;
+ * new ones are zero although one of the same size was dirty before. */
+static void large_blocks_move_and_come_clean(void) {
+    static const size_t sizes[] = {1000, 600u << 10, 100, 3u << 20, 600u << 10, 5u << 20, 64};
+    const sy_allocator *heap = sy_allocator_heap();
+    sy_budget budget;
+    sy_budget_init(&budget, NULL, 0);
+    for (int round = 0; round < 2; round++) {
+        const sy_allocator *allocator = round == 0 ? heap : &budget.allocator;
+        unsigned char *block = NULL;
+        size_t n_before = 0;
+        for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            block =
+                allocator->reallocate(allocator->self, block, n_before, sizes[i], SY__ALIGNMENT);
+            CHECK(block != NULL && is_aligned(block, SY__ALIGNMENT));
+            size_t n_kept = n_before < sizes[i] ? n_before : sizes[i];
+            for (size_t at = 0; at < n_kept; at += 61) {
+                CHECK(block[at] == (unsigned char)(at % 251));
+            }
+            for (size_t at = 0; at < sizes[i]; at++) {
+                block[at] = (unsigned char)(at % 251);
+            }
+            n_before = sizes[i];
+        }
+        CHECK(allocator->reallocate(allocator->self, block, n_before, 0, SY__ALIGNMENT) == NULL);
+        for (int again = 0; again < 3; again++) {
+            unsigned char *array = sy__alloc_array(allocator, 1u << 20, 3);
+            CHECK(array != NULL && is_zero(array, 3u << 20));
+            memset(array, 1, 3u << 20);
+            sy__prefer_large_pages(array + 100, (3u << 20) - 200);
+            sy__free_array(allocator, array, 1u << 20, 3);
+        }
+    }
+    CHECK(budget.used_bytes == 0);
+    CHECK(!sy__gives_zeros(heap, 100) && !sy__gives_zeros(&budget.allocator, 100));
+    CHECK(sy__gives_zeros(heap, 9u << 20) == sy__gives_zeros(&budget.allocator, 9u << 20));
+}
+
 static const sy_test_case cases[] = {
     {"checked_arithmetic_refuses_wraps", checked_arithmetic_refuses_wraps},
     {"heap_moves_and_keeps_content", heap_moves_and_keeps_content},
+    {"large_blocks_move_and_come_clean", large_blocks_move_and_come_clean},
     {"budget_is_a_hard_wall", budget_is_a_hard_wall},
     {"budget_without_limit_counts", budget_without_limit_counts},
     {"arrays_are_zeroed_aligned_and_checked", arrays_are_zeroed_aligned_and_checked},

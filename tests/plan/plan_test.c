@@ -181,6 +181,26 @@ static void rules_decide_and_are_named(void) {
     fixture_end(&f);
 }
 
+/* Without alternatives the plan is the same, and explains itself as far as it can. */
+static void alternatives_may_be_left_out(void) {
+    fixture f;
+    sy_plan_phase phases[2];
+    sy_plan_options options;
+    fixture_begin(&f, NULL, 3);
+    fixture_phases(phases, &options);
+    sy_plan *whole = plan_or_fail(&f, NULL, &options);
+    options.no_alternatives = 1;
+    sy_plan *quick = plan_or_fail(&f, NULL, &options);
+    CHECK(sy_plan_hash(whole) == sy_plan_hash(quick));
+    char *with = explain(whole, SY_PLAN_JSON), *without = explain(quick, SY_PLAN_JSON);
+    CHECK(strstr(with, "regret_us") != NULL && strstr(without, "regret_us") == NULL);
+    sy_string_destroy(NULL, with);
+    sy_string_destroy(NULL, without);
+    sy_plan_destroy(whole);
+    sy_plan_destroy(quick);
+    fixture_end(&f);
+}
+
 static void without_requirements_and_fallback_hold(void) {
     fixture f;
     sy_plan_phase phases[2];
@@ -454,6 +474,7 @@ static void every_allocation_may_fail(void) {
 static const sy_test_case cases[] = {
     {"phases_differ_and_states_stay", phases_differ_and_states_stay},
     {"rules_decide_and_are_named", rules_decide_and_are_named},
+    {"alternatives_may_be_left_out", alternatives_may_be_left_out},
     {"without_requirements_and_fallback_hold", without_requirements_and_fallback_hold},
     {"budgets_hold_weights_once", budgets_hold_weights_once},
     {"defects_of_plugins_are_told", defects_of_plugins_are_told},
