@@ -9,16 +9,15 @@ ALWAYS_INLINE __m512 byte_float(__m512i words, unsigned i) {
 
 /* A block of 256 of 16 lanes: the sinks of its chunks are made when they are needed. */
 typedef struct block_sink {
-    bool direct;
+    const few_records *records; /* NULL: into the panel */
     const panel *p;
     size_t first_chunk;
     unsigned lane, traits;
-    const uint8_t *record; /* of the first chunk */
 } block_sink;
 
 ALWAYS_INLINE sink sink_of(const block_sink *block, unsigned i) {
-    return block->direct
-               ? sink_row(block->record + i * cpu_record_bytes(CPU_PLANES_8), block->traits)
+    return block->records != NULL
+               ? sink_rows(block->records, block->first_chunk + i, block->traits)
                : sink_panel(block->p, block->first_chunk + i, block->lane, block->traits);
 }
 
