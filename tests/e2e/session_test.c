@@ -100,6 +100,60 @@ static void rewind_gives_the_same_logits(void) {
     engine_kit_close(&kit);
 }
 
+/* The logits that a session gives which got the same tokens as a prompt. */
+static void check_like_fresh(engine_kit *kit, sy_session *session) {
+    uint32_t n = 0;
+    const float *logits = NULL, *wanted = NULL;
+    sy_session *fresh = NULL;
+    const int32_t *tokens = sy_session_tokens(session, &n);
+    CHECK_OK_ERROR(sy_session_open(kit->engine, 60, &fresh, &kit->error), kit->error);
+    for (uint32_t i = 0; i < n; i++) { /* one by one, as they came */
+        CHECK_OK_ERROR(sy_session_prefill(fresh, &tokens[i], 1, &kit->error), kit->error);
+    }
+    CHECK_OK(sy_session_logits(session, &logits, &kit->error));
+    CHECK_OK(sy_session_logits(fresh, &wanted, &kit->error));
+    for (uint32_t i = 0; i < TINY_VOCAB; i++) {
+        CHECK_TEXT(fabsf(logits[i] - wanted[i]) <= 1e-3f, "token %u: %g %g", i, (double)logits[i],
+                   (double)wanted[i]);
+    }
+    sy_session_close(fresh);
+}
+
+/* The step of the last generated token has not run: whatever comes next must not miss its row. */
+static void what_follows_a_generation_has_its_last_token(void) {
+    engine_kit kit;
+    char path[] = "/tmp/sy-generated-XXXXXX";
+    int fd = mkstemp(path);
+    CHECK(fd >= 0 && close(fd) == 0);
+    open_kit(&kit, 1, NULL);
+    sy_generate_options options = {
+        .struct_bytes = sizeof(options), .n_tokens_max = 5, .ignore_end = 1};
+    for (int what = 0; what < 5; what++) {
+        sy_session *session = open_session(&kit, 60), *other = NULL;
+        sy_generate_result result;
+        CHECK_OK(sy_session_generate(session, NULL, &options, &result, &kit.error));
+        CHECK(result.n_tokens == 5 && result.finish == SY_FINISH_LENGTH);
+        if (what == 1) {
+            CHECK_OK(sy_session_prefill(session, prompt, 3, &kit.error));
+        } else if (what == 2) {
+            CHECK_OK(sy_session_clone(session, &other, &kit.error));
+        } else if (what == 3) {
+            CHECK_OK(sy_session_save(session, path, &kit.error));
+            CHECK_OK(sy_session_load(kit.engine, path, 60, &other, &kit.error));
+        } else if (what == 4) {
+            CHECK_OK(sy_session_rewind(session, N_PROMPT + 4, &kit.error));
+        }
+        check_like_fresh(&kit, session);
+        if (other != NULL) {
+            check_like_fresh(&kit, other);
+        }
+        sy_session_close(other);
+        sy_session_close(session);
+    }
+    unlink(path);
+    engine_kit_close(&kit);
+}
+
 static void score_is_the_sum_of_log_probabilities(void) {
     engine_kit kit;
     static const int32_t text[5] = {3, 8, 8, 1, 17};
@@ -408,6 +462,7 @@ static const sy_test_case cases[] = {
      same_seed_gives_same_tokens_at_any_thread_count},
     {"clone_goes_its_own_way", clone_goes_its_own_way},
     {"rewind_gives_the_same_logits", rewind_gives_the_same_logits},
+    {"what_follows_a_generation_has_its_last_token", what_follows_a_generation_has_its_last_token},
     {"score_is_the_sum_of_log_probabilities", score_is_the_sum_of_log_probabilities},
     {"save_and_load_go_on_alike", save_and_load_go_on_alike},
     {"damaged_session_files_are_refused", damaged_session_files_are_refused},
