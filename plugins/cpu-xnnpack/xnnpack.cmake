@@ -35,8 +35,11 @@ if(SY_XNNPACK AND XNNPACK_INCLUDE_DIR AND PTHREADPOOL_INCLUDE_DIR AND XNNPACK_LI
                 list(APPEND XNNPACK_LIBRARIES ${XNNPACK_PART_${part}})
             endif()
         endforeach()
+        # Parts of it are C++; the archive, so that the plugin needs no library of that language.
+        execute_process(COMMAND ${CMAKE_C_COMPILER} -print-file-name=libstdc++.a
+            OUTPUT_VARIABLE cxx_archive OUTPUT_STRIP_TRAILING_WHITESPACE)
         find_package(Threads REQUIRED)
-        list(APPEND XNNPACK_LIBRARIES Threads::Threads m)
+        list(APPEND XNNPACK_LIBRARIES ${cxx_archive} Threads::Threads m)
     endif()
     xnnpack_offers(RUNTIME "return (int)xnn_create_runtime_v2(NULL, NULL, 0, NULL);")
     xnnpack_offers(OLD_SETUP
