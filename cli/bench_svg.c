@@ -196,6 +196,8 @@ static void put_roofs(FILE *out, const sy_bench *bench, const axis *x, const axi
 
 static void put_roofline(FILE *out, const sy_bench *bench) {
     axis x, y;
+    double label_x[SY_BENCH_SERIES_MAX], label_y[SY_BENCH_SERIES_MAX];
+    uint32_t n_labels = 0;
     roofline_axes(bench, &x, &y);
     put_axes(out, &x, &y, "multiply-adds per byte read",
              "10^9 multiply-adds/s (line: int8 peak, dashed: f32)");
@@ -213,7 +215,16 @@ static void put_roofline(FILE *out, const sy_bench *bench) {
                  name, series->n_threads, s.spread.most, 100.0 * s.share);
         double px = at(&x, intensity(series)), py = at(&y, s.gmac_per_s);
         put_point(out, px, py, colours[colour_of(bench, series->n_threads)], title);
-        put_text(out, px + 7.0, py + 4.0, px > x.to - 120.0 ? "end" : "start", name);
+        int is_free = 1; /* a label over another is of no use; tooltips have them all */
+        for (uint32_t k = 0; k < n_labels; k++) {
+            is_free = is_free && (fabs(px - label_x[k]) > 90.0 || fabs(py - label_y[k]) > 12.0);
+        }
+        if (is_free) {
+            int is_right = px > x.to - 150.0;
+            put_text(out, px + (is_right ? -8.0 : 8.0), py + 4.0, is_right ? "end" : "start", name);
+            label_x[n_labels] = px;
+            label_y[n_labels++] = py;
+        }
     }
 }
 
@@ -278,7 +289,7 @@ static void put_depths(FILE *out, const sy_bench *bench) {
                      style);
         }
         put_point(out, px, at(&y, s.spread.most), colour, title);
-        if (series->n_sequences > 1) {
+        if (series->n_sequences > 1 && to != NULL) {
             snprintf(title, sizeof(title), "%u together", series->n_sequences);
             put_text(out, px + 7.0, at(&y, s.spread.most) - 5.0, "start", title);
         }
