@@ -43,7 +43,7 @@ static sy_status copy_texts(sy_tokenizer *t, const sy_token_text *texts, uint32_
     if (offsets == NULL) {
         return sy__no_memory(error, n_bytes, "the vocabulary");
     }
-    *out_strings = (sy__strings){to, offsets, n};
+    *out_strings = (sy__strings){to, offsets, n, (uint32_t)n_bytes};
     uint32_t at = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t length = texts[i].n_bytes;

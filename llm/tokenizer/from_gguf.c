@@ -38,12 +38,16 @@ static sy_status find_array(const sy_gguf *gguf, const char *key, uint64_t n_wan
 
 /* The strings of a list as they lie in the file. */
 static sy_status take_texts(const sy_gguf_value *value, sy__strings *out_strings, sy_error *error) {
-    sy_gguf_string first;
-    sy_status status =
-        value->n_elements > 0 ? sy_gguf_value_string(value, 0, &first, error) : SY_OK;
+    sy_gguf_string last;
+    if (value->n_elements == 0) {
+        return SY_OK;
+    }
+    sy_status status = sy_gguf_value_string(value, value->n_elements - 1, &last, error);
     if (status == SY_OK) {
+        /* metadata is at most SY_LIMIT_METADATA_BYTES long */
+        uint32_t end = (uint32_t)((const uint8_t *)last.bytes + last.n_bytes - value->file);
         *out_strings =
-            (sy__strings){value->file, value->string_offsets, (uint32_t)value->n_elements};
+            (sy__strings){value->file, value->string_offsets, (uint32_t)value->n_elements, end};
     }
     return status;
 }

@@ -41,11 +41,13 @@ typedef enum sy__model {
 #define SY__TYPES_ALL 0xffu
 
 /* Texts where they lie, in a model file or in a copy: each offset leads to a length in 8 bytes
- * (this machine's order, which a model file's is), then the bytes. Nothing is aligned. */
+ * (this machine's order, which a model file's is), then the bytes, then the next one. Nothing is
+ * aligned. */
 typedef struct sy__strings {
     const uint8_t *base;
     const uint32_t *offsets;
     uint32_t n;
+    uint32_t end; /* offset behind the last one */
 } sy__strings;
 
 /* Bytes -> index of a string. Open addressing over the strings themselves: a slot is 0 when free,
@@ -145,10 +147,10 @@ typedef struct sy__encoder {
 } sy__encoder;
 
 static inline sy_token_text sy__string_at(const sy__strings *strings, uint32_t i) {
-    const uint8_t *at = strings->base + strings->offsets[i];
-    uint64_t n_bytes = 0;
-    memcpy(&n_bytes, at, sizeof n_bytes);
-    sy_token_text text = {(const char *)at + sizeof n_bytes, (size_t)n_bytes};
+    /* not the length in the file: that could have been written over since it was proven */
+    uint32_t begin = strings->offsets[i] + (uint32_t)sizeof(uint64_t);
+    uint32_t end = i + 1 < strings->n ? strings->offsets[i + 1] : strings->end;
+    sy_token_text text = {(const char *)strings->base + begin, end - begin};
     return text;
 }
 static inline sy_token_text sy__token_text(const sy_tokenizer *tokenizer, uint32_t id) {
