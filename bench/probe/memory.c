@@ -5,7 +5,9 @@
  * and, where the compiler's target has it, the peak rate of 512-bit integer dot products.
  * bench/llm_cpu.py compiles it for the machine it runs on.
  */
+#ifndef _GNU_SOURCE /* the house's build sets it, the script's does not */
 #define _GNU_SOURCE
+#endif
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
