@@ -41,11 +41,11 @@ static const scenario scenarios[] = {
     {"hog on cpu 1", 0, {1, -2}, 0, 0, 0},
     {"hog anywhere", 0, {-1, -2}, 0, 0, 0},
     {"hog at nice 19", 0, {-1, -2}, 0, 0, 19},
-    {"2 ms on, 2 ms off", 0, {-1, -2}, 2000, 2000, 0},
-    {"0.3 ms on, 20 ms off", 0, {-1, -2}, 300, 20000, 0},
+    {"2 ms on and off", 0, {-1, -2}, 2000, 2000, 0},
+    {"0.3 ms of 20 ms", 0, {-1, -2}, 300, 20000, 0},
     {"two hogs", 0, {-1, -1}, 0, 0, 0},
     {"4 threads", 4, {-2, -2}, 0, 0, 0},
-    {"4 threads, hog anywhere", 4, {-1, -2}, 0, 0, 0},
+    {"4 threads and a hog", 4, {-1, -2}, 0, 0, 0},
 };
 
 static double now_us(void) {
@@ -319,6 +319,10 @@ static void measure_scenario(const scenario *s, uint32_t n_threads, double round
         neighbours_end(children);
         host_close(&alone);
         host_close(&team);
+        if (sum.n_rounds == 0) {
+            printf(" | %-20s", "others were busy");
+            continue;
+        }
         double ideal = 1e6 / region_us[i] * sum.n_rounds;
         printf(" | %4.2f %4.2f %4.2f %3.0f%%", sum.one / ideal, sum.team / ideal,
                sum.team / sum.one, 100 * sum.n_elsewhere / sum.n_tasks);
