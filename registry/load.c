@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -108,10 +110,52 @@ sy_status sy__plugin_check_file(sy_registry *registry, sy__candidate *candidate,
     return status;
 }
 
+/* A file of its own with the same bytes. */
+static sy_status copy_file(int fd, int *out_copy, sy_error *error) {
+    struct stat facts;
+    int copy = memfd_create("plugin", MFD_CLOEXEC);
+    bool copied = copy >= 0 && fstat(fd, &facts) == 0;
+    for (off_t at = 0; copied && at < facts.st_size;) {
+        copied = sendfile(copy, fd, &at, (size_t)(facts.st_size - at)) > 0;
+    }
+    if (!copied) {
+        sy_error_set(error, SY_RESOURCE_EXHAUSTED, "A second copy of it cannot be made: %s.",
+                     strerror(errno));
+        if (copy >= 0) {
+            close(copy);
+        }
+        return SY_RESOURCE_EXHAUSTED;
+    }
+    *out_copy = copy;
+    return SY_OK;
+}
+
+/* A plugin serves one host. The loader would hand the code that another runtime of this process
+ * uses to this one as well, variables and all, so this one gets a copy. */
+static sy_status make_own(int *inout_fd, sy_error *error) {
+    char path[40];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", *inout_fd);
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
+    if (handle == NULL) {
+        return SY_OK;
+    }
+    dlclose(handle);
+    int copy = -1;
+    sy_status status = copy_file(*inout_fd, &copy, error);
+    if (status == SY_OK) {
+        close(*inout_fd);
+        *inout_fd = copy;
+    }
+    return status;
+}
+
 sy_status sy__plugin_load(sy_registry *registry, sy__candidate *candidate, int fd,
                           sy_error *error) {
     char path[40];
     sy_status status = sy__plugin_check_file(registry, candidate, fd, error);
+    if (status == SY_OK) {
+        status = make_own(&fd, error);
+    }
     if (status == SY_OK) {
         snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         dlerror();

@@ -372,6 +372,32 @@ static void two_sessions_do_not_disturb_each_other(void) {
     engine_kit_close(&kit);
 }
 
+/* Two runtimes of one process load the same plugins: each gets code and variables of its own. */
+static void two_runtimes_do_not_share_a_plugin(void) {
+    engine_kit first, second;
+    int32_t alone[10], tokens[2][10];
+    sy_sampler *greedy = new_sampler(0, 0);
+    open_kit(&first, 2, NULL);
+    sy_session *a = open_session(&first, 60);
+    decode(&first, a, greedy, 10, alone);
+    sy_session_close(a);
+    open_kit(&second, 2, NULL);
+    a = open_session(&first, 60);
+    sy_session *b = open_session(&second, 60);
+    for (uint32_t i = 0; i < 10; i++) {
+        decode(&first, a, greedy, 1, &tokens[0][i]);
+        decode(&second, b, greedy, 1, &tokens[1][i]);
+    }
+    CHECK(memcmp(alone, tokens[0], sizeof(alone)) == 0);
+    CHECK(memcmp(alone, tokens[1], sizeof(alone)) == 0);
+    sy_session_close(a);
+    engine_kit_close(&first);
+    decode(&second, b, greedy, 1, &tokens[1][0]); /* the other one is still whole */
+    sy_session_close(b);
+    engine_kit_close(&second);
+    sy_sampler_destroy(greedy);
+}
+
 #define N_TOGETHER 3u
 
 /* Sessions of different lengths: the rows of a step have different positions. */
@@ -470,6 +496,7 @@ static const sy_test_case cases[] = {
     {"budget_is_a_wall", budget_is_a_wall},
     {"cancel_leaves_the_session_usable", cancel_leaves_the_session_usable},
     {"two_sessions_do_not_disturb_each_other", two_sessions_do_not_disturb_each_other},
+    {"two_runtimes_do_not_share_a_plugin", two_runtimes_do_not_share_a_plugin},
     {"together_each_gets_what_it_gets_alone", together_each_gets_what_it_gets_alone},
     {"together_has_its_limits", together_has_its_limits},
 };
