@@ -40,9 +40,14 @@ void cpu_append_task(void *argument, uint32_t i_task, uint32_t i_worker);
 void cpu_append_row(const cpu_attention_step *work, uint32_t s, uint64_t row, uint64_t first,
                     uint64_t n, float *space);
 uint64_t cpu_append_floats(const cpu_params *p);
-/* n heads of d floats that start at `from`; the result is there or in space (n * d floats). */
+/* n heads of d floats each, of row `row` of a value with this type. */
+typedef struct cpu_heads {
+    const float *values;
+    uint64_t n, d, row;
+    sy_element_type type;
+} cpu_heads;
+/* The heads after their steps: where they were, or in space (n * d floats). */
 const float *cpu_head_steps_run(const cpu_run *run, const cpu_head_steps *steps,
-                                sy_element_type type, const float *from, uint64_t n, uint64_t d,
-                                uint64_t row, float *space);
+                                const cpu_heads *heads, float *space);
 
 #endif

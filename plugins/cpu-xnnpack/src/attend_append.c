@@ -18,24 +18,25 @@ static void round_to(const cpu_run *run, sy_element_type type, float *values, ui
 }
 
 const float *cpu_head_steps_run(const cpu_run *run, const cpu_head_steps *steps,
-                                sy_element_type type, const float *from, uint64_t n, uint64_t d,
-                                uint64_t row, float *space) {
+                                const cpu_heads *heads, float *space) {
     const cpu_row_kernels *kernels = run->kernels->rows;
+    const float *from = heads->values;
+    uint64_t n = heads->n, d = heads->d;
     if (steps->norm != SY_NO_VALUE) {
         const float *scale = (const float *)(const void *)run->tensors[steps->norm].data;
         for (uint64_t h = 0; h < n; h++) {
             kernels->rms_norm(from + h * d, scale, d, (float)steps->epsilon, space + h * d);
         }
-        round_to(run, type, space, n * d);
+        round_to(run, heads->type, space, n * d);
         from = space;
     }
     if (steps->table != SY_NO_VALUE) {
         const float *table = (const float *)(const void *)run->tensors[steps->table].data;
         for (uint64_t h = 0; h < n; h++) {
             kernels->rotate(from + h * d, d, steps->n_pairs, steps->interleaved,
-                            table + 2 * steps->n_pairs * row, space + h * d);
+                            table + 2 * steps->n_pairs * heads->row, space + h * d);
         }
-        round_to(run, type, space, n * d);
+        round_to(run, heads->type, space, n * d);
         from = space;
     }
     return from;
@@ -64,7 +65,8 @@ void cpu_append_row(const cpu_attention_step *work, uint32_t s, uint64_t row, ui
     uint8_t *bytes = (uint8_t *)(turned + longest);
     const float *values =
         cpu_floats_read(run, k, at * cpu_tensor_width(k) + first * p->k, n * p->k, space);
-    values = cpu_head_steps_run(run, &p->heads[1], k->type, values, n, p->k, at, turned);
+    const cpu_heads heads = {values, n, p->k, at, k->type};
+    values = cpu_head_steps_run(run, &p->heads[1], &heads, turned);
     put(run, cpu_run_state(run, work->step, CPU_IN_KEY_STATE, s), position, first * p->k, n * p->k,
         values, bytes);
     values = cpu_floats_read(run, v, at * cpu_tensor_width(v) + first * p->n, n * p->n, space);

@@ -17,6 +17,7 @@ typedef struct item {
     uint32_t s;
     uint64_t group, first_row, n_rows, n_queries; /* rows of the sequence */
     float *q, *scores, *wide, *row, *packed;
+    uint8_t *q_int;
     cpu_partial whole, part;
     cpu_positions *sees;
 } item;
@@ -29,10 +30,11 @@ uint64_t cpu_attention_tile_rows(const cpu_params *p) {
 
 /* Whether a group's columns begin with a cell, so that they are read where they are. */
 static bool keys_in_place(const cpu_params *p, sy_element_type type) {
-    return p->has_states && cpu_type_is_float(type);
+    return p->has_states && p->k % cpu_type_block(type) == 0;
 }
 static bool values_in_place(const cpu_params *p, sy_element_type type) {
-    return p->has_states && cpu_type_is_float(type) && (p->n % CPU_CELL == 0 || p->n_kv_heads == 1);
+    uint64_t cell = cpu_type_is_float(type) ? CPU_CELL : cpu_type_block(type);
+    return p->has_states && (p->n % cell == 0 || (p->n_kv_heads == 1 && cell == CPU_CELL));
 }
 /* Whether a group's part of a row can be written by itself. */
 static bool groups_apart(const cpu_params *p, sy_element_type keys, sy_element_type values) {
@@ -47,6 +49,11 @@ static uint64_t partial_bytes(uint64_t n_queries, uint64_t dv) {
 }
 static uint64_t up64(uint64_t n_bytes) {
     return (n_bytes + 63) & ~(uint64_t)63;
+}
+
+/* A query as integers, for keys of block types; 0 where d has no whole blocks. */
+static uint64_t q_int_bytes(const cpu_params *p) {
+    return p->has_states && p->k % 32 == 0 ? cpu_activation_row_bytes(p->k, CPU_PLANES_16) : 0;
 }
 
 /* Takes n_bytes of a worker's memory. */
@@ -68,6 +75,7 @@ static uint8_t *item_memory(item *it, const cpu_params *p, uint64_t max_queries,
     row = row > append ? row : append;
     it->row = take(&memory, (row + out + 192) * sizeof(float));
     it->q = take(&memory, max_queries * p->k * sizeof(float));
+    it->q_int = take(&memory, max_queries * q_int_bytes(p));
     it->scores = take(&memory, max_queries * CPU_SPAN * sizeof(float));
     it->wide = take(&memory, cpu_attention_wide(p->k) * sizeof(float));
     take_partial(&memory, max_queries, p->n, &it->whole);
@@ -155,10 +163,17 @@ static void item_queries(const item *it) {
         float *to = it->q + i * n;
         const float *values =
             cpu_floats_read(it->run, q, (row * it->work->n_groups + it->group) * n, n, it->row);
-        values = cpu_head_steps_run(it->run, &it->p->heads[0], q->type, values, per_group, it->p->k,
-                                    row, to);
+        const cpu_heads heads = {values, per_group, it->p->k, row, q->type};
+        values = cpu_head_steps_run(it->run, &it->p->heads[0], &heads, to);
         if (values != to) {
             memcpy(to, values, n * sizeof(float));
+        }
+    }
+    if (it->p->has_states &&
+        !cpu_type_is_float(cpu_run_in(it->run, it->work->step, CPU_IN_KEY_STATE)->type)) {
+        for (uint64_t i = 0; q_int_bytes(it->p) > 0 && i < it->n_queries; i++) {
+            it->run->kernels->rows->quantise(it->q + i * it->p->k, it->p->k, CPU_PLANES_16,
+                                             it->q_int + i * q_int_bytes(it->p));
         }
     }
 }
@@ -172,8 +187,8 @@ static const float *source_row(const item *it, bool is_key, uint64_t position) {
         uint64_t row = it->sequence->first_row + position;
         return cpu_floats_read(run, t, row * cpu_tensor_width(t) + first, d, it->row);
     }
-    const sy_state *state = cpu_run_state(run, it->work->step,
-                                          is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
+    const sy_state *state =
+        cpu_run_state(run, it->work->step, is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
     uint64_t block = cpu_type_block(state->layout.type), skipped = first % block;
     uint64_t n = (skipped + d + block - 1) / block * block;
     uint8_t *bytes = (uint8_t *)(it->row + d + 64);
@@ -201,10 +216,12 @@ static cpu_cells in_place(const item *it, const sy_state *state, uint64_t d, uin
     const cpu_state_layout *layout = &state->layout;
     const uint8_t *block = state->blocks + span * (CPU_SPAN / CPU_BLOCK) * layout->block_bytes;
     uint64_t first = it->group * d;
-    uint64_t at = layout->by_position
+    uint64_t at = layout->by_position && layout->factors_at == 0
                       ? first * layout->cell_row_bytes
                       : first / layout->cell_columns * CPU_BLOCK * layout->cell_row_bytes;
-    return (cpu_cells){block + at, NULL, layout->block_bytes, layout->type};
+    const uint8_t *scales = block + layout->factors_at + first / 32 * CPU_BLOCK * 2;
+    return (cpu_cells){block + at, layout->factors_at != 0 ? scales : NULL, layout->block_bytes,
+                       layout->type};
 }
 
 static cpu_cells cells_of(const item *it, bool is_key, uint64_t span, cpu_positions seen) {
@@ -249,6 +266,7 @@ static void item_span(const item *it, uint64_t span, const cpu_partial *out) {
     cpu_positions seen = {it->sees[0].low, it->sees[it->n_rows - 1].high};
     const double log2_e = 1.4426950408889634;
     cpu_attention attention = {.q = it->q,
+                               .q_int = it->q_int,
                                .d = p->k,
                                .dv = p->n,
                                .n_queries = it->n_queries,
@@ -411,8 +429,9 @@ void cpu_attention_start(cpu_attention_step *work, cpu_run *run, const cpu_step 
         const cpu_tensor *values = cpu_run_in(run, step, CPU_IN_VALUE_STATE);
         bool is_apart = groups_apart(p, keys->type, values->type);
         work->appends = writes && is_short && is_apart;
-        work->splits = is_short &&
-                       split_fits(work, (uint64_t)run->unit->values[step->in[CPU_IN_KEY_STATE]].dims[0].bound);
+        work->splits =
+            is_short &&
+            split_fits(work, (uint64_t)run->unit->values[step->in[CPU_IN_KEY_STATE]].dims[0].bound);
     }
 }
 

@@ -165,9 +165,9 @@ static sy_status attention_run(cpu_run *run, const cpu_step *step) {
         status = cpu_run_tasks(run, cpu_append_task, &work, cpu_append_tasks(&work),
                                cpu_run_in(run, step, CPU_IN_Q)->n_elements);
     }
-    return status == SY_OK ? cpu_run_tasks(run, cpu_attention_task, &work,
-                                           cpu_attention_tasks(&work), cost)
-                           : status;
+    return status == SY_OK
+               ? cpu_run_tasks(run, cpu_attention_task, &work, cpu_attention_tasks(&work), cost)
+               : status;
 }
 
 const cpu_operator cpu_operators_attention[] = {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a unit: steps in the order of the nodes, derived values in front of their first use. */
 #include "linear.h"
+#include "rotary.h"
 #include "xnnpack_region.h"
 
 #include <string.h>
@@ -328,6 +329,7 @@ sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_
     if (status == SY_OK) {
         status = cpu_fuse_linear(unit);
     }
+    cpu_fuse_attention(unit);
     if (status == SY_OK) {
         status = cpu_unit_place(unit);
     }

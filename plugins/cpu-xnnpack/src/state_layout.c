@@ -45,11 +45,11 @@ static uint64_t unit_bytes(const cpu_state_layout *layout) {
     return layout->cell_columns == CPU_CELL ? layout->cell_row_bytes / CPU_CELL : 4;
 }
 
-static void move_units(const cpu_state_layout *layout, uint8_t *cell, uint64_t slot, uint64_t first,
-                       uint64_t n, uint64_t unit, uint8_t *row, bool is_put) {
-    for (uint64_t i = 0; i < n; i++) {
-        uint8_t *inside = cell + unit_at(layout, slot, first + i, unit);
-        memcpy(is_put ? inside : row + i * unit, is_put ? row + i * unit : inside, unit);
+/* n units from `inside` on, `stride` bytes apart there and side by side in a canonical row. */
+static void move_units(uint8_t *inside, uint64_t stride, uint8_t *row, uint64_t n, uint64_t unit,
+                       bool is_put) {
+    for (uint64_t i = 0; i < n; i++, inside += stride, row += unit) {
+        memcpy(is_put ? inside : row, is_put ? row : inside, unit);
     }
 }
 
@@ -57,6 +57,7 @@ static void move_units(const cpu_state_layout *layout, uint8_t *cell, uint64_t s
 static void move_row(const cpu_state_layout *layout, uint8_t *block, uint64_t slot, uint64_t first,
                      uint64_t n, uint8_t *row, bool is_put) {
     uint64_t columns = layout->cell_columns, unit = unit_bytes(layout);
+    uint64_t stride = layout->by_position ? CPU_BLOCK * unit : unit;
     for (uint64_t at = first; at < first + n;) {
         uint64_t i_cell = at / columns, skipped = at % columns;
         uint64_t left = first + n - at, count = columns - skipped;
@@ -70,10 +71,11 @@ static void move_row(const cpu_state_layout *layout, uint8_t *block, uint64_t sl
             skipped = 0;
             count = layout->cell_row_bytes / 4;
         }
+        cell += unit_at(layout, slot, skipped, unit);
         if (unit == 2) { /* constants, so that the copy of a unit is one instruction */
-            move_units(layout, cell, slot, skipped, count, 2, row, is_put);
+            move_units(cell, stride, row, count, 2, is_put);
         } else {
-            move_units(layout, cell, slot, skipped, count, 4, row, is_put);
+            move_units(cell, stride, row, count, 4, is_put);
         }
         row += count * unit;
     }

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Measures attention of the CPU delegate through its table: one Attention node, run over as many
+ * states as the model has layers and more, so that no cache holds them from one token to the next.
+ *
+ *   attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|q4_0] [--only NAME]
+ *                   [--isa LEVEL] [--ms N]
+ *
+ * Decode: microseconds per token of the model, and bytes of the states over the read bandwidth
+ * measured beside it. Prefill: multiply-adds over the f32 peak of the threads.
+ */
+#include "bench_machine.h"
+#include "conform/op_runner.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct shape {
+    const char *name;
+    uint32_t n_layers, n_heads, n_groups, d, window;
+} shape;
+
+static const shape shapes[] = {
+    {"llama-1b", 16, 32, 8, 64, 0},
+    {"qwen-0.5b", 24, 14, 2, 64, 0},
+    {"gemma-270m", 18, 4, 1, 256, 512},
+    {"gemma-270m full", 18, 4, 1, 256, 0},
+};
+
+#define ROWS 512u
+#define DEPTH_MOST 2048u
+#define STATES_BYTES ((uint64_t)160 << 20)
+#define PAIRS_MOST 1024u
+#define READ_BYTES ((uint64_t)256 << 20)
+
+typedef struct settings {
+    const char *plugin, *only, *isa, *type_name;
+    uint32_t n_threads, ms;
+    double peak;
+    sy_element_type type;
+} settings;
+
+static double now_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
+}
+
+static void must(sy_status status, const sy_error *error) {
+    if (status != SY_OK) {
+        fprintf(stderr, "status %u: %s\n", status, error->message);
+        exit(1);
+    }
+}
+
+/* ---- one model's attention ---- */
+typedef struct bench {
+    const settings *set;
+    const shape *shape;
+    sy_test_host host;
+    sy_op_runner runner;
+    sy_test_graph graph;
+    sy_op_unit unit;
+    sy_state *states[2 * PAIRS_MOST];
+    uint32_t n_pairs;
+    float *q, *k, *v, *y;
+} bench;
+
+static float *random_rows(size_t n) {
+    float *x = malloc(n * sizeof(float));
+    uint32_t seed = 1;
+    for (size_t i = 0; x != NULL && i < n; i++) {
+        seed = seed * 1664525u + 1013904223u;
+        x[i] = (float)(seed >> 8) * 0x1p-23f - 1.0f;
+    }
+    if (x == NULL) {
+        exit(1);
+    }
+    return x;
+}
+
+static void graph_build(bench *b) {
+    const shape *s = b->shape;
+    sy_error error = {0};
+    sy_dimension t = sy_test_symbol(SY_SYMBOL_TOKENS, ROWS);
+    sy_dimension wide[2] = {t, sy_test_fixed(s->n_heads * s->d)};
+    sy_dimension narrow[2] = {t, sy_test_fixed(s->n_groups * s->d)};
+    sy_dimension rows[2] = {sy_test_fixed(DEPTH_MOST + ROWS), narrow[1]};
+    sy_test_graph_init(&b->graph);
+    sy_test_graph *g = &b->graph;
+    uint32_t in[5] = {
+        sy_test_graph_value(g, "q", SY_VALUE_INPUT, SY_TYPE_F32, 2, wide),
+        sy_test_graph_value(g, "k", SY_VALUE_INPUT, SY_TYPE_F32, 2, narrow),
+        sy_test_graph_value(g, "v", SY_VALUE_INPUT, SY_TYPE_F32, 2, narrow),
+        sy_test_graph_value(g, "keys", SY_VALUE_STATE, b->set->type, 2, rows),
+        sy_test_graph_value(g, "values", SY_VALUE_STATE, b->set->type, 2, rows),
+    };
+    uint32_t y = sy_test_graph_value(g, "y", SY_VALUE_OUTPUT, SY_TYPE_F32, 2, wide);
+    uint32_t node = sy_test_graph_node(g, "switchyard", "Attention", 1, 5, in, 1, &y);
+    sy_test_graph_int(g, node, "num_heads", s->n_heads);
+    sy_test_graph_int(g, node, "num_kv_heads", s->n_groups);
+    sy_test_graph_int(g, node, "window", s->window);
+    must(sy_test_graph_finish(g, &error), &error);
+}
+
+static void step_run(bench *b, uint32_t i_pair, uint32_t n_past, uint32_t n_tokens, bool copies) {
+    const int64_t symbols[4] = {0, n_tokens, n_tokens, 1};
+    sy_sequence sequence = {0, n_tokens, n_past, 0};
+    sy_error error = {0};
+    sy_op_step step = {.inputs = (const void *[]){b->q, b->k, b->v},
+                       .outputs = (void *[]){b->y},
+                       .symbols = symbols,
+                       .n_symbols = 4,
+                       .n_sequences = 1,
+                       .sequences = &sequence,
+                       .states = &b->states[2 * i_pair]};
+    sy_op_flight flight = {.n_signals = 1};
+    flight.signals[0] = sy_test_host_next_point(&b->host, 0);
+    if (copies) {
+        must(sy_op_prepare(&b->unit, &step, &error), &error);
+    }
+    must(sy_op_start(&b->unit, &step, &flight, &error), &error);
+}
+
+/* Best microseconds of one step of many; every step takes the next pair of states. */
+static double best_step(bench *b, uint32_t n_past, uint32_t n_tokens, uint32_t n_together) {
+    double best = 1e30, end = now_us() + 1000.0 * b->set->ms;
+    uint32_t i_pair = 0;
+    step_run(b, 0, n_past, n_tokens, true);
+    for (uint32_t n = 0; n < 3 || now_us() < end; n++) {
+        double start = now_us();
+        for (uint32_t i = 0; i < n_together; i++, i_pair++) {
+            step_run(b, i_pair % b->n_pairs, n_past, n_tokens, false);
+        }
+        double us = (now_us() - start) / n_together;
+        best = us < best ? us : best;
+    }
+    return best;
+}
+
+static void decode_line(bench *b, uint32_t depth) {
+    const shape *s = b->shape;
+    uint32_t seen = s->window > 0 && s->window < depth + 1 ? s->window : depth + 1;
+    double element = b->set->type == SY_TYPE_F32    ? 4.0
+                     : b->set->type == SY_TYPE_Q8_0 ? 34.0 / 32
+                     : b->set->type == SY_TYPE_Q4_0 ? 18.0 / 32
+                                                    : 2.0;
+    double n_bytes = 2.0 * element * seen * s->n_groups * s->d * s->n_layers;
+    double us = best_step(b, depth, 1, b->n_pairs) * s->n_layers;
+    double gbs = sy_machine_measure_read(b->set->n_threads, READ_BYTES),
+           least = n_bytes / gbs * 1e-3;
+    printf("%-16s %-5s decode  depth %4u: %8.1f us/token, %6.2f MB of states take %7.1f us at %.1f "
+           "GB/s: %.2f x\n",
+           s->name, b->set->type_name, depth, us, n_bytes * 1e-6, least, gbs, us / least);
+}
+
+static void prefill_line(bench *b, uint32_t n) {
+    const shape *s = b->shape;
+    double pairs = 0.0, us = best_step(b, 0, n, 1);
+    for (uint32_t i = 0; i < n; i++) {
+        pairs += s->window > 0 && i + 1 > s->window ? s->window : i + 1;
+    }
+    double gmacs = 2.0 * pairs * s->n_heads * s->d / us * 1e-3;
+    printf("%-16s %-5s prefill %4u rows: %8.1f us/layer, %.1f GMAC/s: %.0f %% of %.0f\n", s->name,
+           b->set->type_name, n, us, gmacs, 100.0 * gmacs / b->set->peak, b->set->peak);
+}
+
+static void states_fill(bench *b) {
+    for (uint32_t i = 0; i < b->n_pairs; i++) {
+        for (uint32_t at = 0; at < DEPTH_MOST + ROWS; at += ROWS) {
+            step_run(b, i, at, ROWS, i == 0 && at == 0);
+        }
+    }
+}
+
+static void shape_run(bench *b, sy_plugin_entry_function entry) {
+    const shape *s = b->shape;
+    sy_error error = {0};
+    char options[64];
+    snprintf(options, sizeof(options), "isa=%s", b->set->isa);
+    must(sy_test_host_init(&b->host, b->set->n_threads, &error), &error);
+    must(sy_op_runner_open(&b->runner, entry(SY_ABI_VERSION, &b->host.services), &b->host, 0,
+                           options, &error),
+         &error);
+    graph_build(b);
+    must(sy_op_load(&b->runner, &b->graph, &b->unit, &error), &error);
+    uint32_t width = s->n_groups * s->d;
+    uint64_t pair_bytes = (uint64_t)2 * width * (DEPTH_MOST + ROWS) * 2;
+    b->n_pairs = (uint32_t)(STATES_BYTES / pair_bytes) + 1;
+    b->n_pairs = b->n_pairs > PAIRS_MOST ? PAIRS_MOST : b->n_pairs;
+    b->q = random_rows((size_t)ROWS * s->n_heads * s->d);
+    b->k = random_rows((size_t)ROWS * width);
+    b->v = random_rows((size_t)ROWS * width);
+    b->y = random_rows((size_t)ROWS * s->n_heads * s->d);
+    for (uint32_t i = 0; i < 2 * b->n_pairs; i++) {
+        sy_state_description d = {.header = SY_HEADER_INIT(sy_state_description),
+                                  .type = b->set->type,
+                                  .role = i % 2 == 0 ? SY_STATE_KEY : SY_STATE_VALUE,
+                                  .width = width,
+                                  .max_tokens = DEPTH_MOST + ROWS};
+        must(b->runner.plugin->state_create(b->runner.device, &d, &b->states[i]), &error);
+    }
+    states_fill(b);
+    decode_line(b, 0);
+    decode_line(b, 512);
+    decode_line(b, 2048);
+    prefill_line(b, 512);
+    for (uint32_t i = 0; i < 2 * b->n_pairs; i++) {
+        must(b->runner.plugin->state_destroy(b->states[i]), &error);
+    }
+    free(b->q);
+    free(b->k);
+    free(b->v);
+    free(b->y);
+    sy_op_unload(&b->unit);
+    sy_test_graph_deinit(&b->graph);
+    must(sy_op_runner_close(&b->runner), &error);
+    sy_test_host_deinit(&b->host);
+}
+
+static bool arguments(int argc, char **argv, settings *set) {
+    static const struct {
+        const char *name;
+        sy_element_type type;
+    } types[] = {{"f16", SY_TYPE_F16},
+                 {"f32", SY_TYPE_F32},
+                 {"bf16", SY_TYPE_BF16},
+                 {"q8_0", SY_TYPE_Q8_0},
+                 {"q4_0", SY_TYPE_Q4_0}};
+    *set = (settings){NULL, NULL, "best", "f16", 2, 300, 0.0, SY_TYPE_F16};
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        if (name[0] != '-') {
+            set->plugin = name;
+            continue;
+        }
+        if (value == NULL) {
+            return false;
+        }
+        i++;
+        if (strcmp(name, "--threads") == 0) {
+            set->n_threads = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(name, "--ms") == 0) {
+            set->ms = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(name, "--only") == 0) {
+            set->only = value;
+        } else if (strcmp(name, "--isa") == 0) {
+            set->isa = value;
+        } else if (strcmp(name, "--type") == 0) {
+            set->type_name = value;
+            set->type = SY_TYPE_INVALID;
+        } else {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        set->type = strcmp(set->type_name, types[i].name) == 0 ? types[i].type : set->type;
+    }
+    return set->plugin != NULL && set->type != SY_TYPE_INVALID;
+}
+
+int main(int argc, char **argv) {
+    static bench b;
+    settings set;
+    sy_plugin_entry_function entry = NULL;
+    if (!arguments(argc, argv, &set)) {
+        fprintf(stderr, "usage: attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|"
+                        "q4_0] [--only NAME] [--isa LEVEL] [--ms N]\n");
+        return 2;
+    }
+    void *library = dlopen(set.plugin, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = library != NULL ? dlsym(library, "sy_plugin_entry") : NULL;
+    if (symbol == NULL) {
+        fprintf(stderr, "%s: no plugin\n", set.plugin);
+        return 1;
+    }
+    memcpy(&entry, &symbol, sizeof(entry));
+    sy_machine_peaks peaks;
+    sy_machine_measure_peaks(set.n_threads, &peaks);
+    set.peak = peaks.f32_gmac_per_s;
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        if (set.only == NULL || strcmp(set.only, shapes[i].name) == 0) {
+            memset(&b, 0, sizeof(b));
+            b.set = &set;
+            b.shape = &shapes[i];
+            shape_run(&b, entry);
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Template: tile sizes of attention, and loads from the cells of plain types. Included after a
+ * vector layer. */
+#ifndef CPU_ATTENTION_CELLS_H
+#define CPU_ATTENTION_CELLS_H
+
+#include "attention.h"
+#include "rows_math.h"
+#include "template.h"
+
+#if VF == 16
+#define TILE_QUERIES 8u
+#define TILE_BLOCKS 2u /* of positions, for scores */
+#define TILE_CELLS 2u  /* of columns, for sums */
+#elif VF == 8
+#define TILE_QUERIES 6u
+#define TILE_BLOCKS 1u
+#define TILE_CELLS 1u
+#else
+#define TILE_QUERIES 4u
+#define TILE_BLOCKS 1u
+#define TILE_CELLS 1u
+#endif
+#define PER_BLOCK (CPU_BLOCK / VF) /* vectors of a block of positions, or of a cell row */
+#define SCORE_VECTORS (TILE_BLOCKS * PER_BLOCK)
+#define SUM_VECTORS (TILE_CELLS * PER_BLOCK)
+#define TILE_POSITIONS (TILE_BLOCKS * CPU_BLOCK)
+#define VALUE_POSITIONS 64u /* of one pass over the columns */
+#define BLOCKS_AHEAD 4u     /* asked for while one is worked on */
+
+typedef enum cell_kind { CELL_F32, CELL_F16, CELL_BF16, CELL_WIDE } cell_kind;
+
+ALWAYS_INLINE size_t cell_element(cell_kind kind) {
+    return kind == CELL_F16 || kind == CELL_BF16 ? 2 : 4;
+}
+ALWAYS_INLINE vfloat cell_load(const uint8_t *p, cell_kind kind) {
+    if (kind == CELL_F16) {
+        return vf_load_f16((const uint16_t *)(const void *)p);
+    }
+    if (kind == CELL_BF16) {
+        typedef uint16_t shorts __attribute__((vector_size(VF * 2)));
+        typedef uint32_t words __attribute__((vector_size(VF * 4)));
+        shorts s;
+        memcpy(&s, p, sizeof(s));
+        return (vfloat)(__builtin_convertvector(s, words) << 16);
+    }
+    return vf_load((const float *)(const void *)p);
+}
+ALWAYS_INLINE void look_ahead(const uint8_t *p, cell_kind kind) {
+    if (kind != CELL_WIDE) {
+        __builtin_prefetch(p);
+    }
+}
+
+/* 2^x for x <= 0; below 2^-126 zero. NaN stays. */
+static inline vfloat exp2_below(vfloat x) {
+    static const float fit[] = {1.0f,           0.693147182f,   0.240226507f,   0.0555035695f,
+                                0.00961808302f, 0.00133908633f, 0.000154531634f};
+    x = vf_max(vf_set1(-127.0f), x);
+    vfloat n = vf_round(x), r = x - n;
+    vfloat y = vf_set1(fit[6]);
+#pragma GCC unroll 6
+    for (int i = 5; i >= 0; i--) {
+        y = vf_fma(y, r, vf_set1(fit[i]));
+    }
+    return y * (vfloat)((vf_to_int(n) + 127) << 23);
+}
+
+/* Calls body with a constant number of queries, 1 to TILE_QUERIES. */
+#define WITH_N(n, body) \
+    case n:             \
+        body(n);        \
+        break;
+#if TILE_QUERIES == 8
+#define WITH_QUERIES(n, body)                                                                \
+    switch (n) {                                                                             \
+        WITH_N(1u, body)                                                                     \
+        WITH_N(2u, body)                                                                     \
+        WITH_N(3u, body)                                                                     \
+        WITH_N(4u, body) WITH_N(5u, body) WITH_N(6u, body) WITH_N(7u, body) WITH_N(8u, body) \
+    }
+#elif TILE_QUERIES == 6
+#define WITH_QUERIES(n, body)                                               \
+    switch (n) {                                                            \
+        WITH_N(1u, body)                                                    \
+        WITH_N(2u, body)                                                    \
+        WITH_N(3u, body) WITH_N(4u, body) WITH_N(5u, body) WITH_N(6u, body) \
+    }
+#else
+#define WITH_QUERIES(n, body)                              \
+    switch (n) {                                           \
+        WITH_N(1u, body)                                   \
+        WITH_N(2u, body) WITH_N(3u, body) WITH_N(4u, body) \
+    }
+#endif
+
+/* n elements, a multiple of VF */
+static void widen(sy_element_type type, const uint8_t *from, size_t n, float *out) {
+    for (size_t i = 0; i < n; i += VF) {
+        vf_store(out + i, type == SY_TYPE_F16 ? cell_load(from + 2 * i, CELL_F16)
+                                              : cell_load(from + 2 * i, CELL_BF16));
+    }
+}
+
+/* What the queries [first, first + n) of the call see together. */
+static cpu_positions seen_by(const cpu_attention *a, size_t first, size_t n) {
+    return (cpu_positions){a->sees[first / a->per_row].low,
+                           a->sees[(first + n - 1) / a->per_row].high};
+}
+
+#endif
