@@ -82,7 +82,6 @@ int sy_cli_graph(int argc, char **argv) {
     const char *format = "text";
     sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 3];
     uint32_t n = sy_cli_engine_flags(&engine, options);
-    engine.no_read_ahead = 1;
     options[n++] = (sy_cli_option){"format", 0, NULL, SY_CLI_TEXT,         &format,
                                    "NAME",   0, 0,    "text, json or dot", NULL};
     options[n++] = (sy_cli_option){"passes",

@@ -104,8 +104,7 @@ int sy_cli_plan(int argc, char **argv) {
         {"memory", 0, NULL, SY_CLI_SWITCH, &flags.memory, NULL, 0, 0,
          "print the memory that the model and one session take", NULL}};
     uint32_t n_options = 3u + sy_cli_engine_flags(&engine, options + 3);
-    engine.no_read_ahead = 1; /* no weight is looked at */
-    engine.n_outputs = 1;     /* as `run` */
+    engine.n_outputs = 1; /* as `run` */
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
         .verb = argv[0],

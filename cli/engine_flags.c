@@ -93,7 +93,6 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
         out_options->n_sequences = flags->n_sequences;
     }
     out_options->profile = runtime->profile;
-    out_options->no_read_ahead = flags->no_read_ahead;
     out_options->no_alternatives = flags->no_alternatives;
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
     out_options->policy = sy_conf_policy(flags->setup.conf);

@@ -203,7 +203,7 @@ static uint64_t lap(uint64_t *inout_ns) {
 static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
     uint64_t now = sy__clock_now_ns();
     sy_status status = open_file(engine, model_path, error);
-    if (status == SY_OK && engine->options.no_read_ahead == 0) {
+    if (status == SY_OK && engine->options.read_ahead != 0) {
         sy__engine_read_ahead(engine);
     }
     engine->times.file_ns = lap(&now);

@@ -33,7 +33,7 @@ typedef struct sy_engine_options {
     void (*trace)(void *user, sy_pass pass, int before, const sy_graph *graph);
     void *trace_user;
     uint32_t profile;         /* 1: times per node (sy_executor_node_ns) */
-    uint32_t no_read_ahead;   /* 1: weights on disk are read when a step needs them, not before */
+    uint32_t read_ahead;      /* 1: weights on disk are asked for beside the load, in use order */
     uint32_t no_alternatives; /* as in sy_plan_options: a plan that nobody asks to explain itself */
 } sy_engine_options;
 
