@@ -12,6 +12,7 @@
 #define WIDTH 256 /* one super-block of the K types */
 #define TOKENS 4
 #define ROWS 16
+#define CHANNELS 8
 #define QUESTIONS_MAX 512u
 
 static const sy_element_type types[] = {
@@ -48,7 +49,7 @@ typedef struct letter {
     sy_value_kind kind;
     sy_element_type type; /* SY_TYPE_INVALID: the type of the question */
     uint32_t rank;
-    int64_t dims[3]; /* -1: the tokens of a step */
+    int64_t dims[4]; /* -1: the tokens of a step */
     const int64_t *numbers;
 } letter;
 
@@ -73,6 +74,11 @@ static const letter letters[] = {
     {'p', SY_VALUE_WEIGHT, SY_TYPE_I64, 1, {2, 0, 0}, halves},
     {'h', SY_VALUE_WEIGHT, SY_TYPE_I64, 1, {3, 0, 0}, shape},
     {'d', SY_VALUE_WEIGHT, SY_TYPE_I64, 1, {3, 0, 0}, doubled},
+    {'m', SY_VALUE_INPUT, ASKED, 4, {1, CHANNELS, 16, 16}, NULL},
+    {'k', SY_VALUE_WEIGHT, ASKED, 4, {CHANNELS, CHANNELS, 3, 3}, NULL},
+    {'t', SY_VALUE_WEIGHT, ASKED, 1, {CHANNELS, 0, 0}, NULL},
+    {'o', SY_VALUE_WEIGHT, SY_TYPE_F32, 0, {0, 0, 0}, NULL},
+    {'y', SY_VALUE_WEIGHT, ASKED, 0, {0, 0, 0}, NULL},
 };
 
 static const letter *find_letter(char wanted) {
@@ -90,8 +96,8 @@ static sy_status weight_data(const probe *self, const letter *made, sy_value_vie
     for (uint32_t i = 0; i + 1 < view->rank; i++) {
         n_rows *= (uint64_t)view->dims[i].bound;
     }
-    sy_status status =
-        sy_type_row_bytes(view->type, (uint64_t)view->dims[view->rank - 1].bound, &n_bytes);
+    uint64_t width = view->rank > 0 ? (uint64_t)view->dims[view->rank - 1].bound : 1;
+    sy_status status = sy_type_row_bytes(view->type, width, &n_bytes);
     if (status != SY_OK || !sy__mul_u64(n_bytes, n_rows, &n_bytes) || n_bytes > self->n_zeros) {
         return sy_error_set(error, SY_INTERNAL, "An example of the coverage table is too large.");
     }

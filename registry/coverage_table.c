@@ -13,7 +13,7 @@
 #define FLOAT(key, number) \
     { .name = (key), .type = SY_ATTRIBUTE_FLOAT, .count = 1, .value.f = (number) }
 
-static const int64_t transposed[] = {1, 0};
+static const int64_t transposed[] = {1, 0}, window[] = {2, 2};
 static const sy_attribute rotary[] = {INT("num_heads", 4)};
 static const sy_attribute attention[] = {INT("num_heads", 4), INT("num_kv_heads", 4)};
 static const sy_attribute gated[] = {
@@ -23,6 +23,8 @@ static const sy_attribute cap[] = {FLOAT("cap", 30)};
 static const sy_attribute axis_1[] = {INT("axis", 1)};
 static const sy_attribute perm[] = {
     {.name = "perm", .type = SY_ATTRIBUTE_INTS, .count = 2, .value.ints = transposed}};
+static const sy_attribute pool[] = {
+    {.name = "kernel_shape", .type = SY_ATTRIBUTE_INTS, .count = 2, .value.ints = window}};
 static const sy_attribute to_f32[] = {INT("to", 1)}; /* ONNX number of float */
 
 #define ATTRIBUTES(list) (uint32_t)(sizeof(list) / sizeof((list)[0])), (list)
@@ -58,6 +60,12 @@ const sy__coverage_row sy__coverage_rows[] = {
     ONNX("Relu", 14, FLOATS, "x", PLAIN),
     ONNX("Gelu", 20, FLOATS, "x", PLAIN),
     ONNX("Swish", 24, FLOATS, "x", PLAIN),
+    ONNX("Clip", 13, FLOATS, "x", PLAIN),
+    ONNX("LeakyRelu", 16, FLOATS, "x", PLAIN),
+    ONNX("Elu", 22, FLOATS, "x", PLAIN),
+    ONNX("HardSigmoid", 22, FLOATS, "x", PLAIN),
+    ONNX("HardSwish", 22, FLOATS, "x", PLAIN),
+    ONNX("PRelu", 16, FLOATS, "xu", PLAIN),
     ONNX("Softmax", 13, FLOATS, "x", PLAIN),
     ONNX("MatMul", 13, FLOATS, "xw", PLAIN),
     ONNX("Gemm", 13, FLOATS, "xwu", PLAIN),
@@ -66,6 +74,14 @@ const sy__coverage_row sy__coverage_rows[] = {
     ONNX("ReduceMean", 18, FLOATS, "xa", PLAIN),
     ONNX("ReduceSum", 13, FLOATS, "xa", PLAIN),
     ONNX("ReduceMax", 20, FLOATS, "xa", PLAIN),
+    ONNX("Conv", 22, FLOATS, "mkt", PLAIN),
+    ONNX("MaxPool", 22, "f32 f16 bf16 i8 u8", "m", ATTRIBUTES(pool)),
+    ONNX("AveragePool", 22, FLOATS, "m", ATTRIBUTES(pool)),
+    ONNX("GlobalMaxPool", 22, FLOATS, "m", PLAIN),
+    ONNX("GlobalAveragePool", 22, FLOATS, "m", PLAIN),
+    ONNX("BatchNormalization", 15, FLOATS, "mtttt", PLAIN),
+    ONNX("QuantizeLinear", 21, "i8 u8", "foy", PLAIN),
+    ONNX("DequantizeLinear", 21, "i8 u8 i32", "xo", PLAIN),
     ONNX("Gather", 13, NUMBERS, "wi", PLAIN),
     ONNX("Reshape", 14, NUMBERS, "xh", PLAIN),
     ONNX("Transpose", 13, NUMBERS, "x", ATTRIBUTES(perm)),

@@ -194,7 +194,11 @@ static sy_status check_factors(const sy__infer_call *call) {
                                                           "index of the axis");
         }
     }
-    if (zero != NULL && !sy__same_shape(zero, scale)) {
+    bool fits = zero == NULL || zero->rank == scale->rank; /* of another type than the scale */
+    if (fits && zero != NULL && zero->rank == 1) {
+        fits = sy__dimension_equal(&zero->dims[0], &scale->dims[0]);
+    }
+    if (!fits) {
         return sy__infer_fail(call, "the zero point must have the scale's shape");
     }
     return SY_OK;

@@ -22,11 +22,11 @@
                      .prepare = sy__ref_prepare_binary, .infer = sy__ref_infer_broadcast, \
                      .run = sy__ref_run_binary                                            \
     }
-#define POOL(op_name, opset, which, part, shape)                                                  \
-    {                                                                                             \
-        ONNX(opset), .name = (op_name), COUNTS(1, 1, 1), .variant = (which),                      \
-                     .prepare = sy__ref_prepare_##part, .infer = sy__ref_infer_##shape,           \
-                     .run = sy__ref_run_##shape, .n_macs = sy__ref_macs_##shape                   \
+#define POOL(op_name, opset, which, part, shape)                                        \
+    {                                                                                   \
+        ONNX(opset), .name = (op_name), COUNTS(1, 1, 1), .variant = (which),            \
+                     .prepare = sy__ref_prepare_##part, .infer = sy__ref_infer_##shape, \
+                     .run = sy__ref_run_##shape, .n_macs = sy__ref_macs_##shape         \
     }
 #define REDUCE(op_name, opset, which)                                                      \
     {                                                                                      \

@@ -224,18 +224,18 @@ static inline chunk weights_nvfp4(const uint8_t *b, unsigned i) {
 }
 
 /* As CPU_BLOCK_TYPES, which ends with this list. */
-#define CPU_BLOCK_TYPES_IQ(X)          \
-    X(IQ2_XXS, iq2_xxs, 8, TRAIT_WIDE)          \
+#define CPU_BLOCK_TYPES_IQ(X)                       \
+    X(IQ2_XXS, iq2_xxs, 8, TRAIT_WIDE)              \
     X(IQ2_XS, iq2_xs, 8, TRAIT_HALVES | TRAIT_WIDE) \
     X(IQ2_S, iq2_s, 8, TRAIT_HALVES | TRAIT_WIDE)   \
-    X(IQ3_XXS, iq3_xxs, 8, TRAIT_WIDE)          \
-    X(IQ3_S, iq3_s, 8, 0)              \
-    X(IQ1_S, iq1_s, 8, 0)              \
-    X(IQ1_M, iq1_m, 8, TRAIT_HALVES)   \
-    X(TQ1_0, tq1_0, 8, 0)              \
-    X(TQ2_0, tq2_0, 8, 0)              \
-    X(NVFP4, nvfp4, 2, TRAIT_HALVES)   \
-    X(Q1_0, q1_0, 4, 0)                \
+    X(IQ3_XXS, iq3_xxs, 8, TRAIT_WIDE)              \
+    X(IQ3_S, iq3_s, 8, 0)                           \
+    X(IQ1_S, iq1_s, 8, 0)                           \
+    X(IQ1_M, iq1_m, 8, TRAIT_HALVES)                \
+    X(TQ1_0, tq1_0, 8, 0)                           \
+    X(TQ2_0, tq2_0, 8, 0)                           \
+    X(NVFP4, nvfp4, 2, TRAIT_HALVES)                \
+    X(Q1_0, q1_0, 4, 0)                             \
     X(Q2_0, q2_0, 2, 0)
 
 /* Nothing writes these. */

@@ -39,7 +39,7 @@ struct sy_state {
 void cpu_host_set(const sy_host *host);
 
 /* host.c: the host's services, NULL or an error where it refuses. */
-void *cpu_alloc(size_t n_bytes); /* zeroed, 64-byte aligned */
+void *cpu_alloc(size_t n_bytes);     /* zeroed, 64-byte aligned */
 void *cpu_alloc_raw(size_t n_bytes); /* the same, not zeroed */
 void cpu_release(void *pointer, size_t n_bytes);
 sy_status cpu_report(sy_status status, uint32_t i_node, const char *format, ...)
