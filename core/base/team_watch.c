@@ -18,7 +18,7 @@
 #define MUCH_NS 6000000u /* more than one time slice: daemons take one now and then */
 #define PAUSE_NS 5000000u
 #define TRIAL_NS 8000000u /* longer than the usual time slice */
-#define MOST_LEVELS 8u    /* 1.3 seconds */
+#define MOST_LEVELS 6u    /* 0.3 seconds: also how long a neighbour is missed that has gone */
 
 static void read_now(sy__watch *watch) {
     struct timespec cpu = {0};
