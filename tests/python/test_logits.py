@@ -44,7 +44,7 @@ def test_reference_delegate_is_exact(case):
 
 @pytest.mark.parametrize("case", CASES, ids=name)
 def test_cpu_delegate_is_closer_than_llama_cpp(case):
-    found, exact = rows(case, "--plugins", str(BUILD / "plugins"))
+    found, exact = rows(case, "--without", "reference", "--plugins", str(BUILD / "plugins"))
     peer = np.load(REFERENCE / case["file"]).astype(np.float64)
     ours, theirs = (np.sqrt(np.mean((x - exact) ** 2)) for x in (found, peer))
     print(f"rms error {ours:.3g}, llama.cpp {theirs:.3g}; largest {np.abs(found - exact).max():.3g}, "
@@ -57,7 +57,7 @@ def test_cpu_delegate_is_closer_than_llama_cpp(case):
 @pytest.mark.parametrize("case", [c for c in CASES if "stories" in c["file"]], ids=name)
 def test_stories_greedy_tokens(case):
     """A trained model: greedy tokens equal the exact ones as long as llama.cpp's do."""
-    for flags in ([], ["--plugins", str(BUILD / "plugins")]):
+    for flags in ([], ["--without", "reference", "--plugins", str(BUILD / "plugins")]):
         found, exact = rows(case, *flags)
         n = case["exact_agrees_for"]
         start = len(case["prompt_tokens"]) - 1
@@ -70,7 +70,7 @@ def test_stories_greedy_tokens(case):
 @pytest.mark.parametrize("case", [c for c in CASES if c["file"].endswith("-p1.npy")], ids=name)
 def test_prefill_in_chunks_gives_the_same_logits(case, chunk):
     """The same bits whatever the chunk: kernels do not depend on how many rows a step has."""
-    flags = ["--plugins", str(BUILD / "plugins")]
+    flags = ["--without", "reference", "--plugins", str(BUILD / "plugins")]
     one, _ = rows(case, *flags)
     many, _ = rows(case, *flags, chunk=chunk)
     ends = [min(i + chunk, len(one)) - 1 for i in range(0, len(one), chunk)]
