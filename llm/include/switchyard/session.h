@@ -38,7 +38,7 @@ SY_MUST_CHECK sy_status sy_session_prefill(sy_session *session, const int32_t *t
 /* Logits after the newest committed token.
  * shape: [n_vocabulary] f32  unit: -  owner: session, until its next call  errors:
  * FAILED_PRECONDITION before any token, and for an encoder  thread: one at a time per engine
- * cost: O(1); after a rewind or load one step  since: 0.1  source: - */
+ * cost: O(1); after generate, a rewind or a load one step  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_session_logits(sy_session *session, const float **out_logits,
                                           sy_error *error);
 
