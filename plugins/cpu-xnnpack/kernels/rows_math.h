@@ -72,9 +72,10 @@ static inline vfloat vf_share_of(vfloat x, vfloat share) {
     return vf_select(share == zero, zero, x * share);
 }
 
+/* (1 + tanh u) / 2 is the logistic function of 2 u. */
 static inline vfloat vf_gelu_tanh(vfloat x) {
-    vfloat inner = vf_fma(x * x * x, vf_set1(0.044715f), x) * vf_set1(0.797884561f);
-    return vf_share_of(x, vf_set1(0.5f) * (vf_set1(1.0f) + vf_tanh(inner)));
+    vfloat twice = vf_fma(x * x * x, vf_set1(0.044715f), x) * vf_set1(1.59576912f);
+    return vf_share_of(x, vf_sigmoid(twice));
 }
 
 static inline vfloat vf_gelu(vfloat x) {
