@@ -7,12 +7,21 @@
 #include "kernels.h"
 #include "template.h"
 
+/* bf16 is the upper half of f32. */
 ALWAYS_INLINE vfloat load_bf16(const uint16_t *p) {
+#if defined(__AVX512F__) && VF == 16
+    __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
+#elif defined(__AVX2__) && VF == 8
+    __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return (vfloat)_mm256_slli_epi32(words, 16);
+#else
     typedef uint16_t shorts __attribute__((vector_size(VF * 2)));
     typedef uint32_t words __attribute__((vector_size(VF * 4)));
     shorts s;
     memcpy(&s, p, sizeof(s));
     return (vfloat)(__builtin_convertvector(s, words) << 16);
+#endif
 }
 
 typedef enum plain_kind { PLAIN_F32, PLAIN_F16, PLAIN_BF16 } plain_kind;
