@@ -77,7 +77,7 @@ static inline vint dot_signed(vint acc, vint k, vint q) {
     return dot_small(acc, (vint)_mm_abs_epi8((__m128i)k),
                      (vint)_mm_sign_epi8((__m128i)q, (__m128i)k));
 }
-#elif defined(__ARM_NEON)
+#elif defined(CPU_VECTOR_NEON)
 #define DOT_SIGNED_BIAS 0
 static inline vint dot_signed(vint acc, vint k, vint q) {
     int8x16_t a = vreinterpretq_s8_s32(k), b = vreinterpretq_s8_s32(q);

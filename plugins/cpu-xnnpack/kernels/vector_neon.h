@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define CPU_VECTOR_NEON 1 /* the portable layer is built for Arm too, without this */
+
 #if defined(__ARM_FEATURE_MATMUL_INT8)
 #define CPU_LEVEL i8mm
 #elif defined(__ARM_FEATURE_DOTPROD)
