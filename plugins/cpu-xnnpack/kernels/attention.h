@@ -17,6 +17,11 @@
 
 #include "kernels.h"
 
+/* Running softmax of one query over blocks of keys. */
+typedef struct cpu_softmax_state {
+    float maximum, denominator;
+} cpu_softmax_state;
+
 #define CPU_SPAN 256u /* positions, from a multiple of it on */
 #define CPU_BLOCK 16u /* positions */
 #define CPU_CELL 16u  /* columns of a cell of plain types */

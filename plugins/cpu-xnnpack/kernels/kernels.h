@@ -104,11 +104,6 @@ typedef enum cpu_binary {
     CPU_BINARY_DIV
 } cpu_binary;
 
-/* Running softmax of one query over blocks of keys. */
-typedef struct cpu_softmax_state {
-    float maximum, denominator;
-} cpu_softmax_state;
-
 typedef struct cpu_row_kernels {
     void (*quantise)(const float *x, size_t k, cpu_planes planes, uint8_t *out_row);
     void (*unary)(cpu_unary kind, const float *x, size_t n, float parameter, float *out);
@@ -123,11 +118,6 @@ typedef struct cpu_row_kernels {
     /* One head of d elements, the first 2 * n_pairs of them rotated; table: cos[n], sin[n]. */
     void (*rotate)(const float *x, size_t d, size_t n_pairs, bool interleaved, const float *table,
                    float *out);
-    /* scores[j] = q . k_j for j < n, rows of d elements stride elements apart. */
-    void (*scores)(const float *q, const float *k, size_t stride, size_t n, size_t d,
-                   float *scores);
-    /* Turns scores into weights of the running softmax; answers the factor for earlier sums. */
-    float (*weigh)(float *scores, size_t n, float scale, float softcap, cpu_softmax_state *state);
     /* acc[i] = acc[i] * factor + sum over j of weights[j] * v_j[i], in the order of j. */
     void (*accumulate)(const float *weights, const float *v, size_t stride, size_t n, size_t d,
                        float factor, float *acc);

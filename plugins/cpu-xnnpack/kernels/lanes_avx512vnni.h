@@ -1,6 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Template, part of panel_fast_avx512vnni.h: bytes of 16 rows of weights side by side. */
 
+ALWAYS_INLINE __m512i panel_all(const uint8_t *p) {
+    int32_t value = 0;
+    memcpy(&value, p, 4);
+    return _mm512_set1_epi32(value);
+}
+
+ALWAYS_INLINE __m512 panel_all_float(const uint8_t *p) {
+    float value = 0.0f;
+    memcpy(&value, p, 4);
+    return _mm512_set1_ps(value);
+}
+
 /* 16 rows of weights from some byte on: three to a base, so that no index is multiplied. */
 typedef struct lanes16 {
     const uint8_t *base[6];

@@ -149,21 +149,21 @@ static const uint8_t *ahead_of(const cpu_linear *l, size_t column) {
 #define SLICE 512u /* elements: a panel that stays in the first cache */
 
 /* Few rows: the weights are the cost, a slice is used as soon as it is unpacked. */
-static void few_rows(const panel_job *job, size_t row, size_t n_rows) {
+static void few_rows(const panel_job *job) {
     const cpu_linear *l = job->l;
     for (size_t column = 0; column < l->n_columns; column += PANEL_COLUMNS) {
         _Alignas(64) float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}};
+        const uint8_t *ahead = ahead_of(l, column);
         for (size_t first = 0; first < l->k; first += SLICE) {
             size_t k = l->k - first < SLICE ? l->k - first : SLICE;
             size_t n_bytes_before = first / SLICE * job->n_bytes_slice;
             unpack_source source = source_of(l, column, n_bytes_before, k);
-            const uint8_t *ahead = ahead_of(l, column);
             source.ahead = ahead != NULL ? ahead + PANEL_COLUMNS * n_bytes_before : NULL;
             panel p = panel_at(l->space, k);
             job->unpack(&source, &p);
-            add_rows(job, &p, row, n_rows, first, k, sums);
+            add_rows(job, &p, 0, l->n_rows, first, k, sums);
         }
-        store_rows(l, row, n_rows, column, sums);
+        store_rows(l, 0, l->n_rows, column, sums);
     }
 }
 
@@ -199,7 +199,7 @@ static void linear_panels(const cpu_linear *l, unpack_function unpack, unsigned 
                           size_t n_bytes_slice) {
     panel_job job = {l, unpack, tiles_for(traits, l->planes), n_bytes_slice};
     if (l->n_rows <= job.tiles->n_most) {
-        few_rows(&job, 0, l->n_rows);
+        few_rows(&job);
     } else {
         many_rows(&job);
     }

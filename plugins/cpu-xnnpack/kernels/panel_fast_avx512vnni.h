@@ -9,6 +9,22 @@
 
 #define ROWS_DIRECT 4
 
+/* The start of a sum: takes the zero of the weights back out. */
+ALWAYS_INLINE __m512i panel_start(const uint8_t *end, bool second_half, unsigned traits) {
+    __m512i first = panel_all(end + offsetof(cpu_record_end, offset_16));
+    __m512i all = panel_all(end + offsetof(cpu_record_end, offset));
+    return (traits & TRAIT_HALVES) == 0 ? all : second_half ? _mm512_sub_epi32(all, first) : first;
+}
+
+/* The sum of the activations that a minimum is multiplied by. */
+ALWAYS_INLINE __m512 panel_total(const uint8_t *end, bool second_half, unsigned traits) {
+    if ((traits & TRAIT_HALVES) == 0) {
+        return panel_all_float(end + offsetof(cpu_record_end, sum));
+    }
+    __m512 unit = _mm512_mul_ps(panel_all_float(end), _mm512_set1_ps(-1.0f / CPU_WEIGHT_ZERO));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(panel_start(end, second_half, traits)), unit);
+}
+
 /* Where one chunk of 16 lanes goes: into a panel, or at once into the sums of a few rows. */
 typedef struct sink {
     unsigned n_rows; /* 0: into the panel */

@@ -39,11 +39,12 @@ ALWAYS_INLINE cpu_record_end panel_end(const panel_rows *rows, unsigned r, cpu_p
     return end;
 }
 
-/* -128 times the sum of the activations that a part covers. */
-ALWAYS_INLINE int32_t panel_offset(cpu_record_end end, unsigned i_sixteen, unsigned n_sixteens) {
-    return n_sixteens == 2  ? end.offset
-           : i_sixteen == 0 ? end.offset_16
-                            : end.offset - end.offset_16;
+/* -128 times the sum of the activations that a part covers, in every lane: a broadcast from memory
+ * costs less than one from a scalar register. */
+ALWAYS_INLINE vint panel_offset(cpu_record_end end, unsigned i_sixteen, unsigned n_sixteens) {
+    const vint zero = {0};
+    vint all = zero + end.offset, first = zero + end.offset_16;
+    return n_sixteens == 2 ? all : i_sixteen == 0 ? first : all - first;
 }
 
 /* Adds what one scale covers: the whole chunk c or one half of it. */
@@ -57,9 +58,9 @@ ALWAYS_INLINE void panel_part(const panel *p, size_t c, unsigned i_sixteen, unsi
     for (unsigned r = 0; r < n_r; r++) {
         vint start = zero;
         if ((traits & TRAIT_UNSIGNED) == 0 && PANEL_ZERO(traits) != 0) {
-            int32_t offset = panel_offset(panel_end(rows, r, planes), i_sixteen, n_sixteens);
+            vint offset = panel_offset(panel_end(rows, r, planes), i_sixteen, n_sixteens);
             bool same = PANEL_ZERO(traits) == CPU_WEIGHT_ZERO;
-            start = zero + (same ? offset : offset / CPU_WEIGHT_ZERO * PANEL_ZERO(traits));
+            start = same ? offset : offset / CPU_WEIGHT_ZERO * PANEL_ZERO(traits);
         }
 #pragma GCC unroll 2
         for (unsigned v = 0; v < PANEL_VECTORS; v++) {
@@ -75,17 +76,18 @@ ALWAYS_INLINE void panel_part(const panel *p, size_t c, unsigned i_sixteen, unsi
 #pragma GCC unroll 16
     for (unsigned r = 0; r < n_r; r++) {
         cpu_record_end end = panel_end(rows, r, planes);
-        float total =
-            n_sixteens == 2
-                ? end.sum
-                : end.scale * (float)(panel_offset(end, i_sixteen, n_sixteens) / -CPU_WEIGHT_ZERO);
+        vfloat scale = vf_set1(end.scale), total = vf_set1(end.sum);
+        if (n_sixteens == 1) {
+            vint offset = panel_offset(end, i_sixteen, n_sixteens);
+            total = __builtin_convertvector(offset, vfloat) * (scale * (-1.0f / CPU_WEIGHT_ZERO));
+        }
 #pragma GCC unroll 2
         for (unsigned v = 0; v < PANEL_VECTORS; v++) {
             vint sum = planes == CPU_PLANES_16 ? panel_join(high[r][v], low[r][v]) : high[r][v];
-            vfloat both = vf_load(p->scale + at + v * VF) * vf_set1(end.scale);
+            vfloat both = vf_load(p->scale + at + v * VF) * scale;
             acc[r][v] = vf_fma(__builtin_convertvector(sum, vfloat), both, acc[r][v]);
             if ((traits & TRAIT_MINIMUM) != 0) {
-                acc[r][v] = vf_fma(vf_load(p->minimum + at + v * VF), vf_set1(total), acc[r][v]);
+                acc[r][v] = vf_fma(vf_load(p->minimum + at + v * VF), total, acc[r][v]);
             }
         }
     }
@@ -131,13 +133,17 @@ ALWAYS_INLINE void panel_sums(const uint8_t *values, unsigned i_sixteen, unsigne
     const unsigned stride = 4 * PANEL_COLUMNS;
 #pragma GCC unroll 8
     for (unsigned i = 4 * i_sixteen; i < 4 * (i_sixteen + n_sixteens); i += PANEL_STEPS) {
+        panel_weights w[PANEL_VECTORS];
 #pragma GCC unroll 2
         for (unsigned v = 0; v < PANEL_VECTORS; v++) {
-            panel_weights w = panel_weights_at(values + i * stride + v * 4 * VF, stride, traits);
+            w[v] = panel_weights_at(values + i * stride + v * 4 * VF, stride, traits);
+        }
 #pragma GCC unroll 16
-            for (unsigned r = 0; r < n_r; r++) {
-                const uint8_t *a = panel_row(rows, r) + offset + 4 * i;
-                sum[r][v] = panel_dot(sum[r][v], w, a, traits);
+        for (unsigned r = 0; r < n_r; r++) {
+            const uint8_t *a = panel_row(rows, r) + offset + 4 * i;
+#pragma GCC unroll 2
+            for (unsigned v = 0; v < PANEL_VECTORS; v++) {
+                sum[r][v] = panel_dot(sum[r][v], w[v], a, traits);
             }
         }
     }

@@ -235,48 +235,7 @@ static void rotate(const float *x, size_t d, size_t n_pairs, bool interleaved, c
     memmove(out + 2 * n_pairs, x + 2 * n_pairs, (d - 2 * n_pairs) * sizeof(float));
 }
 
-/* ---- attention ---- */
-ALWAYS_INLINE void scores_tile(const float *q, const float *k, size_t stride, size_t d, unsigned n,
-                               float *out) {
-    vfloat sum[4];
-    for (unsigned j = 0; j < n; j++) {
-        sum[j] = vf_set1(0.0f);
-    }
-    for (size_t i = 0; i < d; i += VF) {
-        vfloat x = load_up_to(q + i, d - i, 0.0f);
-        for (unsigned j = 0; j < n; j++) {
-            sum[j] = vf_fma(x, load_up_to(k + j * stride + i, d - i, 0.0f), sum[j]);
-        }
-    }
-    for (unsigned j = 0; j < n; j++) {
-        out[j] = vf_sum(sum[j]);
-    }
-}
-
-static void scores(const float *q, const float *k, size_t stride, size_t n, size_t d, float *out) {
-    size_t j = 0;
-    for (; j + 4 <= n; j += 4) {
-        scores_tile(q, k + j * stride, stride, d, 4, out + j);
-    }
-    for (; j < n; j++) {
-        scores_tile(q, k + j * stride, stride, d, 1, out + j);
-    }
-}
-
-static float weigh(float *x, size_t n, float scale, float softcap, cpu_softmax_state *state) {
-    scale_row(x, scale, n, x);
-    if (softcap > 0.0f) {
-        unary(CPU_UNARY_SOFTCAP, x, n, softcap, x);
-    }
-    float maximum = largest_of(x, n), factor = 1.0f;
-    if (!(maximum <= state->maximum)) { /* also when NaN */
-        factor = expf(state->maximum - maximum);
-        state->maximum = maximum;
-    }
-    state->denominator = state->denominator * factor + exp_and_sum(x, n, state->maximum);
-    return factor;
-}
-
+/* ---- rows weighted and added ---- */
 ALWAYS_INLINE void accumulate_tile(const float *weights, const float *v, size_t stride, size_t n,
                                    float factor, unsigned n_vectors, size_t n_last, float *acc) {
     vfloat even[4], odd[4]; /* two sums: less rounding, and two chains of additions at once */
@@ -323,6 +282,4 @@ const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL) = {.quantise = quantise,
                                                         .layer_norm = layer_norm,
                                                         .softmax = softmax,
                                                         .rotate = rotate,
-                                                        .scores = scores,
-                                                        .weigh = weigh,
                                                         .accumulate = accumulate};
