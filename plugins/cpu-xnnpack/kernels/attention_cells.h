@@ -5,8 +5,8 @@
 #define CPU_ATTENTION_CELLS_H
 
 #include "attention.h"
+#include "plain_load.h"
 #include "rows_math.h"
-#include "template.h"
 
 #if VF == 16
 #define TILE_QUERIES 8u
@@ -30,21 +30,14 @@
 
 typedef enum cell_kind { CELL_F32, CELL_F16, CELL_BF16, CELL_WIDE } cell_kind;
 
+ALWAYS_INLINE plain_kind cell_plain(cell_kind kind) {
+    return kind == CELL_F16 ? PLAIN_F16 : kind == CELL_BF16 ? PLAIN_BF16 : PLAIN_F32;
+}
 ALWAYS_INLINE size_t cell_element(cell_kind kind) {
-    return kind == CELL_F16 || kind == CELL_BF16 ? 2 : 4;
+    return plain_bytes(cell_plain(kind));
 }
 ALWAYS_INLINE vfloat cell_load(const uint8_t *p, cell_kind kind) {
-    if (kind == CELL_F16) {
-        return vf_load_f16((const uint16_t *)(const void *)p);
-    }
-    if (kind == CELL_BF16) {
-        typedef uint16_t shorts __attribute__((vector_size(VF * 2)));
-        typedef uint32_t words __attribute__((vector_size(VF * 4)));
-        shorts s;
-        memcpy(&s, p, sizeof(s));
-        return (vfloat)(__builtin_convertvector(s, words) << 16);
-    }
-    return vf_load((const float *)(const void *)p);
+    return plain_load(p, cell_plain(kind));
 }
 ALWAYS_INLINE void look_ahead(const uint8_t *p, cell_kind kind) {
     if (kind != CELL_WIDE) {
@@ -100,6 +93,10 @@ static void widen(sy_element_type type, const uint8_t *from, size_t n, float *ou
         vf_store(out + i, type == SY_TYPE_F16 ? cell_load(from + 2 * i, CELL_F16)
                                               : cell_load(from + 2 * i, CELL_BF16));
     }
+}
+
+static bool is_block_type(sy_element_type type) {
+    return type == SY_TYPE_Q8_0 || type == SY_TYPE_Q4_0;
 }
 
 /* What the queries [first, first + n) of the call see together. */

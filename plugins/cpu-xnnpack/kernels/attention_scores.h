@@ -49,21 +49,23 @@ ALWAYS_INLINE void scores_tile(const float *q, size_t d, const uint8_t *keys, si
 }
 
 ALWAYS_INLINE void scores_of_kind(const float *q, size_t d, const uint8_t *keys, size_t block_bytes,
-                                  float scale, float *scores, size_t n_q, cell_kind kind){
+                                  float scale, float *scores, size_t n_q, cell_kind kind) {
 #define BODY(n) scores_tile(q, d, keys, block_bytes, scale, scores, n, kind)
     WITH_QUERIES(n_q, BODY)
 #undef BODY
 }
+typedef void (*scores_function)(const float *q, size_t d, const uint8_t *keys, size_t block_bytes,
+                                float scale, float *scores, size_t n_q);
 #define SCORES_KIND(name, kind)                                                                  \
     static void scores_##name(const float *q, size_t d, const uint8_t *keys, size_t block_bytes, \
                               float scale, float *scores, size_t n_q) {                          \
         scores_of_kind(q, d, keys, block_bytes, scale, scores, n_q, kind);                       \
     }
-SCORES_KIND(f32, CELL_F32) SCORES_KIND(f16, CELL_F16) SCORES_KIND(bf16, CELL_BF16)
-    SCORES_KIND(wide, CELL_WIDE) typedef void (*scores_function)(const float *q, size_t d,
-                                                                 const uint8_t *keys,
-                                                                 size_t block_bytes, float scale,
-                                                                 float *scores, size_t n_q);
+SCORES_KIND(f32, CELL_F32)
+SCORES_KIND(f16, CELL_F16)
+SCORES_KIND(bf16, CELL_BF16)
+SCORES_KIND(wide, CELL_WIDE)
+#undef SCORES_KIND
 
 static void scores_at(const cpu_attention *a, uint32_t position, scores_function run) {
     const uint8_t *keys = a->keys.bytes + position / CPU_BLOCK * a->keys.block_bytes;
@@ -193,7 +195,7 @@ static void scores_int(const cpu_attention *a) {
 }
 
 static void scores_all(const cpu_attention *a) {
-    if (a->keys.type == SY_TYPE_Q8_0 || a->keys.type == SY_TYPE_Q4_0) {
+    if (is_block_type(a->keys.type)) {
         scores_int(a);
     } else {
         scores_plain(a);

@@ -152,10 +152,6 @@ static void widen_cell(const cpu_cells *cells, const uint8_t *block, size_t cell
     }
 }
 
-static bool is_block_type(sy_element_type type) {
-    return type == SY_TYPE_Q8_0 || type == SY_TYPE_Q4_0;
-}
-
 /* f32 copies of the blocks that are seen, one after the other. */
 static void widen_pass(const cpu_attention *a, uint32_t position, size_t cell, size_t n_cells) {
     size_t n = n_cells * CPU_BLOCK * CPU_CELL, cell_bytes = CPU_BLOCK * CPU_CELL * 2;

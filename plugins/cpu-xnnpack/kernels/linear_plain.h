@@ -5,44 +5,17 @@
  * vectors of k, in every tile.
  */
 #include "kernels.h"
-#include "template.h"
-
-/* bf16 is the upper half of f32. */
-ALWAYS_INLINE vfloat load_bf16(const uint16_t *p) {
-#if defined(__AVX512F__) && VF == 16
-    __m512i words = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(words, 16));
-#elif defined(__AVX2__) && VF == 8
-    __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-    return (vfloat)_mm256_slli_epi32(words, 16);
-#else
-    typedef uint16_t shorts __attribute__((vector_size(VF * 2)));
-    typedef uint32_t words __attribute__((vector_size(VF * 4)));
-    shorts s;
-    memcpy(&s, p, sizeof(s));
-    return (vfloat)(__builtin_convertvector(s, words) << 16);
-#endif
-}
-
-typedef enum plain_kind { PLAIN_F32, PLAIN_F16, PLAIN_BF16 } plain_kind;
-
-ALWAYS_INLINE size_t element_bytes(plain_kind kind) {
-    return kind == PLAIN_F32 ? 4 : 2;
-}
+#include "plain_load.h"
 
 /* VF elements of a row from element i on; bytes may lie at any address. */
 ALWAYS_INLINE vfloat load_vector(const uint8_t *row, size_t i, plain_kind kind) {
-    if (kind == PLAIN_F32) {
-        return vf_load((const float *)(const void *)(row + 4 * i));
-    }
-    const uint16_t *p = (const uint16_t *)(const void *)(row + 2 * i);
-    return kind == PLAIN_F16 ? vf_load_f16(p) : load_bf16(p);
+    return plain_load(row + i * plain_bytes(kind), kind);
 }
 
 /* The last n < VF elements, zeros behind them. */
 ALWAYS_INLINE vfloat load_tail(const uint8_t *row, size_t i, size_t n, plain_kind kind) {
     uint8_t padded[VF * 4] = {0};
-    memcpy(padded, row + i * element_bytes(kind), n * element_bytes(kind));
+    memcpy(padded, row + i * plain_bytes(kind), n * plain_bytes(kind));
     return load_vector(padded, 0, kind);
 }
 
@@ -63,16 +36,6 @@ typedef struct plain_sums {
 typedef struct plain_tile_rows {
     const uint8_t *weights[4], *rows[PLAIN_MOST];
 } plain_tile_rows;
-
-/* Keeps a value in its register: compilers would load it again for every product that it is part
- * of, and loads are what such a loop has least of. */
-#if defined(__x86_64__) && VF == 16
-#define IN_REGISTER(v) __asm__("" : "+v"(v))
-#elif defined(__x86_64__) && VF >= 4
-#define IN_REGISTER(v) __asm__("" : "+x"(v))
-#else
-#define IN_REGISTER(v) (void)(v)
-#endif
 
 ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t i, size_t n,
                               unsigned n_c, unsigned n_r, plain_kind kind) {
@@ -96,10 +59,10 @@ ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t
 
 /* The bytes of n_c rows that come next lie together: a line of them for every line used. */
 ALWAYS_INLINE void plain_prefetch(const uint8_t *ahead, size_t i, unsigned n_c, plain_kind kind) {
-    const size_t n_bytes = 2 * VF * element_bytes(kind) * n_c;
+    const size_t n_bytes = 2 * VF * plain_bytes(kind) * n_c;
     if (ahead != NULL) {
         for (size_t at = 0; at < n_bytes; at += 64) {
-            __builtin_prefetch(ahead + i * element_bytes(kind) * n_c + at);
+            __builtin_prefetch(ahead + i * plain_bytes(kind) * n_c + at);
         }
     }
 }
