@@ -13,6 +13,7 @@
 #include "switchyard/limits.h"
 
 #include <linux/futex.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -67,6 +68,7 @@ uint32_t sy__team_take(sy__team *team, uint64_t work, uint32_t i_worker) {
 
 /* One is woken by the caller and wakes others in turn: the caller pays for one. */
 static void wake_sleepers(sy__team *team) {
+    atomic_store(&team->caller_cpu, sched_getcpu());
     atomic_store(&team->someone_sleeps, 0);
     atomic_fetch_add(&team->signal, 1);
     sy__futex_wake(&team->signal, 1);
@@ -216,6 +218,7 @@ sy_status sy__team_create_with(const sy_allocator *allocator, const sy__team_opt
     team->n_workers = n_workers;
     team->spin_ns = options->spin_us * (uint64_t)1000;
     team->workers = workers;
+    atomic_store(&team->caller_cpu, -1);
     sy_status status = start_threads(team, options->cpus, error);
     if (status != SY_OK) {
         sy__team_destroy(team);

@@ -62,6 +62,7 @@ struct sy__team {
     atomic_uint someone_sleeps; /* set by a helper before it sleeps, taken by the caller */
     atomic_uint signal;         /* sleeping helpers wait for it to change */
     atomic_uint on_trial;       /* bench.i_trial for the helpers */
+    atomic_int caller_cpu;      /* at the last look, -1 unknown */
     atomic_uint_fast64_t trial_length_ns;
 
     _Alignas(SY__LINE_BYTES) atomic_bool busy; /* held by the caller that has the helpers */
@@ -98,6 +99,8 @@ sy__loss sy__watch_ask(sy__watch *watch, uint32_t n_parts, bool was_late);
 void sy__team_look(sy__team *team, const void *thread);
 /* For a helper while it helps: it leaves when it lost too much, or the one on trial does. */
 void sy__team_ask(sy__team *team, uint32_t i_worker, bool was_late);
+/* Moves the calling helper off the CPU that the caller was last seen on. */
+void sy__team_part(const sy__team *team);
 /* The share that working threads may lose: a team of n stands still when one of them does, so it
  * is half of what that one adds. */
 static inline uint32_t sy__team_n_parts(const sy__team *team) {

@@ -10,7 +10,7 @@
 #include "base/clock.h"
 #include "base/team_internal.h"
 
-#include <string.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -70,7 +70,24 @@ static bool end_trial(sy__team *team) {
     return i_trial != 0 && change_role(&team->workers[i_trial], SY__ON_TRIAL, SY__BENCHED);
 }
 
+/* The system wakes a helper beside the caller when no CPU is without work, be the work that of a
+ * program of the lowest priority, and leaves it there for long. Set back, the mask moves nobody. */
+void sy__team_part(const sy__team *team) {
+    int cpu = sched_getcpu();
+    cpu_set_t before, others;
+    if (cpu < 0 || cpu >= CPU_SETSIZE || cpu != atomic_load(&team->caller_cpu) ||
+        sched_getaffinity(0, sizeof(before), &before) != 0) {
+        return;
+    }
+    others = before;
+    CPU_CLR((size_t)cpu, &others);
+    if (CPU_COUNT(&others) > 0 && sched_setaffinity(0, sizeof(others), &others) == 0) {
+        (void)sched_setaffinity(0, sizeof(before), &before);
+    }
+}
+
 void sy__team_ask(sy__team *team, uint32_t i_worker, bool was_late) {
+    sy__team_part(team);
     sy__loss loss = sy__watch_ask(&team->workers[i_worker].watch, sy__team_n_parts(team), was_late);
     if (loss != SY__LOST_NOTHING && !end_trial(team) && loss == SY__LOST_MUCH) {
         bench(team, i_worker);
@@ -157,6 +174,7 @@ static void start_trial(sy__team *team) {
 
 void sy__team_look(sy__team *team, const void *thread) {
     sy__bench *b = &team->bench;
+    atomic_store(&team->caller_cpu, sched_getcpu());
     if (b->thread != thread) {
         b->thread = thread;
         sy__watch_start(&b->watch);

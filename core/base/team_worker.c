@@ -41,6 +41,7 @@ static void sleep_until_call(sy__worker *self, uint32_t seen) {
     if (team->n_workers > 2) {
         sy__futex_wake(&team->signal, 2); /* the caller woke one only */
     }
+    sy__team_part(team);
     sy__watch_start(&self->watch);
 }
 
@@ -88,6 +89,7 @@ static void end_trial(sy__worker *self, sy__role role) {
  * that fails costs the caller nothing. */
 static void stand_trial(sy__worker *self) {
     uint64_t length_ns = atomic_load(&self->team->trial_length_ns);
+    sy__team_part(self->team);
     uint64_t start_ns = sy__clock_now_ns();
     sy__watch_start(&self->watch);
     for (uint32_t n = 1; has_role(self, SY__ON_TRIAL); n++) {

@@ -2,8 +2,10 @@
 #include "harness.h"
 
 #include "base/team.h"
+#include "base/team_internal.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -145,6 +147,32 @@ static void stragglers_are_left_out_and_come_back(void) {
 }
 
 /* Ends teams in every state: awake, asleep, with helpers left out or on trial. */
+static void helper_leaves_the_callers_cpu(void) {
+    cpu_set_t allowed, one, after;
+    CHECK(sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
+    int cpu = sched_getcpu(), n_moves = 0;
+    CPU_ZERO(&one);
+    CPU_SET((size_t)cpu, &one);
+    sy__team team = {.n_workers = 2};
+    for (int round = 0; round < 100; round++) { /* the system may move it as well */
+        CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+        CHECK(sched_setaffinity(0, sizeof(allowed), &allowed) == 0);
+        atomic_store(&team.caller_cpu, cpu);
+        bool was_there = sched_getcpu() == cpu;
+        sy__team_part(&team);
+        n_moves += was_there && sched_getcpu() != cpu;
+        CHECK(sched_getaffinity(0, sizeof(after), &after) == 0);
+        CHECK(CPU_EQUAL(&after, &allowed));
+    }
+    CHECK(CPU_COUNT(&allowed) == 1 || n_moves > 0);
+
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0); /* nowhere to go: it stays */
+    sy__team_part(&team);
+    CHECK(sched_getaffinity(0, sizeof(after), &after) == 0);
+    CHECK(CPU_EQUAL(&after, &one));
+    CHECK(sched_setaffinity(0, sizeof(allowed), &allowed) == 0);
+}
+
 static void teams_end_in_every_state(void) {
     for (int round = 0; round < 60; round++) {
         tally counts = {.team = new_team(2 + (uint32_t)round % 3), .n_workers = 4};
@@ -302,6 +330,7 @@ static const sy_test_case cases[] = {
     {"workers_really_run_beside_the_caller", workers_really_run_beside_the_caller},
     {"call_inside_a_task_keeps_its_worker", call_inside_a_task_keeps_its_worker},
     {"stragglers_are_left_out_and_come_back", stragglers_are_left_out_and_come_back},
+    {"helper_leaves_the_callers_cpu", helper_leaves_the_callers_cpu},
     {"teams_end_in_every_state", teams_end_in_every_state},
     {"teams_live_side_by_side", teams_live_side_by_side},
     {"callers_do_not_wait_for_each_other", callers_do_not_wait_for_each_other},
