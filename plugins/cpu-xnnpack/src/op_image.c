@@ -485,28 +485,36 @@ static bool any_read(const sy_device *device, const cpu_node *node, cpu_image_no
     if (!float_check(node, answer) || !by_kind(device, node, found, out, answer)) {
         return false;
     }
+    /* Gemm and MatMul have kernels of their own in f32 alone. */
+    out->is_anchor = out->kind == CPU_IMAGE_PRODUCT && node->out[0].type != SY_TYPE_F32 &&
+                     strcmp(node->view.op, "Linear") != 0;
     for (const cpu_operator *op = cpu_operators_image; op->name != NULL; op++) {
         out->is_anchor = out->is_anchor || strcmp(op->name, node->view.op) == 0;
     }
     return true;
 }
 
-static bool image_operator_check(const sy_device *device, const cpu_node *node,
-                                 const cpu_operator *op, cpu_params *out_params,
-                                 cpu_answer *answer) {
+bool cpu_image_check(const sy_device *device, const cpu_node *node, cpu_answer *answer) {
     cpu_image_node read;
-    (void)op;
-    (void)out_params;
     if (!cpu_image_read(device, node, &read, answer)) {
         return false;
     }
     answer->f32_ops = 2.0 * read.n_macs;
     answer->activation_bytes =
         4.0 * (double)(cpu_bound_count(&node->in[0]) + cpu_bound_count(&node->out[0]));
-    answer->weight_bytes =
-        read.kind == CPU_IMAGE_CONV ? 4.0 * (double)cpu_bound_count(&node->in[1]) : 0.0;
+    answer->weight_bytes = read.kind == CPU_IMAGE_CONV || read.kind == CPU_IMAGE_PRODUCT
+                               ? 4.0 * (double)cpu_bound_count(&node->in[1])
+                               : 0.0;
     answer->score = 80;
     return true;
+}
+
+static bool image_operator_check(const sy_device *device, const cpu_node *node,
+                                 const cpu_operator *op, cpu_params *out_params,
+                                 cpu_answer *answer) {
+    (void)op;
+    (void)out_params;
+    return cpu_image_check(device, node, answer);
 }
 
 #define IMAGE(NAME, VERSION, LEAST, MOST)                                                       \

@@ -59,6 +59,9 @@ bool cpu_constant_number(const cpu_kernels *kernels, const sy_value_view *value,
 bool cpu_image_read(const sy_device *device, const cpu_node *node, cpu_image_node *out,
                     cpu_answer *answer);
 
+/* The same as the check of an operator, with the work counted. */
+bool cpu_image_check(const sy_device *device, const cpu_node *node, cpu_answer *answer);
+
 /* The operators that run in XNNPACK graphs alone, and the two that quantise. */
 extern const cpu_operator cpu_operators_image[], cpu_operators_quantize[];
 

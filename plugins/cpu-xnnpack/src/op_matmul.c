@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* MatMul and Gemm in f32, both sides of any origin. B as [K, N] is swept row by row into one row of
- * the result; B as [N, K] (transB) goes through the product kernels of Linear. */
-#include "operators.h"
+ * the result; B as [N, K] (transB) goes through the product kernels of Linear. In f16 and bf16
+ * those that XNNPACK takes. */
+#include "op_image.h"
 
 #include <string.h>
 
@@ -39,8 +40,10 @@ static bool leading_fits(const sy_value_view *x, const sy_value_view *y) {
 static bool matmul_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
                          cpu_params *out_params, cpu_answer *answer) {
     const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
-    (void)device;
     (void)op;
+    if (node->out[0].type != SY_TYPE_F32 && cpu_image_check(device, node, answer)) {
+        return true; /* as a region */
+    }
     if (!cpu_attributes_known(node, NULL, answer) || !is_f32(node, answer)) {
         return false;
     }
@@ -78,8 +81,10 @@ static bool gemm_check(const sy_device *device, const cpu_node *node, const cpu_
     static const char *const names[] = {"alpha", "beta", "transA", "transB", NULL};
     const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
     int64_t trans_a = 0, trans_b = 0;
-    (void)device;
     (void)op;
+    if (node->out[0].type != SY_TYPE_F32 && cpu_image_check(device, node, answer)) {
+        return true; /* as a region */
+    }
     if (!cpu_attributes_known(node, names, answer) ||
         !cpu_attribute_float(node, "alpha", 1.0, &out_params->scale, answer) ||
         !cpu_attribute_float(node, "beta", 1.0, &out_params->parameter, answer) ||

@@ -171,18 +171,60 @@ static uint32_t operand(cpu_region_builder *b, uint32_t i_value, uint32_t rank) 
 }
 
 /* ---- nodes ---- */
-static uint32_t bias_define(cpu_region_builder *b, const cpu_region_node *n) {
+uint32_t cpu_region_only_reader(const cpu_region_builder *b, uint32_t i_value) {
+    uint32_t reader = CPU_XNN_NONE, n_readers = 0;
+    for (uint32_t i = 0; i < b->n_nodes; i++) {
+        for (uint32_t k = 0; k < b->nodes[i].node.n_in; k++) {
+            if (b->nodes[i].in[k] == i_value) {
+                reader = i;
+                n_readers++;
+            }
+        }
+    }
+    return n_readers == 1 && b->values[i_value].i_border == CPU_XNN_NONE ? reader : CPU_XNN_NONE;
+}
+
+/* BatchNormalization as x * scale + shift, both by channel. */
+typedef struct norm_factors {
+    float *scale, *shift;
+} norm_factors;
+
+/* Answers false after a failure. */
+static bool norm_read(cpu_region_builder *b, const cpu_region_node *n, bool is_temporary,
+                      norm_factors *out) {
+    size_t count = (size_t)n->node.in[0].dims[1].bound;
+    float *factors[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        const sy_value_view *view = &n->node.in[i + 1];
+        factors[i] = cpu_region_keep(b, count * sizeof(float), is_temporary || i > 1);
+        if (factors[i] == NULL) {
+            return false;
+        }
+        cpu_kernels_of(b->device->kernels, view->type)
+            ->decode(cpu_weight_bytes(view), count, factors[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        double scale = (double)factors[0][i] / sqrt((double)factors[3][i] + (double)n->image.alpha);
+        factors[1][i] = (float)((double)factors[1][i] - (double)factors[2][i] * scale);
+        factors[0][i] = (float)scale;
+    }
+    *out = (norm_factors){factors[0], factors[1]};
+    return true;
+}
+
+/* The bias of a node as f32; NULL: none, or a failure. */
+static float *bias_read(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_constant c;
-    if (n->in[2] == CPU_XNN_NONE || n->node.n_in < 3) {
-        return CPU_XNN_NONE;
+    if (n->node.n_in < 3 || n->in[2] == CPU_XNN_NONE) {
+        return NULL;
     }
     size_t count = (size_t)cpu_bound_count(&n->node.in[2]);
     float *data = cpu_region_keep(b, count * sizeof(float), true);
     if (data == NULL || !cpu_constant_find(n->node.graph, n->node.view.inputs[2], &c)) {
-        return CPU_XNN_NONE;
+        return NULL;
     }
     cpu_region_decode(b, &c, data);
-    return list_define(b, data, count);
+    return data;
 }
 
 void cpu_region_convolution(const cpu_region_node *node, cpu_xnn_convolution *out) {
@@ -195,11 +237,38 @@ void cpu_region_convolution(const cpu_region_node *node, cpu_xnn_convolution *ou
     out->out_channels = (uint32_t)n->in[1].dims[0].bound / node->image.n_groups;
 }
 
+/* A BatchNormalization that alone reads a convolution's output goes into its weights and bias:
+ * w and bias become those of both; answers the value that the norm makes. */
+static uint32_t norm_fold(cpu_region_builder *b, const cpu_region_node *n, float *w, size_t n_w,
+                          float **inout_bias) {
+    uint32_t reader = cpu_region_only_reader(b, n->out);
+    size_t n_out = (size_t)n->node.in[1].dims[0].bound;
+    norm_factors factors;
+    if (reader == CPU_XNN_NONE || b->nodes[reader].image.kind != CPU_IMAGE_BATCH_NORM ||
+        !norm_read(b, &b->nodes[reader], true, &factors)) {
+        return n->out;
+    }
+    for (size_t i = 0; i < n_out; i++) {
+        if (!isfinite(factors.scale[i]) || !isfinite(factors.shift[i])) {
+            return n->out; /* 0 * inf would be something else inside the sum */
+        }
+    }
+    for (size_t i = 0; i < n_w; i++) {
+        w[i] *= factors.scale[i / (n_w / n_out)];
+    }
+    for (size_t i = 0; *inout_bias != NULL && i < n_out; i++) {
+        factors.shift[i] += (*inout_bias)[i] * factors.scale[i];
+    }
+    *inout_bias = factors.shift;
+    b->nodes[reader].is_done = true;
+    return b->nodes[reader].out;
+}
+
 static void conv_define(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_constant c;
     cpu_xnn_convolution conv;
     const sy_value_view *w = &n->node.in[1];
-    size_t count = (size_t)cpu_bound_count(w);
+    size_t count = (size_t)cpu_bound_count(w), n_out = (size_t)w->dims[0].bound;
     float *plain = cpu_region_keep(b, count * sizeof(float), true);
     float *data = cpu_region_keep(b, count * sizeof(float), true);
     if (data == NULL || !cpu_constant_find(n->node.graph, n->node.view.inputs[1], &c)) {
@@ -208,8 +277,9 @@ static void conv_define(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_region_convolution(n, &conv);
     bool depthwise = cpu_xnn_is_depthwise(&conv);
     cpu_region_decode(b, &c, plain);
+    float *bias = bias_read(b, n);
+    uint32_t made = norm_fold(b, n, plain, count, &bias);
     cpu_region_permute(plain, data, sizeof(float), w, depthwise);
-    size_t n_out = (size_t)w->dims[0].bound;
     cpu_xnn_value v = {.type = CPU_XNN_F32,
                        .rank = 4,
                        .dims = {depthwise ? 1 : n_out, conv.window.kernel[0], conv.window.kernel[1],
@@ -217,9 +287,9 @@ static void conv_define(cpu_region_builder *b, const cpu_region_node *n) {
                        .data = data,
                        .i_external = CPU_XNN_NONE};
     conv.w = cpu_xnn_value_add(b->region->graph, &v);
-    conv.bias = bias_define(b, n);
+    conv.bias = list_define(b, bias, n_out);
     conv.x = cpu_region_float(b, n->in[0]);
-    conv.y = cpu_region_float(b, n->out);
+    conv.y = cpu_region_float(b, made);
     cpu_xnn_convolve(b->region->graph, &conv);
 }
 
@@ -252,7 +322,8 @@ static void product_define(cpu_region_builder *b, const cpu_region_node *n) {
                        .dims = {count / k, k},
                        .data = data,
                        .i_external = CPU_XNN_NONE};
-    uint32_t id = cpu_xnn_value_add(b->region->graph, &v), bias = bias_define(b, n);
+    uint32_t id = cpu_xnn_value_add(b->region->graph, &v);
+    uint32_t bias = list_define(b, bias_read(b, n), count / k);
     uint32_t x = cpu_region_float(b, n->in[0]);
     cpu_xnn_fully_connected(b->region->graph, no_limits, x, id, bias, cpu_region_float(b, n->out));
 }
@@ -280,27 +351,16 @@ static void average_define(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_xnn_average_pool(b->region->graph, &w, x, cpu_region_float(b, n->out));
 }
 
-/* x * scale + shift, both by channel. */
 static void norm_define(cpu_region_builder *b, const cpu_region_node *n) {
     size_t count = (size_t)n->node.in[0].dims[1].bound;
-    float *factors[4];
-    for (uint32_t i = 0; i < 4; i++) {
-        const sy_value_view *view = &n->node.in[i + 1];
-        factors[i] = cpu_region_keep(b, count * sizeof(float), i > 1);
-        if (factors[i] == NULL) {
-            return;
-        }
-        cpu_kernels_of(b->device->kernels, view->type)
-            ->decode(cpu_weight_bytes(view), count, factors[i]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        double scale = (double)factors[0][i] / sqrt((double)factors[3][i] + (double)n->image.alpha);
-        factors[1][i] = (float)((double)factors[1][i] - (double)factors[2][i] * scale);
-        factors[0][i] = (float)scale;
+    norm_factors factors;
+    if (!norm_read(b, n, false, &factors)) {
+        return;
     }
     uint32_t scaled = inner_define(b, &b->values[n->in[0]]);
     uint32_t x = cpu_region_float(b, n->in[0]);
-    uint32_t scale = list_define(b, factors[0], count), shift = list_define(b, factors[1], count);
+    uint32_t scale = list_define(b, factors.scale, count);
+    uint32_t shift = list_define(b, factors.shift, count);
     cpu_xnn_binary_add(b->region->graph, CPU_XNN_MULTIPLY, no_limits, x, scale, scaled);
     cpu_xnn_binary_add(b->region->graph, CPU_XNN_ADD, no_limits, scaled, shift,
                        cpu_region_float(b, n->out));

@@ -15,24 +15,10 @@ typedef struct outlet {
     cpu_xnn_limits limits;
 } outlet;
 
-/* The only node that reads a value; CPU_XNN_NONE for none, several, or others outside. */
-static uint32_t only_reader(const cpu_region_builder *b, uint32_t i_value) {
-    uint32_t reader = CPU_XNN_NONE, n_readers = 0;
-    for (uint32_t i = 0; i < b->n_nodes; i++) {
-        for (uint32_t k = 0; k < b->nodes[i].node.n_in; k++) {
-            if (b->nodes[i].in[k] == i_value) {
-                reader = i;
-                n_readers++;
-            }
-        }
-    }
-    return n_readers == 1 && b->values[i_value].i_border == CPU_XNN_NONE ? reader : CPU_XNN_NONE;
-}
-
 static outlet outlet_of(const cpu_region_builder *b, uint32_t i_value) {
     outlet out = {CPU_XNN_NONE, CPU_XNN_NONE, {-INFINITY, INFINITY}};
     for (;;) {
-        uint32_t i = only_reader(b, i_value);
+        uint32_t i = cpu_region_only_reader(b, i_value);
         const cpu_region_node *n = i != CPU_XNN_NONE ? &b->nodes[i] : NULL;
         if (n != NULL && n->image.kind == CPU_IMAGE_CLAMP) {
             out.limits.low = fmaxf(out.limits.low, n->image.limits.low);
@@ -52,7 +38,7 @@ static outlet outlet_of(const cpu_region_builder *b, uint32_t i_value) {
 static void outlet_take(cpu_region_builder *b, const cpu_region_node *n, const outlet *out) {
     uint32_t i_value = n->out;
     while (i_value != out->i_value) {
-        cpu_region_node *next = &b->nodes[only_reader(b, i_value)];
+        cpu_region_node *next = &b->nodes[cpu_region_only_reader(b, i_value)];
         next->is_done = true;
         i_value = next->out;
     }

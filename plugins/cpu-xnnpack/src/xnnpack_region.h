@@ -93,6 +93,8 @@ void cpu_region_decode(cpu_region_builder *b, const cpu_constant *constant, floa
 void cpu_region_permute(const void *from, void *to, size_t element_bytes, const sy_value_view *w,
                         bool depthwise);
 void cpu_region_convolution(const cpu_region_node *node, cpu_xnn_convolution *out);
+/* The only node that reads a value; CPU_XNN_NONE for none, several, or others outside. */
+uint32_t cpu_region_only_reader(const cpu_region_builder *b, uint32_t i_value);
 
 /* xnnpack_int8.c: false when the node's surroundings ask for f32. */
 bool cpu_region_define_int8(cpu_region_builder *b, uint32_t i_node);
