@@ -50,8 +50,12 @@ struct sy_session {
 /* weights.c: starts to bring the weights in, in the order of use. It may not. */
 void sy__engine_read_ahead(sy_engine *engine);
 
-/* step.c: runs n tokens after n_past without committing; the rows [n - n_rows, n) of the result lie
- * at *out_result until the next step. */
+/* step.c: runs the tokens of the sequences, one sequence after the other, without committing; the
+ * last n_rows rows of the result lie at *out_result until the next step. */
+sy_status sy__engine_step(sy_engine *engine, const sy_step_sequence *sequences,
+                          uint32_t n_sequences, const int32_t *tokens, uint32_t n_rows,
+                          const float **out_result, sy_error *error);
+/* The same for one session: n tokens after n_past. */
 sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
                            uint32_t n_past, uint32_t n_rows, const float **out_result,
                            sy_error *error);

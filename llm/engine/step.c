@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One step of one session, and the pieces that every call of a session needs. */
+/* A step of the engine, and the pieces that every call of a session needs. */
 #include "engine/engine_internal.h"
 
 #include <inttypes.h>
@@ -23,42 +23,56 @@ void sy_session_cancel(sy_session *session) {
                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
-                           uint32_t n_past, uint32_t n_rows, const float **out_result,
-                           sy_error *error) {
-    sy_engine *engine = session->engine;
-    for (uint32_t i = 0; i < n_tokens; i++) {
-        engine->positions[i] = (int32_t)(n_past + i);
+/* Positions of the sequences' tokens and the rows whose results are wanted; answers the tokens. */
+static uint32_t lay_out(sy_engine *engine, const sy_step_sequence *sequences, uint32_t n_sequences,
+                        uint32_t n_rows) {
+    uint32_t n_tokens = 0;
+    for (uint32_t i = 0; i < n_sequences; i++) {
+        for (uint32_t j = 0; j < sequences[i].n_tokens; j++) {
+            engine->positions[n_tokens++] = (int32_t)(sequences[i].n_past + j);
+        }
     }
     for (uint32_t i = 0; i < n_rows; i++) {
         engine->rows[i] = (int32_t)(n_tokens - n_rows + i);
     }
+    return n_tokens;
+}
+
+sy_status sy__engine_step(sy_engine *engine, const sy_step_sequence *sequences,
+                          uint32_t n_sequences, const int32_t *tokens, uint32_t n_rows,
+                          const float **out_result, sy_error *error) {
+    const uint32_t n_tokens = lay_out(engine, sequences, n_sequences, n_rows);
+    const uint64_t n_bytes = n_tokens * sizeof(int32_t);
     const sy_step_input inputs[3] = {
-        {.i_value = engine->model.tokens, .data = tokens, .n_bytes = n_tokens * sizeof(int32_t)},
-        {.i_value = engine->model.positions,
-         .data = engine->positions,
-         .n_bytes = n_tokens * sizeof(int32_t)},
+        {.i_value = engine->model.tokens, .data = tokens, .n_bytes = n_bytes},
+        {.i_value = engine->model.positions, .data = engine->positions, .n_bytes = n_bytes},
         {.i_value = engine->model.output_rows,
          .data = engine->rows,
          .n_bytes = n_rows * sizeof(int32_t)}};
-    sy_step_sequence sequence = {.states = session->states, .n_tokens = n_tokens, .n_past = n_past};
     int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n_rows};
     sy_step step = {.struct_bytes = sizeof(step),
-                    .i_phase = n_tokens > 1 ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
-                    .n_sequences = 1,
+                    .i_phase = n_tokens > n_sequences ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
+                    .n_sequences = n_sequences,
                     .n_inputs = engine->info.is_encoder ? 2 : 3,
-                    .sequences = &sequence,
+                    .sequences = sequences,
                     .inputs = inputs,
                     .symbols = symbols};
     sy_status status = sy_executor_step(engine->executor, &step, error);
     if (status != SY_OK) {
         return status;
     }
-    uint64_t n_bytes = 0;
+    uint64_t n_result = 0;
     const void *data = NULL;
-    status = sy_executor_output(engine->executor, engine->model.result, &data, &n_bytes, error);
+    status = sy_executor_output(engine->executor, engine->model.result, &data, &n_result, error);
     *out_result = data;
     return status;
+}
+
+sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
+                           uint32_t n_past, uint32_t n_rows, const float **out_result,
+                           sy_error *error) {
+    sy_step_sequence sequence = {.states = session->states, .n_tokens = n_tokens, .n_past = n_past};
+    return sy__engine_step(session->engine, &sequence, 1, tokens, n_rows, out_result, error);
 }
 
 sy_status sy__session_need_logits(sy_session *session, sy_error *error) {

@@ -53,36 +53,12 @@ static sy_status draw(sy_session *const *sessions, uint32_t n_sessions, sy_sampl
 /* One step with a token of each session; the logits lie at *out_rows until the next step. */
 static sy_status step(sy_session *const *sessions, uint32_t n, const int32_t *tokens,
                       const float **out_rows, sy_error *error) {
-    sy_engine *engine = sessions[0]->engine;
     sy_step_sequence sequences[SY_LIMIT_SEQUENCES];
     for (uint32_t i = 0; i < n; i++) {
-        engine->positions[i] = (int32_t)sessions[i]->n_tokens;
-        engine->rows[i] = (int32_t)i;
         sequences[i] = (sy_step_sequence){
             .states = sessions[i]->states, .n_tokens = 1, .n_past = sessions[i]->n_tokens};
     }
-    const uint64_t n_bytes = n * sizeof(int32_t);
-    const sy_step_input inputs[3] = {
-        {.i_value = engine->model.tokens, .data = tokens, .n_bytes = n_bytes},
-        {.i_value = engine->model.positions, .data = engine->positions, .n_bytes = n_bytes},
-        {.i_value = engine->model.output_rows, .data = engine->rows, .n_bytes = n_bytes}};
-    int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n};
-    sy_step all = {.struct_bytes = sizeof(all),
-                   .i_phase = SY_ENGINE_DECODE,
-                   .n_sequences = n,
-                   .n_inputs = 3,
-                   .sequences = sequences,
-                   .inputs = inputs,
-                   .symbols = symbols};
-    sy_status status = sy_executor_step(engine->executor, &all, error);
-    if (status != SY_OK) {
-        return status;
-    }
-    uint64_t n_result = 0;
-    const void *data = NULL;
-    status = sy_executor_output(engine->executor, engine->model.result, &data, &n_result, error);
-    *out_rows = data;
-    return status;
+    return sy__engine_step(sessions[0]->engine, sequences, n, tokens, n, out_rows, error);
 }
 
 sy_status sy_session_decode_together(sy_session *const *sessions, uint32_t n_sessions,
