@@ -111,14 +111,18 @@ def machine_facts():
 
 
 class Probe:
-    """Bandwidth and integer peak of this moment, by probe/memory.c."""
+    """Bandwidth and integer peak of this moment, by probe/memory.c and what the verb `bench` measures with."""
 
     def __init__(self, folder):
-        source = pathlib.Path(__file__).with_name("probe") / "memory.c"
+        here = pathlib.Path(__file__).resolve().parent
+        cli = here.parent / "cli"
+        sources = [here / "probe/memory.c", cli / "bench_machine.c", cli / "bench_loops.c"]
+        newest = max(path.stat().st_mtime for path in [*sources, *cli.glob("bench_[lm]*.h")])
         self.program = pathlib.Path(folder) / "memory-probe"
-        if not self.program.exists() or self.program.stat().st_mtime < source.stat().st_mtime:
+        if not self.program.exists() or self.program.stat().st_mtime < newest:
             compiler = os.environ.get("CC", "cc")
-            subprocess.run([compiler, "-O3", "-march=native", "-pthread", "-o", self.program, source], check=True)
+            subprocess.run([compiler, "-std=c11", "-D_GNU_SOURCE", "-O3", "-pthread", f"-I{cli}", "-o", self.program,
+                            *sources], check=True)
 
     def measure(self, threads, mib=512, passes=5):
         command = [self.program, str(threads), str(mib), str(passes)]

@@ -87,12 +87,14 @@ const sy_machine_loop *sy_machine_loop_f32(void) {
     return __builtin_cpu_supports("fma") ? &loops[1] : &loops[2];
 }
 
-/* Four loads a turn; `body` is one load from offset `at` into register `i`. */
-#define SY_READ(body, b)                                                                 \
-    __asm__ volatile(".p2align 5\n1:\n\t" body("0", "0") body("1", b) body("2", "2*" b)  \
-                         body("3", "3*" b) "add $4*" b ", %0\n\tcmp %1, %0\n\tjb 1b\n\t" \
-                     : "+r"(bytes)                                                       \
-                     : "r"(end)                                                          \
+/* Four loads a turn; `body` is one load from offset `at` into register `i`. The prefetch reaches
+ * over the end of the 4 KiB page, where the hardware's own stops: 5-10 % of DRAM's rate. */
+#define SY_READ(body, b)                                                                       \
+    __asm__ volatile(".p2align 5\n1:\n\tprefetcht0 4096(%0)\n\t" body("0", "0") body("1", b)   \
+                         body("2", "2*" b) body("3", "3*" b) "add $4*" b                       \
+                                                             ", %0\n\tcmp %1, %0\n\tjb 1b\n\t" \
+                     : "+r"(bytes)                                                             \
+                     : "r"(end)                                                                \
                      : "cc", "memory", "xmm0", "xmm1", "xmm2", "xmm3")
 #define SY_LOAD_SSE(i, at) "movdqa " at "(%0), %%xmm" i "\n\t"
 #define SY_LOAD_AVX2(i, at) "vmovdqa " at "(%0), %%ymm" i "\n\t"

@@ -153,8 +153,8 @@ static void read_part(void *user, uint32_t i_thread, uint32_t i_pass) {
     }
 }
 
-double sy_machine_measure_read(uint32_t n_threads, uint64_t n_bytes) {
-    if (n_threads == 0 || n_bytes < (uint64_t)n_threads << 12) {
+double sy_machine_read_passes(uint32_t n_threads, uint64_t n_bytes, uint32_t n_passes) {
+    if (n_threads == 0 || n_passes == 0 || n_bytes < (uint64_t)n_threads << 12) {
         return 0;
     }
     read_work work = {.bytes_each = n_bytes / n_threads & ~(uint64_t)4095};
@@ -164,12 +164,17 @@ double sy_machine_measure_read(uint32_t n_threads, uint64_t n_bytes) {
     if (mapped == MAP_FAILED) {
         return 0;
     }
+    madvise(mapped, n_mapped, MADV_HUGEPAGE); /* it may not: then page walks count along */
     work.bytes = mapped;
     uint64_t ns = sy_machine_run(&(sy_machine_job){.n_threads = n_threads,
-                                                   .n_passes = PASSES,
+                                                   .n_passes = n_passes,
                                                    .prepare = touch,
                                                    .work = read_part,
                                                    .user = &work});
     munmap(mapped, n_mapped);
     return ns > 0 ? (double)n_mapped * (double)work.turns / (double)ns : 0;
+}
+
+double sy_machine_measure_read(uint32_t n_threads, uint64_t n_bytes) {
+    return sy_machine_read_passes(n_threads, n_bytes, PASSES);
 }

@@ -24,6 +24,8 @@ void sy_machine_measure_peaks(uint32_t n_threads, sy_machine_peaks *out_peaks);
  * the best of some passes. A small buffer is read many times and gives the speed of a cache. 0 when
  * memory or threads are refused or the buffer is too small for the threads. */
 double sy_machine_measure_read(uint32_t n_threads, uint64_t n_bytes);
+/* The same with so many passes; 0 also when that is none. */
+double sy_machine_read_passes(uint32_t n_threads, uint64_t n_bytes, uint32_t n_passes);
 
 /* A buffer size that caches cannot hold: 512 MiB, less where a quarter of the available memory is
  * less. */

@@ -120,7 +120,9 @@ def test_bytes_and_products_of_a_file(models, tmp_path):
 
 def test_probe_measures_this_machine(tmp_path):
     found = facts.Probe(tmp_path).measure(2, mib=16, passes=2)
-    assert found["threads"] == 2 and found["read_gbs"] > 0.1
+    assert found["threads"] == 2 and found["read_gbs"] > 0.1 and found["int8_gmacs"] > 0.1
+    with pytest.raises(subprocess.CalledProcessError):
+        facts.Probe(tmp_path).measure(0, mib=16, passes=2)
 
 
 # ---- what engines answer --------------------------------------------------------------------------------------
