@@ -360,6 +360,51 @@ static void regions_match(void) {
     region_matches(SY_TYPE_BF16, 3e-2);
 }
 
+/* ---- work for several workers ---- */
+/* Large enough to be cut: into bands of rows, channels, groups; in one picture and several. */
+static const conv_shape large_shapes[] = {
+    {1, 24, 40, 36, 48, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, true},
+    {1, 16, 67, 33, 20, 1, 5, 3, 2, 1, 2, 1, {3, 0, 4, 1}, true},
+    {2, 64, 12, 12, 61, 1, 1, 1, 1, 1, 1, 1, {0, 0, 0, 0}, true},
+    {1, 72, 40, 40, 72, 72, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, true},
+    {2, 160, 14, 14, 160, 160, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, false},
+    {2, 64, 20, 20, 48, 4, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, true},
+};
+
+/* x * gate (by channel) - hard swish - prelu + x, over 38 thousand elements. */
+static void large_elements_match(void) {
+    compare c;
+    compare_init(&c, 5e-6);
+    c.may_refuse = true;
+    const int64_t channels[3] = {24, 1, 1};
+    sy_dimension x[4] = {FIXED(1), FIXED(24), FIXED(40), FIXED(40)};
+    sy_dimension flat[4] = {FIXED(1), FIXED(24), FIXED(1), FIXED(1)};
+    uint32_t in = compare_input(&c, SY_TYPE_F32, 4, x), v[4];
+    uint32_t gate = compare_inner(&c, SY_TYPE_F32, 4, flat);
+    for (int i = 0; i < 4; i++) {
+        v[i] = compare_inner(&c, SY_TYPE_F32, 4, x);
+    }
+    one_in(&c, "GlobalMaxPool", 22, in, gate);
+    two_in(&c, "Mul", 14, in, gate, v[0]);
+    one_in(&c, "HardSwish", 22, v[0], v[1]);
+    two_in(&c, "PRelu", 16, v[1], compare_weight(&c, SY_TYPE_F32, 3, channels), v[2]);
+    two_in(&c, "Add", 14, v[2], in, v[3]);
+    uint32_t out = compare_output(&c, SY_TYPE_F32, 4, x);
+    one_in(&c, "Relu", 14, v[3], out);
+    CHECK(compare_run(&c, "large element by element") == has_xnnpack);
+    compare_deinit(&c);
+}
+
+static void large_work_matches(void) {
+    static const pool_shape pool = {70, 40, 38, 3, 3, 2, 2, {1, 1, 1, 1}, false};
+    for (size_t i = 0; i < sizeof(large_shapes) / sizeof(large_shapes[0]); i++) {
+        CHECK(conv_case(&large_shapes[i], 0) == has_xnnpack);
+    }
+    pool_case("MaxPool", &pool, 0);
+    pool_case("AveragePool", &pool, 0);
+    large_elements_match();
+}
+
 /* ---- int8 ---- */
 typedef struct factor {
     uint32_t scale, zero;
@@ -443,6 +488,14 @@ static void int8_conv_case(const conv_shape *s, sy_element_type type, bool relu)
     quantize(&c, made, fy, compare_output(&c, type, 4, y));
     CHECK(compare_run(&c, "int8 Conv") == has_xnnpack);
     compare_deinit(&c);
+}
+
+static void large_int8_convolution_matches(void) {
+    for (size_t i = 0; i < sizeof(large_shapes) / sizeof(large_shapes[0]); i++) {
+        if (large_shapes[i].out <= 64) {
+            int8_conv_case(&large_shapes[i], SY_TYPE_U8, true);
+        }
+    }
 }
 
 static void int8_convolution_matches(void) {
@@ -548,8 +601,10 @@ int main(void) {
     folded_normalization_matches();
     narrow_products_match();
     regions_match();
+    large_work_matches();
     quantizing_matches();
     int8_convolution_matches();
+    large_int8_convolution_matches();
     int8_region_matches();
     return 0;
 }

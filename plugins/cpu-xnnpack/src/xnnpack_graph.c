@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Graphs: definitions in the terms of the version at hand, a runtime made and bound once at load,
- * so that a run only invokes it: no heap call there. */
+/* Graphs as those of a current version: a runtime made and bound once at load, so that a run only
+ * invokes it: no heap call there. xnnpack_stages.c is the same for the 2022 version. */
 #include "xnnpack_adapter.h"
 
-#ifdef CPU_HAVE_XNNPACK
+#if defined(CPU_HAVE_XNNPACK) && defined(CPU_XNNPACK_RESHAPES)
 #include "xnnpack_team.h"
 
 #include <math.h>
@@ -150,8 +150,6 @@ void cpu_xnn_reshape(cpu_xnn_graph *graph, uint32_t rank, const size_t *dims, ui
     }
 }
 
-#ifdef CPU_XNNPACK_GENERIC /* one definition for all unary, one for all binary operators */
-
 void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t x, uint32_t y) {
     static const size_t axes[] = {1, 2};
     if (graph->status == xnn_status_success) {
@@ -207,87 +205,11 @@ void cpu_xnn_binary_add(cpu_xnn_graph *graph, cpu_xnn_binary binary, cpu_xnn_lim
     }
 }
 
-#else /* 2022: a definition for each operator */
-
-void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t x, uint32_t y) {
-    if (graph->status == xnn_status_success) {
-        keep(graph,
-             xnn_define_global_average_pooling_2d(graph->subgraph, -INFINITY, INFINITY, x, y, 0));
-    }
-}
-
-void cpu_xnn_pad(cpu_xnn_graph *graph, const cpu_xnn_window *w, uint32_t x, uint32_t y) {
-    const size_t before[4] = {0, w->before[0], w->before[1], 0};
-    const size_t after[4] = {0, w->after[0], w->after[1], 0};
-    if (graph->status == xnn_status_success) {
-        keep(graph, xnn_define_static_constant_pad(graph->subgraph, before, after, 0.0f, x, y, 0));
-    }
-}
-
-static enum xnn_status define_unary(xnn_subgraph_t s, cpu_xnn_unary unary, cpu_xnn_limits limits,
-                                    float alpha, uint32_t x, uint32_t y) {
-    switch (unary) {
-    case CPU_XNN_CLAMP:
-        return xnn_define_clamp(s, limits.low, limits.high, x, y, 0);
-    case CPU_XNN_CONVERT:
-        return xnn_define_convert(s, x, y, 0);
-    case CPU_XNN_LEAKY_RELU:
-        return xnn_define_leaky_relu(s, alpha, x, y, 0);
-    case CPU_XNN_ELU:
-        return xnn_define_elu(s, alpha, x, y, 0);
-    case CPU_XNN_HARD_SWISH:
-        return xnn_define_hardswish(s, x, y, 0);
-    case CPU_XNN_SIGMOID:
-        return xnn_define_sigmoid(s, x, y, 0);
-    case CPU_XNN_ABS:
-        return xnn_define_abs(s, x, y, 0);
-    case CPU_XNN_NEGATE:
-        return xnn_define_negate(s, x, y, 0);
-    }
-    return xnn_status_invalid_parameter;
-}
-
-void cpu_xnn_unary_add(cpu_xnn_graph *graph, cpu_xnn_unary unary, cpu_xnn_limits limits,
-                       float alpha, uint32_t x, uint32_t y) {
-    if (graph->status == xnn_status_success) {
-        keep(graph, define_unary(graph->subgraph, unary, limits, alpha, x, y));
-    }
-}
-
-static enum xnn_status define_binary(xnn_subgraph_t s, cpu_xnn_binary binary, cpu_xnn_limits l,
-                                     uint32_t a, uint32_t b, uint32_t y) {
-    switch (binary) {
-    case CPU_XNN_ADD:
-        return xnn_define_add2(s, l.low, l.high, a, b, y, 0);
-    case CPU_XNN_SUBTRACT:
-        return xnn_define_subtract(s, l.low, l.high, a, b, y, 0);
-    case CPU_XNN_MULTIPLY:
-        return xnn_define_multiply2(s, l.low, l.high, a, b, y, 0);
-    case CPU_XNN_DIVIDE:
-        return xnn_define_divide(s, l.low, l.high, a, b, y, 0);
-    case CPU_XNN_PRELU:
-        return xnn_define_prelu(s, a, b, y, 0);
-    }
-    return xnn_status_invalid_parameter;
-}
-
-void cpu_xnn_binary_add(cpu_xnn_graph *graph, cpu_xnn_binary binary, cpu_xnn_limits limits,
-                        uint32_t a, uint32_t b, uint32_t y) {
-    if (graph->status == xnn_status_success) {
-        keep(graph, define_binary(graph->subgraph, binary, limits, a, b, y));
-    }
-}
-#endif
-
 static enum xnn_status runtime_bind(cpu_xnn_graph *graph, const struct xnn_external_value *values) {
-#ifdef CPU_XNNPACK_RESHAPES
     enum xnn_status status = xnn_reshape_runtime(graph->runtime);
     return status == xnn_status_success
                ? xnn_setup_runtime_v2(graph->runtime, graph->n_external, values)
                : status;
-#else
-    return xnn_setup_runtime(graph->runtime, graph->n_external, values);
-#endif
 }
 
 sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uint32_t n_workers) {
