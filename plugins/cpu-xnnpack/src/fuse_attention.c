@@ -2,23 +2,7 @@
 /* RMS norms of heads and rotations that only an attention step reads become part of it: its tasks
  * turn each head as they read it, so nothing waits in between. */
 #include "attend.h"
-#include "linear.h"
-#include "rotary.h"
-
-#include <string.h>
-
-static bool is_named(const cpu_step *step, const char *name) {
-    return step->operator->name != NULL && strcmp(step->operator->name, name) == 0;
-}
-
-static bool reads(const cpu_step *step, uint32_t value) {
-    for (uint32_t i = 0; i < CPU_INPUTS_MAX; i++) {
-        if (step->in[i] == value) {
-            return true;
-        }
-    }
-    return step->params.derived == value;
-}
+#include "fuse.h"
 
 /* The step before `end` that makes a value which step `reader` alone reads, inside the segment. */
 static cpu_step *only_for(sy_unit *unit, uint32_t value, uint32_t reader) {
@@ -32,7 +16,7 @@ static cpu_step *only_for(sy_unit *unit, uint32_t value, uint32_t reader) {
         if (step->operator== & cpu_operator_merged) {
             continue;
         }
-        if (i != reader && reads(step, value)) {
+        if (i != reader && cpu_step_reads(step, value)) {
             return NULL;
         }
         maker = step->out[0] == value && i < reader ? step : maker;
@@ -60,7 +44,7 @@ static void chain_take(sy_unit *unit, chain *c, cpu_step *step) {
 
 static void take_rotation(sy_unit *unit, chain *c, int64_t n_heads) {
     cpu_step *step = chain_next(unit, c);
-    if (step != NULL && is_named(step, "RotaryEmbedding") && step->params.n_heads == n_heads) {
+    if (step != NULL && cpu_step_is(step, "RotaryEmbedding") && step->params.n_heads == n_heads) {
         c->heads.table = step->params.derived;
         c->heads.n_pairs = step->params.inner;
         c->heads.interleaved = step->params.interleaved;
@@ -81,7 +65,7 @@ static void take_norm(sy_unit *unit, chain *c, uint64_t d) {
     chain tried = *c;
     take_view(unit, &tried);
     cpu_step *step = chain_next(unit, &tried);
-    if (step != NULL && is_named(step, "RMSNormalization") && step->params.inner == d) {
+    if (step != NULL && cpu_step_is(step, "RMSNormalization") && step->params.inner == d) {
         tried.heads.norm = step->in[1];
         tried.heads.epsilon = step->params.epsilon;
         chain_take(unit, &tried, step);
@@ -139,7 +123,7 @@ static void fuse_input(sy_unit *unit, uint32_t i_step, uint32_t input) {
 
 void cpu_fuse_attention(sy_unit *unit) {
     for (uint32_t i = 0; i < unit->n_steps; i++) {
-        if (is_named(&unit->steps[i], "Attention")) {
+        if (cpu_step_is(&unit->steps[i], "Attention")) {
             fuse_input(unit, i, CPU_IN_Q);
             if (unit->steps[i].params.has_states) { /* elsewhere keys are read as they are */
                 fuse_input(unit, i, CPU_IN_K);

@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which products run together, decided once when a unit is built. */
+#include "fuse.h"
 #include "linear.h"
-
-#include <string.h>
-
-static sy_status merged_run(cpu_run *run, const cpu_step *step) {
-    (void)run;
-    (void)step;
-    return SY_OK;
-}
-const cpu_operator cpu_operator_merged = {.name = "merged", .run = merged_run};
-
-static bool is_named(const cpu_step *step, const char *name) {
-    return step->operator->name != NULL && strcmp(step->operator->name, name) == 0;
-}
 
 /* A product that is computed here and not yet part of a group. */
 static bool is_free(const cpu_step *step) {
-    return is_named(step, "Linear") && step->params.object == NULL && step->params.group == NULL;
+    return cpu_step_is(step, "Linear") && step->params.object == NULL && step->params.group == NULL;
 }
 
 static bool same_rows(const cpu_step *a, const cpu_step *b) {
     return a->in[0] == b->in[0] && a->params.derived == b->params.derived &&
            a->params.planes == b->params.planes && a->params.k == b->params.k;
-}
-
-static bool reads(const cpu_step *step, uint32_t value) {
-    /* A product of rounded or widened rows names the rows they are made from, no more. */
-    bool derived = is_named(step, "Linear") && step->params.derived != SY_NO_VALUE;
-    for (uint32_t i = derived ? 1 : 0; i < CPU_INPUTS_MAX; i++) {
-        if (step->in[i] == value) {
-            return true;
-        }
-    }
-    return step->params.derived == value && step->params.derived != SY_NO_VALUE;
 }
 
 /* The one step that reads a value which nobody outside sees; SY_NO_VALUE when there are others. */
@@ -49,7 +26,8 @@ static uint32_t only_reader(const sy_unit *unit, uint32_t value) {
     }
     for (uint32_t i = unit->values[value].first_step + 1;
          i < unit->n_steps && i <= unit->values[value].last_step; i++) {
-        if (unit->steps[i].operator!= & cpu_operator_merged && reads(&unit->steps[i], value)) {
+        if (unit->steps[i].operator!= & cpu_operator_merged &&
+            cpu_step_reads(&unit->steps[i], value)) {
             if (reader != SY_NO_VALUE) {
                 return SY_NO_VALUE;
             }
@@ -84,7 +62,8 @@ static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
     const cpu_step *second = &unit->steps[group->members[1]];
     uint32_t reader = only_reader(unit, first->out[0]);
     if (reader == SY_NO_VALUE || reader != only_reader(unit, second->out[0]) ||
-        !is_named(&unit->steps[reader], "GatedActivation") || first->params.n != second->params.n) {
+        !cpu_step_is(&unit->steps[reader], "GatedActivation") ||
+        first->params.n != second->params.n) {
         return;
     }
     cpu_step *gated = &unit->steps[reader];

@@ -25,9 +25,4 @@ uint64_t cpu_linear_worker_bytes(const cpu_node *node, const cpu_params *params)
 uint64_t cpu_linear_pair_bytes(const cpu_params *params);
 sy_status cpu_linear_run(cpu_run *run, const cpu_step *step);
 
-/* A step that another one does. */
-extern const cpu_operator cpu_operator_merged;
-/* Forms the groups of a unit whose steps are complete. */
-sy_status cpu_fuse_linear(sy_unit *unit);
-
 #endif

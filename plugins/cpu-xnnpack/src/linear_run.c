@@ -38,7 +38,7 @@ typedef struct group_work {
 } group_work;
 
 static uint64_t panel_bytes(sy_element_type type, uint64_t k) {
-    return cpu_type_block(type) > 1 ? (cpu_linear_space_bytes(k) + 63) & ~(uint64_t)63 : 0;
+    return cpu_type_is_block(type) ? (cpu_linear_space_bytes(k) + 63) & ~(uint64_t)63 : 0;
 }
 
 uint64_t cpu_linear_worker_bytes(const cpu_node *node, const cpu_params *params) {
@@ -59,7 +59,7 @@ static cpu_linear whole_of(const cpu_run *run, const cpu_step *step, uint64_t n_
     return (cpu_linear){.weights = w->data,
                         .weight_row_bytes = weight_row,
                         .rows = rows->data,
-                        .row_bytes = cpu_type_block(w->type) > 1
+                        .row_bytes = cpu_type_is_block(w->type)
                                          ? cpu_activation_row_bytes(p->k, p->planes)
                                          : p->k * 4,
                         .bias = p->bias,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* load and unload, and where the values of a unit lie in the scratch. */
+#include "fuse.h"
 #include "linear.h"
 #include "xnnpack_adapter.h"
 

@@ -17,10 +17,6 @@ static cpu_planes planes_for(const sy_device *device, uint64_t k) {
     return k <= NARROW ? CPU_PLANES_16 : CPU_PLANES_8;
 }
 
-static bool is_block(sy_element_type type) {
-    return cpu_type_block(type) > 1;
-}
-
 static bool weight_check(const sy_device *device, const sy_value_view *w, const char *what,
                          cpu_answer *answer) {
     if (w->rank != 2) {
@@ -69,7 +65,7 @@ static bool linear_check(const sy_device *device, const cpu_node *node, const cp
     double n_macs = n_rows * (double)out_params->k * (double)out_params->n;
     answer->weight_bytes = (double)weight_row * (double)out_params->n;
     answer->activation_bytes = 4.0 * n_rows * (double)(out_params->k + out_params->n);
-    if (is_block(w->type)) {
+    if (cpu_type_is_block(w->type)) {
         out_params->planes = planes_for(device, out_params->k);
         answer->int8_ops = 2.0 * n_macs * (double)out_params->planes;
         answer->score = 85;
@@ -115,7 +111,8 @@ static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_
     }
     cpu_params derived;
     memset(&derived, 0, sizeof(derived));
-    if (is_block(node->in[1].type)) {
+    derived.derived = SY_NO_VALUE;
+    if (cpu_type_is_block(node->in[1].type)) {
         derived.k = p->k;
         derived.planes = p->planes;
         status = cpu_builder_derive(builder, CPU_DERIVE_QUANTISED, step, &derived, &p->derived);

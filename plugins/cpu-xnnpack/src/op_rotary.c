@@ -44,6 +44,7 @@ sy_status cpu_rotary_prepare(cpu_builder *builder, const cpu_node *node, cpu_ste
     cpu_params derived;
     (void)node;
     memset(&derived, 0, sizeof(derived));
+    derived.derived = SY_NO_VALUE;
     derived.inner = step->params.inner;
     derived.scale = step->params.scale;
     return cpu_builder_derive(builder, CPU_DERIVE_ROTATION, step, &derived, &step->params.derived);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a unit: steps in the order of the nodes, derived values in front of their first use. */
-#include "linear.h"
-#include "rotary.h"
+#include "fuse.h"
 #include "xnnpack_region.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RotaryEmbedding's entry points for the table of operators, and its merging into Attention. */
+/* RotaryEmbedding's entry points for the table of operators. */
 #ifndef CPU_ROTARY_H
 #define CPU_ROTARY_H
 
@@ -10,8 +10,5 @@ bool cpu_rotary_check(const sy_device *device, const cpu_node *node, const cpu_o
 sy_status cpu_rotary_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step);
 uint64_t cpu_rotary_worker_bytes(const cpu_node *node, const cpu_params *params);
 sy_status cpu_rotary_run(cpu_run *run, const cpu_step *step);
-
-/* fuse_attention.c: merges what only attention reads into it; between building and placing. */
-void cpu_fuse_attention(sy_unit *unit);
 
 #endif

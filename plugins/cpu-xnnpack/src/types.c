@@ -42,6 +42,10 @@ uint32_t cpu_type_block(sy_element_type type) {
     return facts != NULL ? facts->block : 0;
 }
 
+bool cpu_type_is_block(sy_element_type type) {
+    return cpu_type_block(type) > 1;
+}
+
 bool cpu_type_is_float(sy_element_type type) {
     return type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16;
 }
