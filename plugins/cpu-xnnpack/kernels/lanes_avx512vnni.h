@@ -1,38 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Template, part of panel_fast_avx512vnni.h: bytes of 16 rows of weights side by side. */
+/* Template, part of panel_fast_x86.h: bytes of 16 rows of weights side by side. */
+#include "lanes.h"
 
-ALWAYS_INLINE __m512i panel_all(const uint8_t *p) {
-    int32_t value = 0;
-    memcpy(&value, p, 4);
-    return _mm512_set1_epi32(value);
-}
-
-ALWAYS_INLINE __m512 panel_all_float(const uint8_t *p) {
-    float value = 0.0f;
-    memcpy(&value, p, 4);
-    return _mm512_set1_ps(value);
-}
-
-/* 16 rows of weights from some byte on: three to a base, so that no index is multiplied. */
-typedef struct lanes16 {
-    const uint8_t *base[6];
-    size_t stride;
-} lanes16;
-
-ALWAYS_INLINE lanes16 lanes16_at(const uint8_t *first, size_t stride) {
-    lanes16 rows = {.stride = stride};
-#pragma GCC unroll 6
-    for (unsigned i = 0; i < 6; i++) {
-        rows.base[i] = first + 3 * i * stride;
-    }
-    return rows;
-}
-ALWAYS_INLINE const uint8_t *lane_at(const lanes16 *rows, unsigned j, size_t offset) {
-    return rows->base[j / 3] + j % 3 * rows->stride + offset;
-}
+#define LANES_ROWS 4 /* rows of activations that meet the weights in registers */
 
 /* 16 bytes at `offset` of every row: out[g] holds bytes 4 g ... 4 g + 3 of each. */
-ALWAYS_INLINE void load_fours(const lanes16 *rows, size_t offset, __m512i out[4]) {
+ALWAYS_INLINE void load_fours(const lane_rows *rows, size_t offset, vbytes out[4]) {
     __m512i z[4];
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++) {
@@ -45,10 +18,10 @@ ALWAYS_INLINE void load_fours(const lanes16 *rows, size_t offset, __m512i out[4]
     }
     __m512i a = _mm512_unpacklo_epi32(z[0], z[1]), b = _mm512_unpackhi_epi32(z[0], z[1]);
     __m512i c = _mm512_unpacklo_epi32(z[2], z[3]), d = _mm512_unpackhi_epi32(z[2], z[3]);
-    out[0] = _mm512_unpacklo_epi64(a, c);
-    out[1] = _mm512_unpackhi_epi64(a, c);
-    out[2] = _mm512_unpacklo_epi64(b, d);
-    out[3] = _mm512_unpackhi_epi64(b, d);
+    out[0] = (vbytes)_mm512_unpacklo_epi64(a, c);
+    out[1] = (vbytes)_mm512_unpackhi_epi64(a, c);
+    out[2] = (vbytes)_mm512_unpacklo_epi64(b, d);
+    out[3] = (vbytes)_mm512_unpackhi_epi64(b, d);
 }
 
 /* One 128-bit lane from each of four vectors. Few masks are used over and over: there are seven
@@ -59,11 +32,13 @@ ALWAYS_INLINE __m512i pick_lanes(const __m512i part[4]) {
 }
 
 /* The four bytes at `offset` of every row. */
-ALWAYS_INLINE __m512i load_words(const lanes16 *rows, size_t offset) {
+ALWAYS_INLINE vwords load_words(const lane_rows *rows, size_t offset) {
     __m512i part[4];
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 4; i++) {
-        part[i] = panel_all(lane_at(rows, 4 * i, offset));
+        int32_t first = 0;
+        memcpy(&first, lane_at(rows, 4 * i, offset), 4);
+        part[i] = _mm512_set1_epi32(first);
 #pragma GCC unroll 4
         for (unsigned j = 1; j < 4; j++) {
             int32_t word = 0;
@@ -71,11 +46,11 @@ ALWAYS_INLINE __m512i load_words(const lanes16 *rows, size_t offset) {
             part[i] = _mm512_mask_set1_epi32(part[i], (__mmask16)(0x1111u << j), word);
         }
     }
-    return pick_lanes(part);
+    return (vwords)pick_lanes(part);
 }
 
 /* The eight bytes at `offset` of every row: their first four and their last four. */
-ALWAYS_INLINE void load_longs(const lanes16 *rows, size_t offset, __m512i out[2]) {
+ALWAYS_INLINE void load_longs(const lane_rows *rows, size_t offset, vwords out[2]) {
     const __m512i even =
         _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     __m512i half[2];
@@ -91,24 +66,33 @@ ALWAYS_INLINE void load_longs(const lanes16 *rows, size_t offset, __m512i out[2]
         }
         half[h] = pick_lanes(part);
     }
-    out[0] = _mm512_permutex2var_epi32(half[0], even, half[1]);
-    out[1] =
-        _mm512_permutex2var_epi32(half[0], _mm512_add_epi32(even, _mm512_set1_epi32(1)), half[1]);
+    out[0] = (vwords)_mm512_permutex2var_epi32(half[0], even, half[1]);
+    __m512i odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+    out[1] = (vwords)_mm512_permutex2var_epi32(half[0], odd, half[1]);
 }
 
-/* f16 in the low and in the high half of 16 words. */
-ALWAYS_INLINE __m512 halves_low(__m512i words) {
-    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(words));
+/* f16 in the low and in the high half of the words. */
+ALWAYS_INLINE vfloat halves_low(vwords words) {
+    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)words));
 }
-ALWAYS_INLINE __m512 halves_high(__m512i words) {
-    return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+ALWAYS_INLINE vfloat halves_high(vwords words) {
+    return halves_low(words >> 16);
 }
-ALWAYS_INLINE __m512i bytes16(uint8_t value) {
-    return _mm512_set1_epi8((char)value);
+/* The f16 at `offset` of every row; of blocks that have four bytes there or two bytes before. */
+ALWAYS_INLINE vfloat load_halves(const lane_rows *rows, size_t offset) {
+    return offset < 2 ? halves_low(load_words(rows, offset))
+                      : halves_high(load_words(rows, offset - 2));
 }
-ALWAYS_INLINE __m512i low_nibbles(__m512i bytes) {
-    return _mm512_and_si512(bytes, bytes16(15));
+ALWAYS_INLINE vbytes lane_lookup(const int8_t table[16], uint8_t zero, vbytes index) {
+    __m128i row = _mm_loadu_si128((const void *)table);
+    vbytes values = (vbytes)_mm512_broadcast_i32x4(row) + bytes_of(zero);
+    return (vbytes)_mm512_shuffle_epi8((__m512i)values, (__m512i)index);
 }
-ALWAYS_INLINE __m512i high_nibbles(__m512i bytes) {
-    return _mm512_and_si512(_mm512_srli_epi16(bytes, 4), bytes16(15));
+/* Bits 4 step ... 4 step + 3 of every lane as 16 in its four bytes. The permutation looks at the
+ * low four bits of a lane only. */
+ALWAYS_INLINE vbytes fifth_bits(vwords bits, unsigned step) {
+    const __m512i spread = _mm512_setr_epi32(
+        0, 0x10, 0x1000, 0x1010, 0x100000, 0x100010, 0x101000, 0x101010, 0x10000000, 0x10000010,
+        0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
+    return (vbytes)_mm512_permutexvar_epi32((__m512i)(bits >> 4 * step), spread);
 }

@@ -33,10 +33,18 @@ ALWAYS_INLINE vint panel_join(vint high, vint low) {
 #endif
 }
 
-ALWAYS_INLINE cpu_record_end panel_end(const panel_rows *rows, unsigned r, cpu_planes planes) {
+/* Field by field, so that each can be a broadcast from memory and unused ones are not read. */
+ALWAYS_INLINE cpu_record_end record_end(const uint8_t *record, cpu_planes planes) {
+    const uint8_t *at = record + 32 * (unsigned)planes;
     cpu_record_end end;
-    memcpy(&end, panel_row(rows, r) + 32 * (unsigned)planes, sizeof(end));
+    memcpy(&end.scale, at, 4);
+    memcpy(&end.sum, at + offsetof(cpu_record_end, sum), 4);
+    memcpy(&end.offset, at + offsetof(cpu_record_end, offset), 4);
+    memcpy(&end.offset_16, at + offsetof(cpu_record_end, offset_16), 4);
     return end;
+}
+ALWAYS_INLINE cpu_record_end panel_end(const panel_rows *rows, unsigned r, cpu_planes planes) {
+    return record_end(panel_row(rows, r), planes);
 }
 
 /* -128 times the sum of the activations that a part covers, in every lane: a broadcast from memory
@@ -45,6 +53,21 @@ ALWAYS_INLINE vint panel_offset(cpu_record_end end, unsigned i_sixteen, unsigned
     const vint zero = {0};
     vint all = zero + end.offset, first = zero + end.offset_16;
     return n_sixteens == 2 ? all : i_sixteen == 0 ? first : all - first;
+}
+
+/* The start of a sum: takes out what weights are too large by. zero: a power of two, or 0. */
+ALWAYS_INLINE vint panel_start(vint offset, unsigned zero) {
+    const vint none = {0};
+    return zero == 0 ? none : offset >> (__builtin_ctz(CPU_WEIGHT_ZERO) - __builtin_ctz(zero));
+}
+
+/* The sum of the activations that a minimum is multiplied by. */
+ALWAYS_INLINE vfloat panel_total(cpu_record_end end, unsigned i_sixteen, unsigned n_sixteens) {
+    if (n_sixteens == 2) {
+        return vf_set1(end.sum);
+    }
+    vfloat unit = vf_set1(end.scale) * (-1.0f / CPU_WEIGHT_ZERO);
+    return __builtin_convertvector(panel_offset(end, i_sixteen, n_sixteens), vfloat) * unit;
 }
 
 /* Adds what one scale covers: the whole chunk c or one half of it. */
@@ -57,10 +80,9 @@ ALWAYS_INLINE void panel_part(const panel *p, size_t c, unsigned i_sixteen, unsi
 #pragma GCC unroll 16
     for (unsigned r = 0; r < n_r; r++) {
         vint start = zero;
-        if ((traits & TRAIT_UNSIGNED) == 0 && PANEL_ZERO(traits) != 0) {
+        if ((traits & TRAIT_UNSIGNED) == 0) {
             vint offset = panel_offset(panel_end(rows, r, planes), i_sixteen, n_sixteens);
-            bool same = PANEL_ZERO(traits) == CPU_WEIGHT_ZERO;
-            start = same ? offset : offset / CPU_WEIGHT_ZERO * PANEL_ZERO(traits);
+            start = panel_start(offset, PANEL_ZERO(traits));
         }
 #pragma GCC unroll 2
         for (unsigned v = 0; v < PANEL_VECTORS; v++) {
@@ -76,11 +98,7 @@ ALWAYS_INLINE void panel_part(const panel *p, size_t c, unsigned i_sixteen, unsi
 #pragma GCC unroll 16
     for (unsigned r = 0; r < n_r; r++) {
         cpu_record_end end = panel_end(rows, r, planes);
-        vfloat scale = vf_set1(end.scale), total = vf_set1(end.sum);
-        if (n_sixteens == 1) {
-            vint offset = panel_offset(end, i_sixteen, n_sixteens);
-            total = __builtin_convertvector(offset, vfloat) * (scale * (-1.0f / CPU_WEIGHT_ZERO));
-        }
+        vfloat scale = vf_set1(end.scale), total = panel_total(end, i_sixteen, n_sixteens);
 #pragma GCC unroll 2
         for (unsigned v = 0; v < PANEL_VECTORS; v++) {
             vint sum = planes == CPU_PLANES_16 ? panel_join(high[r][v], low[r][v]) : high[r][v];

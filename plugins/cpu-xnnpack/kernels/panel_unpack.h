@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Template: unpacking of any block type through its scales and weights functions, a column and
- * chunk at a time. Levels have faster ways for the common types (panel_fast_<isa>.h). */
+ * chunk at a time. Levels have faster ways for the common types (panel_fast_*.h). */
 
 /* PANEL_COLUMNS columns, k elements of each from `first` on; missing columns repeat the last. */
 typedef struct unpack_source {

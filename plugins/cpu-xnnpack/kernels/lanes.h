@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Template, part of panel_fast_x86.h: rows of weights side by side, one to a 32-bit lane of a
+ * vector. What all levels share; lanes_<isa>.h brings the loads and products.
+ */
+
+typedef uint8_t vbytes __attribute__((vector_size(4 * VF)));
+typedef uint16_t vshorts __attribute__((vector_size(4 * VF)));
+typedef uint32_t vwords __attribute__((vector_size(4 * VF)));
+
+/* VF rows of weights from some byte on: three to a base, so that no index is multiplied. */
+typedef struct lane_rows {
+    const uint8_t *base[(VF + 2) / 3];
+    size_t stride;
+} lane_rows;
+
+ALWAYS_INLINE lane_rows lane_rows_at(const uint8_t *first, size_t stride) {
+    lane_rows rows = {.stride = stride};
+#pragma GCC unroll 6
+    for (unsigned i = 0; i < (VF + 2) / 3; i++) {
+        rows.base[i] = first + 3 * i * stride;
+    }
+    return rows;
+}
+ALWAYS_INLINE void lane_rows_move(lane_rows *rows, size_t n_bytes) {
+#pragma GCC unroll 6
+    for (unsigned i = 0; i < (VF + 2) / 3; i++) {
+        rows->base[i] += n_bytes;
+    }
+}
+ALWAYS_INLINE const uint8_t *lane_at(const lane_rows *rows, unsigned j, size_t offset) {
+    return rows->base[j / 3] + j % 3 * rows->stride + offset;
+}
+
+ALWAYS_INLINE vbytes bytes_of(uint8_t value) {
+    return (vbytes){0} + value;
+}
+ALWAYS_INLINE vwords words_of(uint32_t value) {
+    return (vwords){0} + value;
+}
+/* Bits that leave a byte must be masked away by the caller. */
+ALWAYS_INLINE vbytes bytes_right(vbytes bytes, unsigned n) {
+    return (vbytes)((vshorts)bytes >> n);
+}
+ALWAYS_INLINE vbytes bytes_left(vbytes bytes, unsigned n) {
+    return (vbytes)((vshorts)bytes << n);
+}
+ALWAYS_INLINE vbytes low_nibbles(vbytes bytes) {
+    return bytes & bytes_of(15);
+}
+ALWAYS_INLINE vbytes high_nibbles(vbytes bytes) {
+    return bytes_right(bytes, 4) & bytes_of(15);
+}
+/* Byte i of every lane. */
+ALWAYS_INLINE vint byte_of_lanes(vwords words, unsigned i) {
+    return (vint)(words >> 8 * i & words_of(255));
+}
+
+/* ---- sums of products in every lane ---- */
+#if PANEL_STEPS == 1 /* a product of bytes with 32-bit sums */
+typedef struct lane_sum {
+    vint sum;
+} lane_sum;
+ALWAYS_INLINE void lane_begin(lane_sum *s, vint start) {
+    s->sum = start;
+}
+/* Adds the products of four elements; i counts these calls, n_fit of them fit 16 bits. */
+ALWAYS_INLINE void lane_add(lane_sum *s, vbytes w, const uint8_t *a, unsigned i, unsigned n_fit) {
+    panel_weights weights;
+    (void)i;
+    (void)n_fit;
+    memcpy(&weights, &w, sizeof(w));
+    s->sum = panel_dot(s->sum, weights, a, 0);
+}
+#else /* pairs of products in 16 bits */
+typedef struct lane_sum {
+    vint sum;
+    vshorts pairs;
+} lane_sum;
+ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide);
+ALWAYS_INLINE vint lane_widen(vshorts pairs);
+
+ALWAYS_INLINE void lane_begin(lane_sum *s, vint start) {
+    s->sum = start;
+}
+ALWAYS_INLINE void lane_add(lane_sum *s, vbytes w, const uint8_t *a, unsigned i, unsigned n_fit) {
+    vshorts pairs = lane_pairs(w, a, n_fit == 1);
+    s->pairs = i % n_fit == 0 ? pairs : s->pairs + pairs;
+    if (i % n_fit == n_fit - 1) {
+        s->sum += lane_widen(s->pairs);
+    }
+}
+#endif
