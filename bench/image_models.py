@@ -190,7 +190,8 @@ REAL = {"face-slim": "models/face-detector/models/onnx/version-slim-320_simplifi
         "face-rfb": "models/face-detector/models/onnx/version-RFB-320_simplified.onnx"}
 
 
-BACKBONE = {"Conv", "Relu", "Add", "Mul", "BatchNormalization", "MaxPool", "Clip", "LeakyRelu"}
+BACKBONE = {"Conv", "Relu", "Add", "Mul", "BatchNormalization", "MaxPool", "Clip", "LeakyRelu",
+            "Concat"}
 
 
 def cut(model):

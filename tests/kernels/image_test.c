@@ -360,6 +360,66 @@ static void regions_match(void) {
     region_matches(SY_TYPE_BF16, 3e-2);
 }
 
+/* Every axis of every rank; three parts, the middle one twice as long. */
+static void concatenation_matches(void) {
+    for (uint32_t rank = 1; rank <= 4; rank++) {
+        for (uint32_t axis = 0; axis < rank; axis++) {
+            for (int type = 0; type < 3; type++) {
+                compare c;
+                compare_init(&c, 1e-9);
+                c.may_refuse = true;
+                sy_dimension x[4] = {FIXED(2), FIXED(5), FIXED(3), FIXED(4)}, wide[4], y[4];
+                memcpy(wide, x, sizeof(x));
+                memcpy(y, x, sizeof(x));
+                wide[axis] = FIXED(2 * x[axis].bound);
+                y[axis] = FIXED(4 * x[axis].bound);
+                uint32_t in[3] = {compare_input(&c, floats[type], rank, x),
+                                  compare_input(&c, floats[type], rank, wide),
+                                  compare_input(&c, floats[type], rank, x)};
+                uint32_t out = compare_output(&c, floats[type], rank, y);
+                uint32_t node = sy_test_graph_node(&c.graph, "", "Concat", 13, 3, in, 1, &out);
+                sy_test_graph_int(&c.graph, node, "axis",
+                                  (int64_t)axis - (type == 0 ? (int64_t)rank : 0));
+                CHECK(compare_run(&c, "Concat") == has_xnnpack);
+                compare_deinit(&c);
+            }
+        }
+    }
+}
+
+/* conv - (relu, conv) - concat with the input - concat of that with itself - mean. */
+static void concatenating_region_matches(void) {
+    static const conv_shape s = {1, 12, 20, 19, 12, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, false};
+    compare c;
+    compare_init(&c, 1e-5);
+    c.may_refuse = true;
+    sy_dimension x[4] = {FIXED(1), FIXED(12), FIXED(20), FIXED(19)}, y[4], twice[4], flat[4];
+    memcpy(y, x, sizeof(x));
+    y[1] = FIXED(36);
+    memcpy(twice, y, sizeof(y));
+    twice[1] = FIXED(72);
+    memcpy(flat, twice, sizeof(twice));
+    flat[2] = flat[3] = FIXED(1);
+    uint32_t in = compare_input(&c, SY_TYPE_F32, 4, x), v[3];
+    for (int i = 0; i < 3; i++) {
+        v[i] = compare_inner(&c, SY_TYPE_F32, 4, x);
+    }
+    uint32_t wide = compare_inner(&c, SY_TYPE_F32, 4, y);
+    uint32_t both = compare_output(&c, SY_TYPE_F32, 4, twice);
+    uint32_t w = compare_weight(&c, SY_TYPE_F32, 4, (int64_t[]){12, 12, 3, 3});
+    conv_node(&c, &s, in, w, SY_NO_VALUE, v[0]);
+    one_in(&c, "Relu", 14, v[0], v[1]);
+    conv_node(&c, &s, v[1], w, SY_NO_VALUE, v[2]);
+    uint32_t node =
+        sy_test_graph_node(&c.graph, "", "Concat", 13, 3, (uint32_t[]){v[2], in, v[1]}, 1, &wide);
+    sy_test_graph_int(&c.graph, node, "axis", 1);
+    node = two_in(&c, "Concat", 13, wide, wide, both);
+    sy_test_graph_int(&c.graph, node, "axis", 1);
+    one_in(&c, "GlobalAveragePool", 22, both, compare_output(&c, SY_TYPE_F32, 4, flat));
+    CHECK(compare_run(&c, "a region with Concat") == has_xnnpack);
+    compare_deinit(&c);
+}
+
 /* ---- work for several workers ---- */
 /* Large enough to be cut: into bands of rows, channels, groups; in one picture and several. */
 static const conv_shape large_shapes[] = {
@@ -601,6 +661,8 @@ int main(void) {
     folded_normalization_matches();
     narrow_products_match();
     regions_match();
+    concatenation_matches();
+    concatenating_region_matches();
     large_work_matches();
     quantizing_matches();
     int8_convolution_matches();

@@ -365,6 +365,38 @@ static bool reshape_read(const cpu_node *node, cpu_image_node *out, cpu_answer *
            cpu_no(answer, SY_REASON_SHAPE, "it would mix the channels-last order");
 }
 
+/* Computed values of one type behind one another. */
+static bool concat_read(const cpu_node *node, cpu_image_node *out, cpu_answer *answer) {
+    static const char *const names[] = {"axis", NULL};
+    const sy_value_view *y = &node->out[0];
+    int64_t axis = 0, sum = 0;
+    if (!cpu_attributes_known(node, names, answer) ||
+        !cpu_attribute_int(node, "axis", 0, &axis, answer)) {
+        return false;
+    }
+    axis = axis < 0 ? axis + (int64_t)y->rank : axis;
+    bool fits = axis >= 0 && axis < (int64_t)y->rank;
+    for (uint32_t i = 0; fits && i < node->n_in; i++) {
+        const sy_value_view *x = &node->in[i];
+        fits = node->has_in[i] && x->kind != SY_VALUE_WEIGHT && x->type == y->type &&
+               x->rank == y->rank;
+        for (uint32_t d = 0; fits && d < y->rank; d++) {
+            fits = d == (uint32_t)axis || x->dims[d].bound == y->dims[d].bound;
+        }
+        sum += fits ? x->dims[axis].bound : 0;
+    }
+    if (!fits || sum != y->dims[axis].bound) {
+        return cpu_no(answer, SY_REASON_SHAPE, "not computed values that make y together");
+    }
+    out->kind = CPU_IMAGE_CONCAT;
+    out->axis = (uint32_t)axis;
+    if (y->rank >= 3) { /* [n, channels, height, width] to channels last, of rank 4 */
+        static const uint32_t last[2][4] = {{0, 3, 2, 0}, {0, 3, 1, 2}};
+        out->axis = last[y->rank - 3][axis];
+    }
+    return true;
+}
+
 /* One f32 scale and a zero point of the byte's type, constant. */
 static bool factors_read(const cpu_node *node, cpu_answer *answer) {
     const sy_value_view *byte = node->out[0].type == SY_TYPE_F32 ? &node->in[0] : &node->out[0];
@@ -431,6 +463,7 @@ static const known all[] = {{"Conv", CPU_IMAGE_CONV, 0, 0},
                             {"Reshape", CPU_IMAGE_RESHAPE, 0, 0},
                             {"Squeeze", CPU_IMAGE_RESHAPE, 0, 0},
                             {"Unsqueeze", CPU_IMAGE_RESHAPE, 0, 0},
+                            {"Concat", CPU_IMAGE_CONCAT, 0, 0},
                             {"QuantizeLinear", CPU_IMAGE_QUANTIZE, 0, 0},
                             {"DequantizeLinear", CPU_IMAGE_DEQUANTIZE, 0, 0}};
 
@@ -461,6 +494,8 @@ static bool by_kind(const sy_device *device, const cpu_node *node, const known *
         return softmax_read(node, out, answer);
     case CPU_IMAGE_PRODUCT:
         return product_read(node, out, answer);
+    case CPU_IMAGE_CONCAT:
+        return concat_read(node, out, answer);
     default:
         return reshape_read(node, out, answer);
     }
@@ -537,5 +572,6 @@ const cpu_operator cpu_operators_image[] = {
     IMAGE("HardSigmoid", 22, 1, 1),
     IMAGE("HardSwish", 22, 1, 1),
     IMAGE("PRelu", 16, 2, 2),
+    IMAGE("Concat", 13, 1, CPU_INPUTS_MAX),
     {.name = NULL},
 };

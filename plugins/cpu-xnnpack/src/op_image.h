@@ -19,6 +19,7 @@ typedef enum cpu_image_kind {
     CPU_IMAGE_SOFTMAX,
     CPU_IMAGE_PRODUCT, /* Gemm, MatMul and Linear with a constant matrix */
     CPU_IMAGE_RESHAPE,
+    CPU_IMAGE_CONCAT,
     CPU_IMAGE_QUANTIZE,
     CPU_IMAGE_DEQUANTIZE
 } cpu_image_kind;
@@ -33,6 +34,7 @@ typedef struct cpu_image_node {
     float alpha, beta; /* BATCH_NORM: alpha is the epsilon */
     bool counts_pads;  /* AVERAGE_POOL */
     bool transposed;   /* PRODUCT: the matrix is [outputs, inputs] */
+    uint32_t axis;     /* CONCAT: in channels-last order */
     bool is_anchor;    /* no other kernel here runs it */
     double n_macs;
 } cpu_image_node;

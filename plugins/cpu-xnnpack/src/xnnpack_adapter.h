@@ -117,6 +117,10 @@ void cpu_xnn_softmax(cpu_xnn_graph *graph, uint32_t x, uint32_t y);
 void cpu_xnn_reshape(cpu_xnn_graph *graph, uint32_t rank, const size_t *dims, uint32_t x,
                      uint32_t y);
 
+/* n values behind one another along a dimension. */
+void cpu_xnn_concatenate(cpu_xnn_graph *graph, uint32_t axis, uint32_t n, const uint32_t *xs,
+                         uint32_t y);
+
 /* Makes it ready to run on these memories, one for each external value. n_workers: of the team,
  * where the version can be lent one. INTERNAL, without a report: the version refuses the graph. */
 sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uint32_t n_workers);

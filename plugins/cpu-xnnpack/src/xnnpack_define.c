@@ -451,6 +451,15 @@ static void one_input_define(cpu_region_builder *b, const cpu_region_node *n) {
     }
 }
 
+static void concat_define(cpu_region_builder *b, const cpu_region_node *n) {
+    uint32_t xs[CPU_INPUTS_MAX];
+    for (uint32_t i = 0; i < n->node.n_in; i++) {
+        xs[i] = cpu_region_float(b, n->in[i]);
+    }
+    cpu_xnn_concatenate(b->region->graph, n->image.axis, n->node.n_in, xs,
+                        cpu_region_float(b, n->out));
+}
+
 static void node_define(cpu_region_builder *b, const cpu_region_node *n) {
     switch (n->image.kind) {
     case CPU_IMAGE_CONV:
@@ -470,6 +479,9 @@ static void node_define(cpu_region_builder *b, const cpu_region_node *n) {
         break;
     case CPU_IMAGE_BINARY:
         binary_define(b, n);
+        break;
+    case CPU_IMAGE_CONCAT:
+        concat_define(b, n);
         break;
     case CPU_IMAGE_DEQUANTIZE:
         dequantize_define(b, n);

@@ -171,6 +171,13 @@ void cpu_xnn_pad(cpu_xnn_graph *graph, const cpu_xnn_window *w, uint32_t x, uint
     }
 }
 
+void cpu_xnn_concatenate(cpu_xnn_graph *graph, uint32_t axis, uint32_t n, const uint32_t *xs,
+                         uint32_t y) {
+    if (graph->status == xnn_status_success) {
+        keep(graph, xnn_define_concatenate(graph->subgraph, (int32_t)axis, n, xs, y, 0));
+    }
+}
+
 void cpu_xnn_unary_add(cpu_xnn_graph *graph, cpu_xnn_unary unary, cpu_xnn_limits limits,
                        float alpha, uint32_t x, uint32_t y) {
     static const enum xnn_unary_operator operators[] = {[CPU_XNN_CLAMP] = xnn_unary_clamp,

@@ -159,7 +159,24 @@ void cpu_xnn_binary_add(cpu_xnn_graph *graph, cpu_xnn_binary binary, cpu_xnn_lim
     }
 }
 
+void cpu_xnn_concatenate(cpu_xnn_graph *graph, uint32_t axis, uint32_t n, const uint32_t *xs,
+                         uint32_t y) {
+    cpu_stage *s = stage_add(graph, CPU_STAGE_CONCATENATE, xs[0], y);
+    if (s != NULL) {
+        s->axis = axis;
+        s->n_parts = n;
+        memcpy(s->parts, xs, n * sizeof(*xs));
+    }
+}
+
 /* ---- fusing and laying out ---- */
+static void read_at(cpu_xnn_graph *graph, uint32_t i_value, size_t i_stage) {
+    if (i_value != CPU_XNN_NONE) {
+        graph->values[i_value].last = (uint32_t)i_stage;
+        graph->values[i_value].n_readers++;
+    }
+}
+
 /* When each value is made and read last; how many read it. */
 static void lives_find(cpu_xnn_graph *graph) {
     for (size_t i = 0; i < graph->n_values; i++) {
@@ -168,17 +185,16 @@ static void lives_find(cpu_xnn_graph *graph) {
     }
     for (size_t i = 0; i < graph->n_stages; i++) {
         const cpu_stage *s = &graph->stages[i];
-        const uint32_t read[3] = {s->node.x, s->node.w, s->node.bias};
-        for (uint32_t k = 0; !s->is_gone && k < 3; k++) {
-            if (read[k] != CPU_XNN_NONE) {
-                graph->values[read[k]].last = (uint32_t)i;
-                graph->values[read[k]].n_readers++;
-            }
+        if (s->is_gone) {
+            continue;
         }
-        if (!s->is_gone) {
-            graph->values[s->node.y].first = (uint32_t)i;
-            graph->values[s->node.y].last = (uint32_t)i;
+        read_at(graph, s->node.x, i);
+        read_at(graph, s->node.w, i);
+        read_at(graph, s->node.bias, i);
+        for (uint32_t k = 1; k < s->n_parts; k++) {
+            read_at(graph, s->parts[k], i);
         }
+        graph->values[s->node.y].first = graph->values[s->node.y].last = (uint32_t)i;
     }
 }
 
@@ -253,7 +269,7 @@ static sy_status values_place(cpu_xnn_graph *graph, void *const *externals) {
 
 static sy_status stage_make(const cpu_xnn_graph *graph, cpu_stage *stage) {
     enum xnn_status status = xnn_status_success;
-    if (stage->is_gone || stage->kind == CPU_STAGE_RESHAPE) {
+    if (stage->is_gone || stage->kind >= CPU_STAGE_RESHAPE) {
         return SY_OK;
     }
     stage->n_slices = cpu_stage_cut(graph, stage);
@@ -283,10 +299,50 @@ sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uin
 }
 
 /* ---- running ---- */
+#define TASK_BYTES 65536u
+
 typedef struct stage_run {
     cpu_run *run;
+    const cpu_xnn_graph *graph;
     const cpu_stage *stage;
+    uint64_t n_rows, rows_of_task; /* CONCATENATE */
 } stage_run;
+
+/* Bytes of a value from a dimension on. */
+static size_t row_bytes(const cpu_stage_value *v, uint32_t axis) {
+    size_t n = cpu_stage_element(v);
+    for (uint32_t i = axis; i < v->is.rank; i++) {
+        n *= v->is.dims[i];
+    }
+    return n;
+}
+
+static void concatenate_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const stage_run *call = argument;
+    const cpu_stage *s = call->stage;
+    const cpu_stage_value *y = &call->graph->values[s->node.y];
+    uint64_t first = i_task * call->rows_of_task, end = first + call->rows_of_task;
+    size_t y_bytes = row_bytes(y, s->axis), offset = 0;
+    (void)i_worker;
+    end = end < call->n_rows ? end : call->n_rows;
+    for (uint32_t k = 0; k < s->n_parts; k++) {
+        const cpu_stage_value *x = &call->graph->values[s->parts[k]];
+        size_t n_bytes = row_bytes(x, s->axis);
+        for (uint64_t i = first; i < end; i++) {
+            memcpy(y->memory + i * y_bytes + offset, cpu_stage_read(x) + i * n_bytes, n_bytes);
+        }
+        offset += n_bytes;
+    }
+}
+
+static sy_status concatenate(stage_run *call) {
+    const cpu_stage_value *y = &call->graph->values[call->stage->node.y];
+    size_t y_bytes = row_bytes(y, call->stage->axis);
+    call->n_rows = y->n_bytes / y_bytes;
+    call->rows_of_task = y_bytes < TASK_BYTES ? TASK_BYTES / y_bytes : 1;
+    uint64_t n_tasks = (call->n_rows + call->rows_of_task - 1) / call->rows_of_task;
+    return cpu_run_tasks(call->run, concatenate_task, call, n_tasks, y->n);
+}
 
 static void slice_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const stage_run *call = argument;
@@ -301,10 +357,12 @@ sy_status cpu_xnn_graph_run(cpu_run *run, cpu_xnn_graph *graph, double cost) {
     (void)cost; /* each stage knows its own: one slice runs here */
     for (size_t i = 0; status == SY_OK && i < graph->n_stages; i++) {
         const cpu_stage *s = &graph->stages[i];
-        stage_run call = {run, s};
+        stage_run call = {run, graph, s, 0, 0};
         if (s->kind == CPU_STAGE_RESHAPE) {
             const cpu_stage_value *x = &graph->values[s->node.x];
             memcpy(graph->values[s->node.y].memory, cpu_stage_read(x), x->n_bytes);
+        } else if (s->kind == CPU_STAGE_CONCATENATE) {
+            status = concatenate(&call);
         } else if (!s->is_gone) {
             status = cpu_run_tasks(run, slice_task, &call, s->n_slices, UINT64_MAX);
         }

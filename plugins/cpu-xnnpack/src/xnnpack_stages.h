@@ -36,7 +36,8 @@ typedef enum cpu_stage_kind {
     CPU_STAGE_UNARY,
     CPU_STAGE_SOFTMAX,
     CPU_STAGE_PAD,
-    CPU_STAGE_RESHAPE
+    CPU_STAGE_RESHAPE, /* these two without operators */
+    CPU_STAGE_CONCATENATE
 } cpu_stage_kind;
 
 /* What one operator of a stage computes. */
@@ -52,7 +53,8 @@ typedef struct cpu_stage {
     cpu_xnn_unary unary;
     cpu_xnn_binary binary;
     float alpha;
-    bool is_gone; /* a stage before has it in it */
+    uint32_t axis, n_parts, parts[CPU_INPUTS_MAX]; /* CONCATENATE; x is the first part */
+    bool is_gone;                                  /* a stage before has it in it */
     uint32_t n_slices;
     xnn_operator_t slices[CPU_SLICES_MOST];
 } cpu_stage;
