@@ -249,7 +249,14 @@ def as_int8(model):
         onnx.save(model, before)
         quantize_static(before, after, Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
                         weight_type=QuantType.QInt8, activation_type=QuantType.QUInt8)
-        return onnx.shape_inference.infer_shapes(onnx.load(after))
+        made = onnx.load(after)
+    shapes = {w.name: w for w in made.graph.initializer}
+    for node in made.graph.node:  # a scale of shape [1] beside a zero point of shape []
+        if node.op_type == "DequantizeLinear" and len(node.input) > 2:
+            scale, zero = (shapes[i] for i in node.input[1:])
+            if list(scale.dims) == [1] and not zero.dims:
+                zero.dims.append(1)
+    return onnx.shape_inference.infer_shapes(made)
 
 
 def make(name, kind, data):

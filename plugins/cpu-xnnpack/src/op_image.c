@@ -204,9 +204,12 @@ static bool norm_read(const cpu_node *node, cpu_image_node *out, cpu_answer *ans
         return false;
     }
     for (uint32_t i = 1; i < 5; i++) {
-        if (!cpu_require_float(&node->in[i], "a factor", answer) ||
-            !cpu_require_weight(&node->in[i], "a factor", answer)) {
+        cpu_constant factor;
+        if (!cpu_require_float(&node->in[i], "a factor", answer)) {
             return false;
+        }
+        if (!cpu_constant_find(node->graph, node->view.inputs[i], &factor)) {
+            return cpu_no(answer, SY_REASON_OTHER, "a factor is not constant");
         }
         if (cpu_bound_count(&node->in[i]) != node->in[0].dims[1].bound || training != 0) {
             return cpu_no(answer, SY_REASON_SHAPE, "not one factor for each channel");

@@ -195,13 +195,13 @@ static bool norm_read(cpu_region_builder *b, const cpu_region_node *n, bool is_t
     size_t count = (size_t)n->node.in[0].dims[1].bound;
     float *factors[4];
     for (uint32_t i = 0; i < 4; i++) {
-        const sy_value_view *view = &n->node.in[i + 1];
+        cpu_constant factor;
         factors[i] = cpu_region_keep(b, count * sizeof(float), is_temporary || i > 1);
-        if (factors[i] == NULL) {
+        if (factors[i] == NULL ||
+            !cpu_constant_find(n->node.graph, n->node.view.inputs[i + 1], &factor)) {
             return false;
         }
-        cpu_kernels_of(b->device->kernels, view->type)
-            ->decode(cpu_weight_bytes(view), count, factors[i]);
+        cpu_region_decode(b, &factor, factors[i]);
     }
     for (size_t i = 0; i < count; i++) {
         double scale = (double)factors[0][i] / sqrt((double)factors[3][i] + (double)n->image.alpha);

@@ -5,10 +5,12 @@
 
 #ifdef CPU_XNNPACK_STAGES
 
-#define LEAST_WORK 131072.0      /* multiply-adds of a slice */
-#define LEAST_ELEMENTS 16384.0   /* of a slice of an elementwise stage */
-#define CHANNELS 32u             /* a slice begins at a multiple of this */
-#define BAND_WEIGHTS (96u << 10) /* bytes of weights that every band may pack again */
+#define LEAST_WORK 131072.0            /* multiply-adds of a slice */
+#define LEAST_ELEMENTS 16384.0         /* of a slice of an elementwise stage */
+#define CHANNELS 32u                   /* a slice begins at a multiple of this */
+#define BAND_WEIGHTS (96u << 10)       /* bytes of weights that every band may pack again */
+#define BAND_WEIGHTS_MOST (768u << 10) /* the same where channels give few slices */
+#define BAND_ROWS 2u                   /* least of a band */
 
 typedef enum cut { CUT_NOT, CUT_CHANNELS, CUT_GROUPS, CUT_BANDS, CUT_ROWS, CUT_ELEMENTS } cut;
 
@@ -54,8 +56,10 @@ static cut window_cut(const cpu_xnn_graph *graph, const cpu_stage *s) {
     bool by_groups = is_convolution && c->n_groups > 1;
     size_t reach = (size_t)c->window.dilation[0] * (c->window.kernel[0] - 1) + 1;
     bool every_band_reads = c->window.before[0] < reach && c->window.after[0] < reach;
-    if (y->is.dims[0] == 1 && y->is.dims[1] >= 2 * CPU_SLICES_MOST && weights <= BAND_WEIGHTS &&
-        every_band_reads && s->kind != CPU_STAGE_AVERAGE_POOL) {
+    bool is_narrow = width_of(y) < CPU_SLICES_MOST / 2 * CHANNELS;
+    if (y->is.dims[0] == 1 && y->is.dims[1] >= CPU_SLICES_MOST && every_band_reads &&
+        weights <= (is_narrow ? BAND_WEIGHTS_MOST : BAND_WEIGHTS) &&
+        s->kind != CPU_STAGE_AVERAGE_POOL) {
         return CUT_BANDS; /* pools that average take another kernel without pads */
     }
     return by_groups ? CUT_GROUPS : CUT_CHANNELS;
@@ -103,6 +107,7 @@ static size_t extent_of(const cpu_xnn_graph *graph, const cpu_stage *s, cut how,
         *out_step = s->node.in_channels == 1 ? CHANNELS : 1;
         return s->node.n_groups;
     case CUT_BANDS:
+        *out_step = BAND_ROWS;
         return y->is.dims[1];
     case CUT_ROWS:
         return s->binary == CPU_XNN_PRELU ? y->n / width_of(y)
