@@ -57,16 +57,6 @@ ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t
     }
 }
 
-/* The bytes of n_c rows that come next lie together: a line of them for every line used. */
-ALWAYS_INLINE void plain_prefetch(const uint8_t *ahead, size_t i, unsigned n_c, plain_kind kind) {
-    const size_t n_bytes = 2 * VF * plain_bytes(kind) * n_c;
-    if (ahead != NULL) {
-        for (size_t at = 0; at < n_bytes; at += 64) {
-            __builtin_prefetch(ahead + i * plain_bytes(kind) * n_c + at);
-        }
-    }
-}
-
 ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, unsigned n_c,
                               unsigned n_r, plain_kind kind) {
     plain_sums even, odd;
@@ -81,14 +71,16 @@ ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, un
             odd.of[j][r] = vf_set1(0.0f);
         }
     }
-    const uint8_t *ahead = NULL; /* weights come from memory for the first rows only */
+    /* The bytes of n_c rows lie together; they come from memory for the first rows only. */
+    const uint8_t *ahead = NULL;
     if (row == 0) {
         ahead = column + 2 * n_c <= l->n_columns ? l->weights + (column + n_c) * l->weight_row_bytes
                                                  : l->ahead;
     }
     size_t i = 0;
     for (; i + 2 * VF <= l->k; i += 2 * VF) {
-        plain_prefetch(ahead, i, n_c, kind);
+        stream_ahead(ahead != NULL ? ahead + i * plain_bytes(kind) * n_c : NULL,
+                     2 * VF * plain_bytes(kind) * n_c);
         plain_step(&even, &t, i, VF, n_c, n_r, kind);
         plain_step(&odd, &t, i + VF, VF, n_c, n_r, kind);
     }

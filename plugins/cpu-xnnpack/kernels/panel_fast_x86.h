@@ -30,6 +30,8 @@ typedef struct block_sink {
     unsigned n_rows;     /* 0: into the panel */
     const uint8_t *rows; /* of activations, from their first record on */
     size_t row_bytes;
+    const uint8_t *ahead; /* weights that come later, n_ahead bytes for each chunk; or NULL */
+    size_t n_ahead;
     panel p;
     size_t first_chunk;
     unsigned lane, traits;
@@ -65,6 +67,7 @@ ALWAYS_INLINE sink sink_of(const block_sink *block, unsigned i) {
     out.n_rows = block->n_rows;
     out.record = block->rows + c * cpu_record_bytes(CPU_PLANES_8);
     out.row_bytes = block->row_bytes;
+    stream_ahead(block->ahead != NULL ? block->ahead + i * block->n_ahead : NULL, block->n_ahead);
     if ((block->traits & TRAIT_HALVES) == 0) {
         sink_begin(&out, 0);
     }
@@ -196,15 +199,6 @@ ALWAYS_INLINE void lanes_q8_0(const lane_rows *rows, const block_sink *block, vf
 
 #include "panel_fast_k_x86.h"
 
-/* Asks for part `i` of the bytes that come after these, n_bytes of them to a part. */
-ALWAYS_INLINE void prefetch_part(const uint8_t *ahead, size_t n_bytes, size_t i) {
-    if (ahead != NULL) {
-        for (size_t at = 0; at < n_bytes; at += 64) {
-            _mm_prefetch((const void *)(ahead + i * n_bytes + at), _MM_HINT_T0);
-        }
-    }
-}
-
 /* A few rows against the columns of a vector. */
 typedef struct rows_source {
     const uint8_t *weights, *ahead;
@@ -223,7 +217,8 @@ typedef struct lanes_kind {
 ALWAYS_INLINE void lanes_to_panel(const unpack_source *source, const panel *p, lanes_kind kind) {
     for (size_t b = 0; b < source->k / 32 / kind.n_chunks; b++) {
         const uint8_t *weights = source->weights + b * kind.block_bytes;
-        prefetch_part(source->ahead, (size_t)PANEL_COLUMNS * kind.block_bytes, b);
+        const size_t n_bytes = (size_t)PANEL_COLUMNS * kind.block_bytes;
+        stream_ahead(source->ahead != NULL ? source->ahead + b * n_bytes : NULL, n_bytes);
         for (unsigned lane = 0; lane < PANEL_COLUMNS; lane += VF) {
             lane_rows rows = lane_rows_at(weights + lane * source->row_bytes, source->row_bytes);
             block_sink out = {.p = *p,
@@ -245,11 +240,13 @@ ALWAYS_INLINE void lanes_to_rows(const rows_source *source, unsigned n_rows, lan
     block_sink sinks = {.n_rows = n_rows,
                         .rows = source->rows,
                         .row_bytes = source->record_row_bytes,
+                        .ahead = source->ahead,
+                        .n_ahead = (size_t)VF * kind.block_bytes / kind.n_chunks,
                         .traits = kind.traits,
                         .integers = kind.integers};
     for (size_t b = 0; b < source->k / 32 / kind.n_chunks; b++) {
-        prefetch_part(source->ahead, (size_t)VF * kind.block_bytes, b);
         kind.lanes(&rows, &sinks, acc);
+        sinks.ahead += sinks.ahead != NULL ? (size_t)VF * kind.block_bytes : 0;
         sinks.rows += kind.n_chunks * cpu_record_bytes(CPU_PLANES_8);
         lane_rows_move(&rows, kind.block_bytes);
     }
