@@ -140,16 +140,33 @@ static void sort_heap(candidate *list, uint32_t n) {
     }
 }
 
-#define LANES 32u /* compared at once; the compiler makes vectors of it */
+/* Logits are compared 32 at once, in vectors of GNU C: loops over lanes come out in scalars. */
+#define LANES 4u
+#define N_VECTORS 8u
+#define STRIDE (LANES * N_VECTORS)
+typedef float logit_vector __attribute__((vector_size(4 * LANES)));
+typedef int32_t mask_vector __attribute__((vector_size(4 * LANES)));
+
+static inline logit_vector load_logits(const float *logits) {
+    logit_vector x;
+    memcpy(&x, logits, sizeof(x));
+    return x;
+}
+
+static inline bool is_any(mask_vector mask) {
+    int64_t halves[2];
+    memcpy(halves, &mask, sizeof(mask));
+    return (halves[0] | halves[1]) != 0;
+}
 
 /* First place from `at` on with a logit above the bar; n for none. NaN is above nothing. */
 static uint32_t next_above(const float *logits, uint32_t at, uint32_t n, float bar) {
-    for (; at + LANES <= n; at += LANES) {
-        int any = 0;
-        for (uint32_t j = 0; j < LANES; j++) {
-            any |= logits[at + j] > bar;
+    for (; at + STRIDE <= n; at += STRIDE) {
+        mask_vector above = {0};
+        for (uint32_t v = 0; v < N_VECTORS; v++) {
+            above |= load_logits(logits + at + v * LANES) > bar;
         }
-        if (any) {
+        if (is_any(above)) {
             break;
         }
     }
@@ -160,41 +177,51 @@ static uint32_t next_above(const float *logits, uint32_t at, uint32_t n, float b
 }
 
 static float highest(const float *logits, uint32_t n) {
-    float lanes[LANES], best = -INFINITY;
-    for (uint32_t j = 0; j < LANES; j++) {
-        lanes[j] = -INFINITY;
+    float best = -INFINITY;
+    logit_vector most[N_VECTORS];
+    for (uint32_t v = 0; v < N_VECTORS; v++) {
+        most[v] = (logit_vector){0} - INFINITY;
     }
     uint32_t at = 0;
-    for (; at + LANES <= n; at += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) {
-            float x = logits[at + j];
-            lanes[j] = x > lanes[j] ? x : lanes[j];
+    for (; at + STRIDE <= n; at += STRIDE) {
+#pragma GCC unroll 8
+        for (uint32_t v = 0; v < N_VECTORS; v++) {
+            logit_vector x = load_logits(logits + at + v * LANES);
+            mask_vector above = x > most[v];
+            most[v] = (logit_vector)((above & (mask_vector)x) | (~above & (mask_vector)most[v]));
         }
     }
     for (; at < n; at++) {
         best = logits[at] > best ? logits[at] : best;
     }
-    for (uint32_t j = 0; j < LANES; j++) {
-        best = lanes[j] > best ? lanes[j] : best;
+    for (uint32_t i = 0; i < STRIDE; i++) {
+        float x = most[i / LANES][i % LANES];
+        best = x > best ? x : best;
     }
     return best;
+}
+
+static uint32_t next_equal(const float *logits, uint32_t n, float value) {
+    uint32_t at = 0;
+    for (; at + STRIDE <= n; at += STRIDE) {
+        mask_vector equal = {0};
+        for (uint32_t v = 0; v < N_VECTORS; v++) {
+            equal |= load_logits(logits + at + v * LANES) == value;
+        }
+        if (is_any(equal)) {
+            break;
+        }
+    }
+    while (at < n && logits[at] != value) {
+        at++;
+    }
+    return at;
 }
 
 /* Two plain passes, the second only up to the place, are faster than one that remembers it. */
 sy_status sy__greedy_token(const float *logits, uint32_t n, int32_t *out_token, sy_error *error) {
     float best = highest(logits, n); /* -infinity also when there is nothing but NaN */
-    uint32_t i = 0;
-    for (int any = 0; i + LANES <= n; i += LANES) {
-        for (uint32_t j = 0; j < LANES; j++) {
-            any |= logits[i + j] == best;
-        }
-        if (any) {
-            break;
-        }
-    }
-    while (i < n && logits[i] != best) {
-        i++;
-    }
+    uint32_t i = next_equal(logits, n, best);
     if (i == n) {
         return sy_error_set(error, SY_DATA_LOSS, "No logit is a number, so no token can be drawn.");
     }
