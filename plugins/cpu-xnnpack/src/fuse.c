@@ -23,3 +23,37 @@ bool cpu_step_reads(const cpu_step *step, uint32_t value) {
     }
     return derived && step->params.derived == value;
 }
+
+uint32_t cpu_step_only_reader(const sy_unit *unit, uint32_t value) {
+    uint32_t reader = SY_NO_VALUE;
+    if (unit->values[value].place != CPU_PLACE_SCRATCH) {
+        return SY_NO_VALUE;
+    }
+    for (uint32_t i = 0; i < unit->n_values; i++) {
+        if (unit->values[i].place == CPU_PLACE_ALIAS && unit->values[i].index == value) {
+            return SY_NO_VALUE;
+        }
+    }
+    for (uint32_t i = unit->values[value].first_step + 1;
+         i < unit->n_steps && i <= unit->values[value].last_step; i++) {
+        if (unit->steps[i].operator!= & cpu_operator_merged &&
+            cpu_step_reads(&unit->steps[i], value)) {
+            if (reader != SY_NO_VALUE) {
+                return SY_NO_VALUE;
+            }
+            reader = i;
+        }
+    }
+    return reader;
+}
+
+void cpu_value_made_at(sy_unit *unit, uint32_t value, uint32_t step) {
+    if (unit->values[value].first_step > step) {
+        unit->values[value].first_step = step;
+    }
+}
+
+void cpu_value_never_made(sy_unit *unit, uint32_t value, uint32_t step) {
+    unit->values[value].n_bytes = 0;
+    unit->values[value].first_step = unit->values[value].last_step = step;
+}

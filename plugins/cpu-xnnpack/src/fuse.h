@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the passes that merge steps of a complete unit share (fuse_linear.c, fuse_attention.c). */
+/* What the passes that merge steps of a complete unit share (fuse_linear.c, fuse_norm.c,
+ * fuse_attention.c). */
 #ifndef CPU_FUSE_H
 #define CPU_FUSE_H
 
@@ -11,9 +12,16 @@ extern const cpu_operator cpu_operator_merged;
 bool cpu_step_is(const cpu_step *step, const char *name);
 /* A product of rounded or widened rows reads those, not the value they are made from. */
 bool cpu_step_reads(const cpu_step *step, uint32_t value);
+/* The one step that reads a value which nobody outside sees; SY_NO_VALUE when there are others. */
+uint32_t cpu_step_only_reader(const sy_unit *unit, uint32_t value);
+/* The value is made by this step already, or by none. */
+void cpu_value_made_at(sy_unit *unit, uint32_t value, uint32_t step);
+void cpu_value_never_made(sy_unit *unit, uint32_t value, uint32_t step);
 
 /* Forms the groups of products (linear.h). */
 sy_status cpu_fuse_linear(sy_unit *unit);
+/* Merges the rounding of a norm's result into the norm; after cpu_fuse_linear. */
+void cpu_fuse_norm(sy_unit *unit);
 /* Merges what only attention reads into it; after cpu_fuse_linear and before placing. */
 void cpu_fuse_attention(sy_unit *unit);
 

@@ -13,44 +13,9 @@ static bool same_rows(const cpu_step *a, const cpu_step *b) {
            a->params.planes == b->params.planes && a->params.k == b->params.k;
 }
 
-/* The one step that reads a value which nobody outside sees; SY_NO_VALUE when there are others. */
-static uint32_t only_reader(const sy_unit *unit, uint32_t value) {
-    uint32_t reader = SY_NO_VALUE;
-    if (unit->values[value].place != CPU_PLACE_SCRATCH) {
-        return SY_NO_VALUE;
-    }
-    for (uint32_t i = 0; i < unit->n_values; i++) {
-        if (unit->values[i].place == CPU_PLACE_ALIAS && unit->values[i].index == value) {
-            return SY_NO_VALUE;
-        }
-    }
-    for (uint32_t i = unit->values[value].first_step + 1;
-         i < unit->n_steps && i <= unit->values[value].last_step; i++) {
-        if (unit->steps[i].operator!= & cpu_operator_merged &&
-            cpu_step_reads(&unit->steps[i], value)) {
-            if (reader != SY_NO_VALUE) {
-                return SY_NO_VALUE;
-            }
-            reader = i;
-        }
-    }
-    return reader;
-}
-
-static void made_at(sy_unit *unit, uint32_t value, uint32_t step) {
-    if (unit->values[value].first_step > step) {
-        unit->values[value].first_step = step;
-    }
-}
-
-static void never_made(sy_unit *unit, uint32_t value, uint32_t step) {
-    unit->values[value].n_bytes = 0;
-    unit->values[value].first_step = unit->values[value].last_step = step;
-}
-
 /* Rounding of y for the product that follows, when that is all y is for. */
 static uint32_t find_quantise(const sy_unit *unit, uint32_t y, uint64_t width) {
-    uint32_t reader = only_reader(unit, y);
+    uint32_t reader = cpu_step_only_reader(unit, y);
     bool fits = reader != SY_NO_VALUE && width % 32 == 0 &&
                 unit->steps[reader].operator== & cpu_operator_quantise;
     return fits ? reader : SY_NO_VALUE;
@@ -60,8 +25,8 @@ static uint32_t find_quantise(const sy_unit *unit, uint32_t y, uint64_t width) {
 static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
     const cpu_step *first = &unit->steps[group->members[0]];
     const cpu_step *second = &unit->steps[group->members[1]];
-    uint32_t reader = only_reader(unit, first->out[0]);
-    if (reader == SY_NO_VALUE || reader != only_reader(unit, second->out[0]) ||
+    uint32_t reader = cpu_step_only_reader(unit, first->out[0]);
+    if (reader == SY_NO_VALUE || reader != cpu_step_only_reader(unit, second->out[0]) ||
         !cpu_step_is(&unit->steps[reader], "GatedActivation") ||
         first->params.n != second->params.n) {
         return;
@@ -78,14 +43,14 @@ static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
         group->members[1] = swapped;
     }
     group->gated = reader + 1;
-    never_made(unit, first->out[0], head);
-    never_made(unit, second->out[0], head);
-    made_at(unit, y, head);
+    cpu_value_never_made(unit, first->out[0], head);
+    cpu_value_never_made(unit, second->out[0], head);
+    cpu_value_made_at(unit, y, head);
     uint32_t quantise = find_quantise(unit, y, first->params.n);
     if (quantise != SY_NO_VALUE) {
         group->quantise = quantise + 1;
-        made_at(unit, unit->steps[quantise].out[0], head);
-        never_made(unit, y, head);
+        cpu_value_made_at(unit, unit->steps[quantise].out[0], head);
+        cpu_value_never_made(unit, y, head);
         unit->steps[quantise].operator= & cpu_operator_merged;
     }
     gated->operator= & cpu_operator_merged;
@@ -103,7 +68,7 @@ static sy_status form_group(sy_unit *unit, uint32_t head) {
     for (uint32_t i = head + 1; i < unit->n_steps && group->n_members < CPU_GROUP_MOST; i++) {
         if (is_free(&unit->steps[i]) && same_rows(&unit->steps[head], &unit->steps[i])) {
             group->members[group->n_members++] = i;
-            made_at(unit, unit->steps[i].out[0], head);
+            cpu_value_made_at(unit, unit->steps[i].out[0], head);
         }
     }
     unit->steps[head].params.group = group;

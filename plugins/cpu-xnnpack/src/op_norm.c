@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RMSNormalization, LayerNormalization, AddRMSNormalization, Softmax: all work on whole runs of
  * `inner` elements. */
-#include "operators.h"
+#include "unit.h"
 
 #include <string.h>
 
@@ -106,6 +106,9 @@ typedef struct norm_work {
     cpu_run *run;
     const cpu_step *step;
     uint64_t n_rows;
+    const cpu_tensor *rounded; /* NULL: nobody wants the result rounded */
+    cpu_planes planes;
+    bool is_rounded_only;
 } norm_work;
 
 #define ROWS_PER_TASK 8u
@@ -122,7 +125,7 @@ static void norm_row(const norm_work *work, uint64_t row, float *space) {
     uint32_t variant = step->operator->variant;
     const cpu_tensor *y = cpu_run_out(work->run, step, variant == NORM_ADD_RMS ? 1 : 0);
     const float *x = cpu_floats_read(work->run, cpu_run_in(work->run, step, 0), first, n, space);
-    float *out = cpu_floats_target(y, first, space + 2 * n);
+    float *out = work->is_rounded_only ? space + 2 * n : cpu_floats_target(y, first, space + 2 * n);
     if (variant == NORM_SOFTMAX) {
         kernels->softmax(x, n, out);
     } else if (variant == NORM_LAYER) {
@@ -144,7 +147,13 @@ static void norm_row(const norm_work *work, uint64_t row, float *space) {
         kernels->rms_norm(x, (const float *)(const void *)cpu_run_in(work->run, step, 2)->data, n,
                           (float)step->params.epsilon, out);
     }
-    cpu_floats_write(work->run, y, first, n, out);
+    if (!work->is_rounded_only) {
+        cpu_floats_write(work->run, y, first, n, out);
+    }
+    if (work->rounded != NULL) {
+        kernels->quantise(out, n, work->planes,
+                          work->rounded->data + row * cpu_activation_row_bytes(n, work->planes));
+    }
 }
 
 static void norm_task(void *argument, uint32_t i_task, uint32_t i_worker) {
@@ -158,7 +167,13 @@ static void norm_task(void *argument, uint32_t i_task, uint32_t i_worker) {
 
 static sy_status norm_run(cpu_run *run, const cpu_step *step) {
     const cpu_tensor *x = cpu_run_in(run, step, 0);
-    norm_work work = {run, step, x->n_elements / step->params.inner};
+    norm_work work = {.run = run, .step = step, .n_rows = x->n_elements / step->params.inner};
+    if (step->params.rounding != 0) {
+        const cpu_step *rounding = &run->unit->steps[step->params.rounding - 1];
+        work.rounded = cpu_run_out(run, rounding, 0);
+        work.planes = rounding->params.planes;
+        work.is_rounded_only = run->unit->values[rounding->in[0]].n_bytes == 0;
+    }
     return cpu_run_tasks(run, norm_task, &work, (work.n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
                          x->n_elements);
 }

@@ -40,7 +40,8 @@ typedef struct cpu_params {
     cpu_linear_group *group; /* of products; owned by its head */
     double epsilon, scale, softcap, parameter;
     int64_t n_heads, n_kv_heads, window, axis;
-    uint64_t inner; /* elements that a norm or softmax takes together */
+    uint64_t inner;    /* elements that a norm or softmax takes together */
+    uint32_t rounding; /* norms: step that rounds the result, which it does itself; index + 1 */
     bool causal, interleaved, has_states;
     cpu_unary unary;
     cpu_binary binary;

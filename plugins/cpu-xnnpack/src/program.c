@@ -328,6 +328,7 @@ sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_
     if (status == SY_OK) {
         status = cpu_fuse_linear(unit);
     }
+    cpu_fuse_norm(unit);
     cpu_fuse_attention(unit);
     if (status == SY_OK) {
         status = cpu_unit_place(unit);
