@@ -85,8 +85,12 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
     x = sy__emit_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
     uint32_t w = a->tied_output ? b->token_table : sy__emit_matrix(b, SY__ROLE_OUTPUT, 0, 0, 0);
     bool biased = !a->tied_output && (a->biases & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
-    x = sy__emit_node(b, capped || biased ? "output" : "logits",
+    bool scaled = !a->tied_output && (a->scales & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
+    x = sy__emit_node(b, capped || biased || scaled ? "output" : "logits",
                       &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
+    if (scaled) {
+        x = sy__emit_scale(b, capped || biased ? "output_scaled" : "logits", x, SY__ROLE_OUTPUT, 0);
+    }
     if (biased) {
         uint32_t bias = sy__emit_vector(b, SY__ROLE_OUTPUT, 0, SY__PART_BIAS, 0, 0);
         x = sy__emit_add(b, capped ? "output_biased" : "logits", x, bias);

@@ -149,6 +149,13 @@ uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *op
     return result;
 }
 
+uint32_t sy__emit_scale(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                        uint32_t i_layer) {
+    uint32_t scale = sy__emit_vector(b, role, i_layer, SY__PART_SCALE, 0, 0);
+    return sy__emit_node(
+        b, name, &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {x, scale}});
+}
+
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
     return sy__emit_node(
         b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});

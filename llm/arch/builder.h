@@ -46,6 +46,9 @@ typedef struct sy__operation {
 /* Adds a node; its name gets the layer's prefix. Answers its result. */
 uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *operation);
 
+/* x times the scale beside a role's matrix. */
+uint32_t sy__emit_scale(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                        uint32_t i_layer);
 /* x + y. */
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y);
 

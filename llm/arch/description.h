@@ -86,7 +86,12 @@ typedef enum sy__role {
 } sy__role;
 #define SY__ROLE_BIT(role) (UINT32_C(1) << (role))
 
-typedef enum sy__part { SY__PART_WEIGHT = 0, SY__PART_BIAS = 1 } sy__part;
+typedef enum sy__part {
+    SY__PART_WEIGHT = 0,
+    SY__PART_BIAS,
+    SY__PART_SCALE,      /* one number that what the matrix gives is multiplied by */
+    SY__PART_INPUT_SCALE /* what 4-bit activations would be made with; there are none here */
+} sy__part;
 
 /* How the scale of q.k is found when the file has no key attention.scale. */
 typedef enum sy__attention_scale {
@@ -138,6 +143,7 @@ typedef struct sy__layer {
     uint32_t window;  /* position p sees j > p - window; 0 all */
     uint32_t weights; /* SY__ROLE_BIT set of the weights the layer has */
     uint32_t biases;  /* and of the biases */
+    uint32_t scales;  /* and of the scales of matrices */
     bool local_rope;  /* rotate with rope_local instead of rope */
     bool fused_qkv, fused_gate_up;
 } sy__layer;
@@ -166,7 +172,7 @@ typedef struct sy__architecture {
     float attention_softcap; /* 0 none */
     float output_softcap;    /* 0 none */
     sy__rope rope, rope_local;
-    uint32_t weights, biases; /* SY__ROLE_BIT sets of what does not belong to a layer */
+    uint32_t weights, biases, scales; /* SY__ROLE_BIT sets of what does not belong to a layer */
     sy__layer layers[SY_LIMIT_LAYERS];
 } sy__architecture;
 

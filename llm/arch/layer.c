@@ -36,13 +36,16 @@ uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role ro
     return sy__emit_node(b, name, &norm);
 }
 
-/* x times rows [first, first + n) of a role's matrix, plus the same part of its bias. */
+/* x times rows [first, first + n) of a role's matrix, scaled, plus the same part of its bias. */
 static uint32_t project(sy__builder *b, const char *name, uint32_t x, sy__role role,
                         uint32_t i_layer, uint64_t first, uint64_t n) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
     uint32_t w = sy__emit_matrix(b, role, i_layer, first, n);
     uint32_t y =
         sy__emit_node(b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
+    if ((layer->scales & SY__ROLE_BIT(role)) != 0) {
+        y = sy__emit_scale(b, name, y, role, i_layer);
+    }
     if (has_bias(layer, role)) {
         y = sy__emit_add(b, name, y, sy__emit_vector(b, role, i_layer, SY__PART_BIAS, first, n));
     }

@@ -31,7 +31,7 @@ typedef struct role_facts {
     const char *name;
     uint8_t inputs, outputs; /* size_code of dims[0] and dims[1]; a bias has dims[0] = outputs */
     bool is_norm;
-    bool may_have_bias;
+    bool may_have_bias; /* of a product; those may have a scale too */
 } role_facts;
 
 static const role_facts roles[SY__ROLE_COUNT] = {
@@ -73,7 +73,8 @@ typedef struct tensor_check {
 
 static void tensor_name(sy__role role, uint32_t i_layer, sy__part part, char *out_name,
                         size_t n_bytes) {
-    const char *end = part == SY__PART_WEIGHT ? "weight" : "bias";
+    static const char *const ends[] = {"weight", "bias", "scale", "input_scale"};
+    const char *end = ends[part];
     if (role >= SY__ROLE_FIRST_OF_LAYER) {
         snprintf(out_name, n_bytes, "blk.%u.%s.%s", i_layer, roles[role].name, end);
     } else {
@@ -128,7 +129,8 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
 
 static bool type_fits(const role_facts *facts, sy__part part, sy_element_type type) {
     bool is_float = type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16;
-    if (facts->is_norm || facts->inputs == SIZE_ROPE_HALF) {
+    bool is_scale = part == SY__PART_SCALE || part == SY__PART_INPUT_SCALE;
+    if (facts->is_norm || facts->inputs == SIZE_ROPE_HALF || is_scale) {
         return type == SY_TYPE_F32; /* operators take scales and frequencies in f32 */
     }
     const sy_type_facts *type_facts = sy_type_get(type);
@@ -145,6 +147,8 @@ static void check_tensor(tensor_check *check, sy__role role, const sy__layer *la
     if (part == SY__PART_BIAS) {
         inputs = facts->outputs == SIZE_ONE ? inputs : outputs;
         outputs = 1;
+    } else if (part != SY__PART_WEIGHT) {
+        inputs = outputs = 1;
     }
     if (tensor->dims[0] != inputs || tensor->dims[1] != outputs || tensor->dims[2] != 1 ||
         tensor->dims[3] != 1) {
@@ -188,18 +192,28 @@ static void missing(tensor_check *check, sy__role role, uint32_t i_layer, sy__pa
                               check->architecture->family->name);
 }
 
-/* Weight and bias of one role into the two sets. */
+/* The sets of what roles have. */
+typedef struct found_parts {
+    uint32_t *weights, *biases, *scales;
+} found_parts;
+
 static void take_role(tensor_check *check, sy__role role, uint32_t i_layer, bool required,
-                      uint32_t *inout_weights, uint32_t *inout_biases) {
+                      found_parts found) {
     const role_facts *facts = &roles[role];
     bool norm_with_bias = facts->is_norm && check->architecture->norm_kind == SY__NORM_LAYER;
     if (take(check, role, i_layer, SY__PART_WEIGHT)) {
-        *inout_weights |= SY__ROLE_BIT(role);
+        *found.weights |= SY__ROLE_BIT(role);
+        if (facts->may_have_bias && take(check, role, i_layer, SY__PART_SCALE)) {
+            *found.scales |= SY__ROLE_BIT(role);
+        }
+        if (facts->may_have_bias) {
+            (void)take(check, role, i_layer, SY__PART_INPUT_SCALE);
+        }
     } else if (required) {
         missing(check, role, i_layer, SY__PART_WEIGHT);
     }
     if ((facts->may_have_bias || norm_with_bias) && take(check, role, i_layer, SY__PART_BIAS)) {
-        *inout_biases |= SY__ROLE_BIT(role);
+        *found.biases |= SY__ROLE_BIT(role);
     } else if (norm_with_bias && required) {
         missing(check, role, i_layer, SY__PART_BIAS);
     }
@@ -224,8 +238,8 @@ static void take_layer(tensor_check *check, uint32_t i_layer) {
     uint32_t wanted = needed | architecture->family->optional;
     for (uint32_t role = SY__ROLE_FIRST_OF_LAYER; role < SY__ROLE_COUNT; role++) {
         if ((wanted & SY__ROLE_BIT(role)) != 0) {
-            take_role(check, role, i_layer, (needed & SY__ROLE_BIT(role)) != 0, &layer->weights,
-                      &layer->biases);
+            take_role(check, role, i_layer, (needed & SY__ROLE_BIT(role)) != 0,
+                      (found_parts){&layer->weights, &layer->biases, &layer->scales});
         }
     }
 }
@@ -294,7 +308,9 @@ sy_status sy__architecture_check_tensors(sy__architecture *architecture, sy_erro
     for (uint32_t role = 0; role < SY__ROLE_FIRST_OF_LAYER; role++) {
         bool required = (family->required & SY__ROLE_BIT(role)) != 0;
         if (required || (family->optional & SY__ROLE_BIT(role)) != 0) {
-            take_role(&check, role, 0, required, &architecture->weights, &architecture->biases);
+            take_role(&check, role, 0, required,
+                      (found_parts){&architecture->weights, &architecture->biases,
+                                    &architecture->scales});
         }
     }
     for (uint32_t i = 0; i < architecture->n_layers && check.status == SY_OK; i++) {

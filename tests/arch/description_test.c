@@ -246,6 +246,18 @@ static void refuses_unknown_things(void) {
     refuse(&model, SY_UNIMPLEMENTED, "blk.4.attn_q.weight"); /* one layer too many */
 }
 
+/* A scale has one number and stands beside a matrix. */
+static void refuses_bad_scales(void) {
+    tiny_model model = {.family = "llama", .extra_tensor = "blk.0.attn_q.scale"};
+    refuse(&model, SY_DATA_LOSS, "where 1 x 1 is wanted");
+    model = (tiny_model){.family = "llama", .extra_tensor = "output.input_scale"};
+    refuse(&model, SY_DATA_LOSS, "where 1 x 1 is wanted");
+    model = (tiny_model){.family = "llama", .extra_tensor = "blk.0.attn_norm.scale"};
+    refuse(&model, SY_UNIMPLEMENTED, "has no place");
+    model = (tiny_model){.family = "llama", .tied = true, .extra_tensor = "output.scale"};
+    refuse(&model, SY_UNIMPLEMENTED, "has no place");
+}
+
 static const char *bad_key;
 static sy_gguf_type bad_type;
 static uint64_t bad_bits;
@@ -469,6 +481,7 @@ static const sy_test_case cases[] = {
     {"reads_bert", reads_bert},
     {"names_what_is_missing", names_what_is_missing},
     {"refuses_unknown_things", refuses_unknown_things},
+    {"refuses_bad_scales", refuses_bad_scales},
     {"refuses_bad_values", refuses_bad_values},
     {"reads_per_layer_arrays", reads_per_layer_arrays},
     {"refuses_split_files_and_short_vocabularies", refuses_split_files_and_short_vocabularies},

@@ -75,7 +75,13 @@ def matrices():
             yield f"blk.{i}.{name}.weight", rows, columns
 
 
-def write_model(type_name, path, as_values):
+def scale_of(seed):
+    """Powers of two, so that products with scaled values round alike."""
+    return np.float32(2.0 ** (seed % 3 - 1))
+
+
+def write_model(type_name, path, as_values, scales=None):
+    """scales: "beside" the matrices as tensors, or "within" their values."""
     writer = gguf.GGUFWriter(str(path), "llama")
     writer.add_block_count(LAYERS)
     writer.add_context_length(64)
@@ -91,8 +97,13 @@ def write_model(type_name, path, as_values):
     writer.add_token_types([1] * VOCAB)
     for seed, (name, rows, columns) in enumerate(matrices()):
         blocks, values = random_matrix(type_name, rows, columns, seed)
+        scaled = scales is not None and name != "token_embd.weight"
+        if scaled and scales == "beside":
+            prefix = name.removesuffix("weight")
+            writer.add_tensor(f"{prefix}scale", np.array([scale_of(seed)]))
+            writer.add_tensor(f"{prefix}input_scale", np.array([0.125], np.float32))  # no part of the values
         if as_values:
-            writer.add_tensor(name, values)
+            writer.add_tensor(name, values * scale_of(seed) if scaled and scales == "within" else values)
         else:
             writer.add_tensor(name, blocks.view(np.int8), raw_shape=(rows, columns),
                               raw_dtype=TYPES[type_name])
@@ -125,6 +136,22 @@ def test_a_model_of_the_type(type_name, tmp_path):
     print(f"{type_name}: relative rms {rms:.2g}")
     assert np.isfinite(found).all() and 0 < rms < 2e-4
     assert np.array_equal(logits(blocks, len(IDS), *flags), found[-VOCAB:])
+
+
+@pytest.mark.parametrize("type_name", ["NVFP4", "Q8_0"])
+def test_scales_beside_the_matrices(type_name, tmp_path):
+    """One factor for each tensor, as files of NVFP4 have it."""
+    beside, within = tmp_path / "beside.gguf", tmp_path / "within.gguf"
+    write_model(type_name, beside, False, "beside")
+    write_model(type_name, within, True, "within")
+    exact = logits(within, 1)
+    assert np.array_equal(logits(beside, 1), exact)
+    flags = ["--plugins", BUILD / "plugins", "--without", "reference"]
+    found = logits(beside, 1, *flags)
+    rms = np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact ** 2))
+    print(f"{type_name}: relative rms {rms:.2g}")
+    assert np.isfinite(found).all() and 0 < rms < 4e-4
+    assert np.array_equal(logits(beside, len(IDS), *flags), found[-VOCAB:])
 
 
 @pytest.mark.parametrize("type_name", QUANTISED["rows"])
