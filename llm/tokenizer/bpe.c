@@ -4,77 +4,74 @@
 
 #include <string.h>
 
-/* Room for n bytes in encoder->words from place `at` on; NULL when refused. */
-static char *scratch(sy__encoder *encoder, size_t at, size_t n) {
-    return SY__RESERVE(encoder, encoder->words, at + n) ? encoder->words.data + at : NULL;
-}
-
-/* The token that stands for a run of bytes and may come out of merging. */
-static int32_t find_piece(sy__encoder *encoder, const char *bytes, size_t n_bytes) {
-    const sy_tokenizer *t = encoder->tokenizer;
+/* The token that stands for a run of bytes and may come out of merging. The spelling is that of the
+ * bytes in byte-level BPE, and the bytes themselves in other kinds. */
+static int32_t find_piece(const sy_tokenizer *t, const char *bytes, size_t n_bytes,
+                          const char *spelling, size_t n_spelling) {
     if (n_bytes > t->n_max_token_bytes) {
         return SY_NO_TOKEN;
     }
-    if (!t->spelled) {
-        return sy__token_find(t, bytes, n_bytes, SY__TYPES_PIECE);
-    }
-    char *spelling = scratch(encoder, 0, 2 * n_bytes);
-    size_t n = spelling != NULL ? sy__spelling_from_bytes(bytes, n_bytes, spelling) : 0;
-    return sy__spelled_find(t, bytes, n_bytes, spelling, n, SY__TYPES_PIECE);
+    return t->spelled ? sy__spelled_find(t, bytes, n_bytes, spelling, n_spelling, SY__TYPES_PIECE)
+                      : sy__token_find(t, bytes, n_bytes, SY__TYPES_PIECE);
+}
+
+int32_t sy__byte_find(const sy_tokenizer *t, uint8_t byte) {
+    char raw = (char)byte, spelling[2];
+    size_t n = t->spelled ? sy__spelling_from_bytes(&raw, 1, spelling) : 0;
+    return find_piece(t, &raw, 1, spelling, n);
 }
 
 /* Whether the token of a symbol is what its bytes are found as. Longer symbols were found so; for a
  * single byte the vocabulary may have a byte token and a piece. */
-static bool is_piece(sy__encoder *encoder, const char *text, const sy__symbol *symbol) {
-    return symbol->n_bytes > 1 ||
-           find_piece(encoder, text + symbol->start, symbol->n_bytes) == symbol->id;
-}
-
-/* Appends the spelling of a symbol's token to encoder->words; false when memory was refused. */
-static bool spell(sy__encoder *encoder, const char *text, const sy__symbol *symbol) {
-    const sy_tokenizer *t = encoder->tokenizer;
-    size_t at = encoder->words.n;
-    if (!t->spelled) {
-        return sy__append(encoder, &encoder->words, text + symbol->start, symbol->n_bytes);
-    }
-    char *to = scratch(encoder, at, 2 * (size_t)symbol->n_bytes);
-    if (to != NULL) {
-        encoder->words.n += sy__spelling_from_bytes(text + symbol->start, symbol->n_bytes, to);
-    }
-    return to != NULL;
+static bool is_piece(const sy_tokenizer *t, const char *text, const sy__symbol *symbol) {
+    return symbol->n_bytes > 1 || t->byte_pieces[(uint8_t)text[symbol->start]] == symbol->id;
 }
 
 /* The rule "left right". Its halves end at the first blank that is not the first byte; a half, and
- * what they make together, count only as the token that their bytes are found as. */
+ * what they make together, count only as the token that their bytes are found as. encoder->words
+ * has the spelling of the word, and behind it room for a rule. */
 static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *left,
                       const sy__symbol *right, uint32_t *out_priority, int32_t *out_id) {
     const sy_tokenizer *t = encoder->tokenizer;
     if (left->id < 0 || right->id < 0) {
         return false;
     }
-    encoder->words.n = 0;
-    if (!spell(encoder, text, left)) {
+    const char *spelling = encoder->words.data + left->spelled;
+    const size_t n_left = left->n_spelled, n_right = right->n_spelled;
+    char *rule = encoder->words.data + encoder->words.n;
+    memcpy(rule, spelling, n_left);
+    rule[n_left] = ' ';
+    memcpy(rule + n_left + 1, spelling + n_left, n_right);
+    uint32_t rank = sy__merge_find(t, rule, n_left + 1 + n_right);
+    if (rank == SY__NO_RULE || memchr(rule + 1, ' ', n_left) != rule + n_left ||
+        !is_piece(t, text, left) || !is_piece(t, text, right)) {
         return false;
     }
-    size_t n_left = encoder->words.n;
-    if (!sy__append(encoder, &encoder->words, " ", 1) || !spell(encoder, text, right)) {
-        return false;
-    }
-    uint32_t rank = sy__merge_find(t, encoder->words.data, encoder->words.n);
-    if (rank == SY__NO_RULE ||
-        memchr(encoder->words.data + 1, ' ', n_left) != encoder->words.data + n_left ||
-        !is_piece(encoder, text, left) || !is_piece(encoder, text, right)) {
-        return false;
-    }
-    int32_t id = find_piece(encoder, text + left->start, left->n_bytes + right->n_bytes);
     *out_priority = rank;
-    *out_id = id;
-    return id != SY_NO_TOKEN;
+    *out_id = find_piece(t, text + left->start, left->n_bytes + right->n_bytes, spelling,
+                         n_left + n_right);
+    return *out_id != SY_NO_TOKEN;
+}
+
+/* The word as tokens spell it into encoder->words, and room for a rule behind it. */
+static bool spell(sy__encoder *encoder, const char *word, size_t n_bytes) {
+    const bool spelled = encoder->tokenizer->spelled;
+    if (!SY__RESERVE(encoder, encoder->words, (spelled ? 4 : 2) * n_bytes + 1)) {
+        return false;
+    }
+    if (spelled) {
+        encoder->words.n = sy__spelling_from_bytes(word, n_bytes, encoder->words.data);
+    } else {
+        memcpy(encoder->words.data, word, n_bytes);
+        encoder->words.n = n_bytes;
+    }
+    return true;
 }
 
 /* One symbol a byte; of "gemma4" one a character, or its bytes where it has no token. */
 static bool make_symbols(sy__encoder *encoder, const char *word, size_t n_bytes) {
     const sy_tokenizer *t = encoder->tokenizer;
+    uint32_t spelled = 0;
     encoder->symbols.n = 0;
     for (size_t at = 0; at < n_bytes;) {
         size_t length = 1;
@@ -88,32 +85,71 @@ static bool make_symbols(sy__encoder *encoder, const char *word, size_t n_bytes)
             length = 1;
             id = t->byte_ids[(uint8_t)word[at]];
         }
-        if (!sy__symbol_add(encoder, (uint32_t)at, (uint32_t)length, id, false)) {
+        uint32_t n_spelled = t->spelled ? sy__spelled_bytes((uint8_t)word[at]) : (uint32_t)length;
+        sy__symbol symbol = {.start = (uint32_t)at,
+                             .n_bytes = (uint32_t)length,
+                             .spelled = spelled,
+                             .n_spelled = n_spelled,
+                             .id = id};
+        if (!sy__symbol_add(encoder, symbol)) {
             return false;
         }
+        spelled += n_spelled;
         at += length;
+    }
+    return true;
+}
+
+/* Emits what merging left; *out_known: none of it was unknown. */
+static bool emit_symbols(sy__encoder *encoder, const char *word, bool *out_known) {
+    *out_known = true;
+    for (uint32_t i = 0; encoder->symbols.n > 0 && i != SY__NO_SYMBOL;
+         i = encoder->symbols.data[i].next) {
+        const sy__symbol *symbol = &encoder->symbols.data[i];
+        bool known = symbol->id >= 0;
+        *out_known = *out_known && known;
+        if (!(known ? sy__emit(encoder, symbol->id)
+                    : sy__emit_unknown(encoder, word + symbol->start, symbol->n_bytes))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A word, or a part of one that nothing is joined over the ends of. */
+static bool encode_part(sy__encoder *encoder, const char *word, size_t n_bytes) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    if (sy__seen_emit(encoder, word, n_bytes)) {
+        return true;
+    }
+    if (encoder->status != SY_OK || !spell(encoder, word, n_bytes)) {
+        return false;
+    }
+    size_t n_before = encoder->ids.n;
+    int32_t id = t->pre->ignore_merges
+                     ? find_piece(t, word, n_bytes, encoder->words.data, encoder->words.n)
+                     : SY_NO_TOKEN;
+    bool known = true;
+    if (id != SY_NO_TOKEN) {
+        if (!sy__emit(encoder, id)) {
+            return false;
+        }
+    } else if (!make_symbols(encoder, word, n_bytes) ||
+               !sy__merge_symbols(encoder, word, find_pair) ||
+               !emit_symbols(encoder, word, &known)) {
+        return false;
+    }
+    if (known) {
+        sy__seen_add_ids(encoder, word, n_bytes, n_before);
     }
     return true;
 }
 
 static bool encode_word(sy__encoder *encoder, const char *word, size_t n_bytes) {
     const sy_tokenizer *t = encoder->tokenizer;
-    if (t->pre->ignore_merges) {
-        int32_t id = find_piece(encoder, word, n_bytes);
-        if (id != SY_NO_TOKEN) {
-            return sy__emit(encoder, id);
-        }
-    }
-    if (!make_symbols(encoder, word, n_bytes) || !sy__merge_symbols(encoder, word, find_pair)) {
-        return false;
-    }
-    for (uint32_t i = 0; encoder->symbols.n > 0 && i != SY__NO_SYMBOL;
-         i = encoder->symbols.data[i].next) {
-        const sy__symbol *symbol = &encoder->symbols.data[i];
-        bool good = symbol->id >= 0
-                        ? sy__emit(encoder, symbol->id)
-                        : sy__emit_unknown(encoder, word + symbol->start, symbol->n_bytes);
-        if (!good) {
+    for (size_t begin = 0, end = 0; begin < n_bytes; begin = end) {
+        end = t->pre->ignore_merges ? n_bytes : sy__cut_after(t, word, n_bytes, begin);
+        if (!encode_part(encoder, word + begin, end - begin)) {
             return false;
         }
     }

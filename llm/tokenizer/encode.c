@@ -149,6 +149,7 @@ static bool encode_all(sy__encoder *encoder, const char *text, size_t n_bytes, u
 }
 
 static void encoder_deinit(sy__encoder *e) {
+    sy__seen_destroy(e);
     sy__free_array(e->allocator, e->ids.data, e->ids.capacity, sizeof *e->ids.data);
     sy__free_array(e->allocator, e->text.data, e->text.capacity, 1);
     sy__free_array(e->allocator, e->words.data, e->words.capacity, 1);
@@ -193,7 +194,7 @@ sy_status sy_tokenizer_encode(const sy_tokenizer *tokenizer, const char *text, s
     encoder.tokenizer = tokenizer;
     encoder.allocator = tokenizer->allocator;
     encoder.error = error;
-    bool good = encode_all(&encoder, text, n_bytes, flags);
+    bool good = sy__seen_create(&encoder, n_bytes) && encode_all(&encoder, text, n_bytes, flags);
     sy_status status = encoder.status;
     if (!good && status == SY_OK) {
         status = sy_error_set(error, SY_INTERNAL, "Encoding stopped without a reason.");

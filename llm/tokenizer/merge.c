@@ -42,6 +42,28 @@ static sy__candidate pop(sy__encoder *encoder) {
     return first;
 }
 
+/* What a pair makes depends on its two tokens alone, where there are two; only unused pieces want
+ * to hear of every pair. */
+static bool find_known(sy__encoder *encoder, const char *text, const sy__symbol *left,
+                       const sy__symbol *right, sy__pair_finder find, sy__memo *out_memo) {
+    const sy_tokenizer *t = encoder->tokenizer;
+    uint64_t key = ((uint64_t)(uint32_t)left->id << 32 | (uint32_t)right->id) + 1;
+    bool keeps = encoder->seen != NULL && left->id >= 0 && right->id >= 0 &&
+                 (t->model != SY__MODEL_SPM || t->cuts);
+    sy__memo *memo = keeps ? sy__seen_memo(encoder->seen, key) : NULL;
+    if (memo != NULL && memo->key == key) {
+        *out_memo = *memo;
+        return memo->id != SY_NO_TOKEN;
+    }
+    bool found = find(encoder, text, left, right, &out_memo->value, &out_memo->id);
+    out_memo->key = key;
+    out_memo->id = found ? out_memo->id : SY_NO_TOKEN;
+    if (memo != NULL) {
+        *memo = *out_memo;
+    }
+    return found;
+}
+
 /* Puts the pair of symbol i and the one after it into the heap, where there is a rule for it. */
 static bool consider(sy__encoder *encoder, const char *text, uint32_t i, sy__pair_finder find) {
     const sy__symbol *symbols = encoder->symbols.data;
@@ -49,12 +71,12 @@ static bool consider(sy__encoder *encoder, const char *text, uint32_t i, sy__pai
         return true;
     }
     const sy__symbol *left = &symbols[i], *right = &symbols[symbols[i].next];
-    uint32_t priority = 0;
-    int32_t id = SY_NO_TOKEN;
-    if (left->frozen || right->frozen || !find(encoder, text, left, right, &priority, &id)) {
+    sy__memo pair = {0};
+    if (left->frozen || right->frozen || !find_known(encoder, text, left, right, find, &pair)) {
         return true;
     }
-    sy__candidate candidate = {(uint64_t)priority << 32 | i, left->n_bytes + right->n_bytes, id};
+    sy__candidate candidate = {(uint64_t)pair.value << 32 | i, left->n_bytes + right->n_bytes,
+                               pair.id};
     return push(encoder, candidate);
 }
 
@@ -62,6 +84,7 @@ static void join(sy__encoder *encoder, uint32_t i, int32_t id) {
     sy__symbol *symbols = encoder->symbols.data;
     sy__symbol *left = &symbols[i], *right = &symbols[left->next];
     left->n_bytes += right->n_bytes;
+    left->n_spelled += right->n_spelled;
     left->id = id;
     right->n_bytes = 0;
     left->next = right->next;
@@ -95,14 +118,13 @@ bool sy__merge_symbols(sy__encoder *encoder, const char *text, sy__pair_finder f
     return true;
 }
 
-bool sy__symbol_add(sy__encoder *encoder, uint32_t start, uint32_t n_bytes, int32_t id,
-                    bool frozen) {
+bool sy__symbol_add(sy__encoder *encoder, sy__symbol symbol) {
     size_t n = encoder->symbols.n;
     if (!SY__RESERVE(encoder, encoder->symbols, n + 1)) {
         return false;
     }
-    sy__symbol symbol = {start,         n_bytes, n > 0 ? (uint32_t)(n - 1) : SY__NO_SYMBOL,
-                         SY__NO_SYMBOL, id,      frozen};
+    symbol.previous = n > 0 ? (uint32_t)(n - 1) : SY__NO_SYMBOL;
+    symbol.next = SY__NO_SYMBOL;
     if (n > 0) {
         encoder->symbols.data[n - 1].next = (uint32_t)n;
     }

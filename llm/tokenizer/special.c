@@ -90,6 +90,7 @@ static void find_bytes(sy_tokenizer *t, const odd_list *odd) {
     t->has_bytes = true;
     for (int byte = 0; byte < 256; byte++) {
         t->has_bytes = t->has_bytes && t->byte_ids[byte] != SY_NO_TOKEN;
+        t->byte_pieces[byte] = sy__byte_find(t, (uint8_t)byte);
     }
 }
 
@@ -172,22 +173,15 @@ static void read_scores(sy_tokenizer *t) {
 }
 
 /* Which tokens a trie holds. */
-typedef enum trie_of { TRIE_SPECIAL, TRIE_USER, TRIE_USER_RAW, TRIE_PIECES } trie_of;
+typedef enum trie_of { TRIE_SPECIAL, TRIE_USER, TRIE_USER_RAW } trie_of;
 
 static bool belongs(const sy_tokenizer *t, trie_of which, uint32_t id) {
     bool sentence_piece = t->model == SY__MODEL_SPM || t->model == SY__MODEL_UNIGRAM;
-    uint32_t bit = SY__TYPE_BIT(t->types[id]);
-    switch (which) {
-    case TRIE_SPECIAL:
-        return (bit & SY__TYPES_SPECIAL) != 0 ||
-               (!sentence_piece && t->types[id] == SY_TOKEN_USER_DEFINED);
-    case TRIE_USER:
-    case TRIE_USER_RAW:
-        return sentence_piece && t->types[id] == SY_TOKEN_USER_DEFINED;
-    case TRIE_PIECES:
-        return t->types[id] == SY_TOKEN_NORMAL || t->types[id] == SY_TOKEN_USER_DEFINED;
+    bool user = t->types[id] == SY_TOKEN_USER_DEFINED;
+    if (which == TRIE_SPECIAL) {
+        return (SY__TYPE_BIT(t->types[id]) & SY__TYPES_SPECIAL) != 0 || (!sentence_piece && user);
     }
-    return false;
+    return sentence_piece && user;
 }
 
 /* GGUF stores user-defined symbols of SentencePiece with plain spaces; the text they are looked
@@ -217,8 +211,7 @@ typedef struct trie_input {
 static void add_text(const sy_tokenizer *t, trie_of which, uint32_t id, trie_input *input) {
     sy_token_text text = sy__token_text(t, id);
     char *to = input->own + input->n_own_bytes;
-    bool escaped = t->types[id] == SY_TOKEN_USER_DEFINED && t->escape &&
-                   (which == TRIE_USER || which == TRIE_PIECES);
+    bool escaped = t->escape && which == TRIE_USER;
     if (escaped || t->types[id] == SY__TOKEN_CONTROL_SPELLED) {
         text.n_bytes = escaped ? escape_spaces(text, to)
                                : sy__bytes_from_spelling(text.bytes, text.n_bytes, to);
@@ -229,17 +222,13 @@ static void add_text(const sy_tokenizer *t, trie_of which, uint32_t id, trie_inp
     input->ids[input->n++] = (int32_t)id;
 }
 
-/* Over the tokens of a list, or over all of them (NULL). */
 static bool build_trie(sy_tokenizer *t, trie_of which, const odd_list *odd, sy__trie *trie) {
-    uint32_t n = 0, n_all = odd != NULL ? odd->n : t->n_tokens;
+    uint32_t n = 0;
     size_t n_bytes = 0;
-    for (uint32_t k = 0; k < n_all; k++) {
-        uint32_t id = odd != NULL ? odd->ids[k] : k;
-        if (belongs(t, which, id)) {
+    for (uint32_t k = 0; k < odd->n; k++) {
+        if (belongs(t, which, odd->ids[k])) {
             n++;
-            n_bytes += t->types[id] != SY_TOKEN_NORMAL
-                           ? SY__SPACE_MARK_BYTES * sy__token_text(t, id).n_bytes
-                           : 0;
+            n_bytes += SY__SPACE_MARK_BYTES * sy__token_text(t, odd->ids[k]).n_bytes;
         }
     }
     if (n == 0) {
@@ -250,10 +239,9 @@ static bool build_trie(sy_tokenizer *t, trie_of which, const odd_list *odd, sy__
     input.ids = sy__alloc_array(t->allocator, n, sizeof *input.ids);
     input.own = sy__alloc_array(t->allocator, n_bytes, 1);
     bool good = input.texts != NULL && input.ids != NULL && input.own != NULL;
-    for (uint32_t k = 0; good && k < n_all; k++) {
-        uint32_t id = odd != NULL ? odd->ids[k] : k;
-        if (belongs(t, which, id)) {
-            add_text(t, which, id, &input);
+    for (uint32_t k = 0; good && k < odd->n; k++) {
+        if (belongs(t, which, odd->ids[k])) {
+            add_text(t, which, odd->ids[k], &input);
         }
     }
     good = good && sy__trie_init(trie, t->allocator, input.texts, input.ids, input.n);
@@ -269,10 +257,11 @@ sy_status sy__specials_create(sy_tokenizer *t, const sy_vocabulary *v, sy_error 
                 build_trie(t, TRIE_SPECIAL, &odd, &t->special) &&
                 build_trie(t, TRIE_USER, &odd, &t->user) &&
                 build_trie(t, TRIE_USER_RAW, &odd, &t->user_raw) &&
-                (t->model != SY__MODEL_UNIGRAM || build_trie(t, TRIE_PIECES, NULL, &t->pieces));
+                (t->model != SY__MODEL_UNIGRAM || sy__lengths_create(t));
     if (good) {
         find_bytes(t, &odd);
         read_scores(t);
+        sy__cuts_create(t);
     }
     sy__free_array(t->allocator, odd.ids, odd.n, sizeof *odd.ids);
     return good ? SY_OK : sy__no_memory(error, t->n_tokens, "the vocabulary");

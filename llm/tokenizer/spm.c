@@ -34,10 +34,9 @@ static bool find_pair(sy__encoder *encoder, const char *text, const sy__symbol *
     return true;
 }
 
-static bool make_symbols(sy__encoder *encoder) {
+static bool make_symbols(sy__encoder *encoder, const char *text, size_t n) {
     const sy_tokenizer *t = encoder->tokenizer;
-    const char *text = encoder->text.data;
-    size_t n = encoder->text.n, at = 0;
+    size_t at = 0;
     encoder->symbols.n = 0;
     while (at < n) {
         int32_t id = SY_NO_TOKEN;
@@ -49,7 +48,9 @@ static bool make_symbols(sy__encoder *encoder) {
             length = length > 0 ? length : 1;
             id = sy__token_find(t, text + at, length, SY__TYPES_PIECE);
         }
-        if (!sy__symbol_add(encoder, (uint32_t)at, (uint32_t)length, id, frozen)) {
+        sy__symbol symbol = {
+            .start = (uint32_t)at, .n_bytes = (uint32_t)length, .id = id, .frozen = frozen};
+        if (!sy__symbol_add(encoder, symbol)) {
             return false;
         }
         at += length;
@@ -97,17 +98,40 @@ static bool emit_run(sy__encoder *encoder, const char *text, uint32_t start, uin
     }
 }
 
-bool sy__encode_spm(sy__encoder *encoder, const char *text, size_t n_bytes, bool prefix) {
-    if (!sy__normalize(encoder, text, n_bytes, prefix) || !make_symbols(encoder) ||
-        !sy__merge_symbols(encoder, encoder->text.data, find_pair)) {
+/* A part of the text that nothing is joined over the ends of. */
+static bool encode_part(sy__encoder *encoder, const char *text, size_t n_bytes) {
+    if (sy__seen_emit(encoder, text, n_bytes)) {
+        return true;
+    }
+    if (encoder->status != SY_OK || !make_symbols(encoder, text, n_bytes) ||
+        !sy__merge_symbols(encoder, text, find_pair)) {
         return false;
     }
+    size_t n_before = encoder->ids.n;
+    bool known = encoder->tokenizer->cuts;
     for (uint32_t i = 0; encoder->symbols.n > 0 && i != SY__NO_SYMBOL;
          i = encoder->symbols.data[i].next) {
         const sy__symbol *symbol = &encoder->symbols.data[i];
-        if (!emit_run(encoder, encoder->text.data, symbol->start, symbol->n_bytes, symbol->id)) {
+        known = known && symbol->id != SY_NO_TOKEN;
+        if (!emit_run(encoder, text, symbol->start, symbol->n_bytes, symbol->id)) {
             return false;
         }
     }
+    if (known) {
+        sy__seen_add_ids(encoder, text, n_bytes, n_before);
+    }
     return encoder->status == SY_OK;
+}
+
+bool sy__encode_spm(sy__encoder *encoder, const char *text, size_t n_bytes, bool prefix) {
+    if (!sy__normalize(encoder, text, n_bytes, prefix)) {
+        return false;
+    }
+    for (size_t begin = 0, end = 0; begin < encoder->text.n; begin = end) {
+        end = sy__cut_after(encoder->tokenizer, encoder->text.data, encoder->text.n, begin);
+        if (!encode_part(encoder, encoder->text.data + begin, end - begin)) {
+            return false;
+        }
+    }
+    return true;
 }

@@ -9,47 +9,14 @@
 
 #define BATCH 16u /* slots that are fetched ahead */
 
-static uint64_t mix(uint64_t a, uint64_t b) {
-    __extension__ typedef unsigned __int128 wide;
-    wide product = (wide)(a ^ 0x9e3779b97f4a7c15ull) * (b ^ 0xd6e8feb86659fd93ull);
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
-static uint64_t load_u64(const char *at) {
-    uint64_t word = 0;
-    memcpy(&word, at, sizeof word);
-    return word;
-}
-
-/* The last 8 bytes of a text, those before its beginning as 0. A text in a table has its length in
- * front, whose high bytes are 0: one load does it. */
+/* A text in a table has its length in front, whose high bytes are 0: one load does it. */
 static inline uint64_t last_word_in_table(const char *text, size_t n) {
-    return load_u64(text + n - 8);
+    return sy__load_u64(text + n - 8);
 }
 
-static uint64_t last_word(const char *text, size_t n) {
-    uint64_t word = 0;
-    if (n >= 8) {
-        return load_u64(text + n - 8);
-    }
-    for (size_t i = 0; i < n; i++) {
-        word |= (uint64_t)(uint8_t)text[i] << 8 * (8 - n + i);
-    }
-    return word;
-}
-
-/* Up to 16 bytes take no branch: the first word is read, or the last one again. */
-static inline uint64_t hash_words(uint64_t seed, const char *text, size_t n, uint64_t last) {
-    const char *first = n > 8 ? text : (const char *)&last;
-    uint64_t hash = mix(seed ^ n, load_u64(first) ^ seed);
-    for (size_t at = 8; at + 8 < n; at += 8) {
-        hash = mix(hash, load_u64(text + at) ^ seed);
-    }
-    return mix(mix(hash, last ^ seed), seed);
-}
-
-static uint64_t hash_bytes(uint64_t seed, const char *text, size_t n) {
-    return hash_words(seed, text, n, last_word(text, n));
+static sy__hashed hash_text(uint64_t seed, const char *text, size_t n) {
+    uint64_t last = sy__last_word(text, n);
+    return (sy__hashed){text, n, sy__hash_words(seed, text, n, last), last};
 }
 
 /* The place comes from the low bits of a hash, the mark in the slot from the high ones. */
@@ -57,16 +24,22 @@ static inline uint32_t mark_of(const sy__index *index, uint64_t hash) {
     return (uint32_t)(hash >> 32) & ~index->id_mask;
 }
 
-static inline bool same_text(const sy__strings *strings, uint32_t i, const char *text, size_t n) {
+/* Are n bytes, whose last word is known, string i? Most texts are short: two loads do for them. */
+static inline bool same_text(const sy__strings *strings, uint32_t i, const char *text, size_t n,
+                             uint64_t last) {
     sy_token_text here = sy__string_at(strings, i);
-    return here.n_bytes == n && memcmp(here.bytes, text, n) == 0;
+    if (here.n_bytes != n || last_word_in_table(here.bytes, n) != last) {
+        return false;
+    }
+    return n <= 8 || (n <= 16 ? sy__load_u64(here.bytes) == sy__load_u64(text)
+                              : memcmp(here.bytes, text, n - 8) == 0);
 }
 
 /* One of these, wanted with types: a token. Without (types NULL): a rule. */
 static uint32_t find(const sy__index *index, const sy__strings *strings, const uint8_t *types,
-                     uint64_t hash, sy_token_text text, uint32_t wanted) {
-    uint32_t mask = index->n_slots - 1, mark = mark_of(index, hash);
-    for (uint32_t at = (uint32_t)hash & mask;; at = (at + 1) & mask) {
+                     sy__hashed text, uint32_t wanted) {
+    uint32_t mask = index->n_slots - 1, mark = mark_of(index, text.hash);
+    for (uint32_t at = (uint32_t)text.hash & mask;; at = (at + 1) & mask) {
         uint32_t slot = index->slots[at];
         if (slot == 0) {
             return UINT32_MAX;
@@ -74,7 +47,7 @@ static uint32_t find(const sy__index *index, const sy__strings *strings, const u
         uint32_t i = (slot & index->id_mask) - 1;
         if ((slot & ~index->id_mask) == mark &&
             (types == NULL || (SY__TYPE_BIT(types[i]) & wanted) != 0) &&
-            same_text(strings, i, text.bytes, text.n_bytes)) {
+            same_text(strings, i, text.bytes, text.n_bytes, text.last)) {
             return i;
         }
     }
@@ -85,11 +58,12 @@ static uint32_t find(const sy__index *index, const sy__strings *strings, const u
 static void insert(const sy__index *index, const sy__strings *strings, const uint8_t *types,
                    uint32_t i, uint64_t hash) {
     sy_token_text text = sy__string_at(strings, i);
+    uint64_t last = last_word_in_table(text.bytes, text.n_bytes);
     uint32_t mask = index->n_slots - 1, mark = mark_of(index, hash), at = (uint32_t)hash & mask;
     for (uint32_t slot = index->slots[at]; slot != 0; slot = index->slots[at]) {
         uint32_t other = (slot & index->id_mask) - 1;
         if ((slot & ~index->id_mask) == mark && (types == NULL || types[i] == types[other]) &&
-            same_text(strings, other, text.bytes, text.n_bytes)) {
+            same_text(strings, other, text.bytes, text.n_bytes, last)) {
             return;
         }
         at = (at + 1) & mask;
@@ -106,8 +80,8 @@ static size_t insert_batch(const sy__index *index, const sy__strings *strings, c
     size_t longest = 0;
     for (uint32_t k = 0; k < n; k++) {
         sy_token_text text = sy__string_at(strings, first + k);
-        hashes[k] = hash_words(seed, text.bytes, text.n_bytes,
-                               last_word_in_table(text.bytes, text.n_bytes));
+        hashes[k] = sy__hash_words(seed, text.bytes, text.n_bytes,
+                                   last_word_in_table(text.bytes, text.n_bytes));
         __builtin_prefetch(&index->slots[(uint32_t)hashes[k] & (index->n_slots - 1)], 1);
         longest = text.n_bytes > longest ? text.n_bytes : longest;
     }
@@ -186,9 +160,11 @@ int32_t sy__token_find(const sy_tokenizer *t, const char *text, size_t n_bytes, 
     if (n_bytes == 0 || n_bytes > t->n_max_token_bytes) {
         return SY_NO_TOKEN;
     }
-    sy_token_text wanted = {text, n_bytes};
-    uint64_t hash = hash_bytes(t->seed, text, n_bytes);
-    uint32_t i = find(&t->token_index, &t->tokens, t->types, hash, wanted, types);
+    return sy__token_find_hashed(t, hash_text(t->seed, text, n_bytes), types);
+}
+
+int32_t sy__token_find_hashed(const sy_tokenizer *t, sy__hashed text, uint32_t types) {
+    uint32_t i = find(&t->token_index, &t->tokens, t->types, text, types);
     return i != UINT32_MAX ? (int32_t)i : SY_NO_TOKEN;
 }
 
@@ -238,7 +214,5 @@ int32_t sy__bytes_find(const sy_tokenizer *t, const char *bytes, size_t n_bytes,
 }
 
 uint32_t sy__merge_find(const sy_tokenizer *t, const char *text, size_t n_bytes) {
-    sy_token_text wanted = {text, n_bytes};
-    uint64_t hash = hash_bytes(t->seed, text, n_bytes);
-    return find(&t->merge_index, &t->merges, NULL, hash, wanted, 0);
+    return find(&t->merge_index, &t->merges, NULL, hash_text(t->seed, text, n_bytes), 0);
 }

@@ -8,6 +8,7 @@
 #include "switchyard/gguf.h"
 #include "switchyard/limits.h"
 #include "switchyard/tokenizer.h"
+#include "tokenizer/hash.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/trie.h"
 #include "tokenizer/unicode.h"
@@ -68,7 +69,14 @@ typedef struct sy__charsmap {
     size_t n_replacement_bytes;
 } sy__charsmap;
 
-#define SY__BLOCKS 6u
+/* Unigram: which lengths the normal pieces with some beginning have. */
+typedef struct sy__lengths {
+    uint64_t *masks;
+    uint32_t n_masks;    /* a power of two */
+    int32_t single[256]; /* pieces of one byte */
+} sy__lengths;
+
+#define SY__BLOCKS 7u
 
 struct sy_tokenizer {
     const sy_allocator *allocator;
@@ -88,13 +96,16 @@ struct sy_tokenizer {
     size_t blocks_bytes[SY__BLOCKS];
     sy_gguf *file; /* owned; NULL when the file is somebody else's */
     int32_t byte_ids[256];
-    bool has_bytes;    /* every byte has a token: byte fallback works */
+    int32_t byte_pieces[256]; /* BPE: what a byte alone is found as */
+    bool has_bytes;           /* every byte has a token: byte fallback works */
+    bool cuts;                /* texts may be cut in front of marks, but not behind joints */
+    bool joints[256];         /* bytes that some piece has a mark behind */
     bool spelled;      /* byte-level BPE: SY__TYPES_SPELLED are spelled, the others are not */
     bool has_user;     /* there are user-defined tokens */
     sy__trie special;  /* cut out of the text before anything else */
     sy__trie user;     /* SentencePiece: user-defined symbols, spaces escaped */
     sy__trie user_raw; /* the same as they stand in a raw text */
-    sy__trie pieces;   /* unigram */
+    sy__lengths lengths;
     sy__charsmap charsmap;
     float unknown_score;
     uint32_t n_max_token_bytes; /* as spelled */
@@ -103,9 +114,12 @@ struct sy_tokenizer {
     bool space_prefix, remove_extra, escape, suffix, lowercase;
 };
 
+typedef struct sy__seen sy__seen; /* seen.c */
+
 /* A run of text under BPE: bytes of it, its token, its neighbours. */
 typedef struct sy__symbol {
     uint32_t start, n_bytes;
+    uint32_t spelled, n_spelled; /* byte-level BPE: the same run as tokens spell it */
     uint32_t previous, next;
     int32_t id;
     bool frozen;
@@ -143,6 +157,7 @@ typedef struct sy__encoder {
     SY__VECTOR(int32_t) runes;
     SY__VECTOR(float) path_scores;
     SY__VECTOR(uint64_t) path;
+    sy__seen *seen; /* NULL for short texts */
     bool after_unknown;
 } sy__encoder;
 
@@ -169,6 +184,7 @@ static inline float sy__token_score(const sy_tokenizer *tokenizer, int32_t id) {
 /* Token of this text, as the file spells it, whose type is in the set; the smallest id. */
 int32_t sy__token_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes,
                        uint32_t types);
+int32_t sy__token_find_hashed(const sy_tokenizer *tokenizer, sy__hashed text, uint32_t types);
 /* Token that stands for these bytes; in byte-level BPE normal tokens are looked for by their
  * spelling. The second form is given that. */
 int32_t sy__bytes_find(const sy_tokenizer *tokenizer, const char *bytes, size_t n_bytes,
@@ -179,6 +195,21 @@ int32_t sy__spelled_find(const sy_tokenizer *tokenizer, const char *bytes, size_
 #define SY__NO_RULE UINT32_MAX
 uint32_t sy__merge_find(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes);
 sy_status sy__indexes_create(sy_tokenizer *tokenizer, sy_error *error);
+
+/* lengths.c: the normal pieces that a text goes on with, shortest first. */
+typedef struct sy__piece_walk {
+    const sy_tokenizer *tokenizer;
+    const char *text;
+    size_t n_bytes;
+    size_t level, begin;  /* which beginning of a piece it is at, and its length */
+    uint64_t word;        /* first 8 bytes */
+    uint64_t state, mask; /* hash of the first n_hashed words; lengths still to look up */
+    size_t n_hashed;
+    int32_t single; /* the piece of one byte, until it was told */
+    sy__seen *seen; /* or NULL */
+} sy__piece_walk;
+bool sy__lengths_create(sy_tokenizer *tokenizer);
+bool sy__piece_walk_next(sy__piece_walk *walk, size_t *out_n_bytes, int32_t *out_id);
 
 /* copy.c: texts, types and scores of a vocabulary into the tokenizer's own memory. */
 sy_status sy__vocabulary_copy(sy_tokenizer *tokenizer, const sy_vocabulary *vocabulary,
@@ -210,30 +241,69 @@ int sy__rune_to_byte(uint32_t rune); /* -1 for none */
 size_t sy__bytes_from_spelling(const char *text, size_t n, char *out);
 /* The other way; writes at most 2 n bytes and answers their number. */
 size_t sy__spelling_from_bytes(const char *bytes, size_t n, char *out);
+/* Bytes that one byte is spelled with. */
+static inline uint32_t sy__spelled_bytes(uint8_t byte) {
+    return byte > 0x20 && byte < 0x7f ? 1 : 2;
+}
 
 /* encoder: growing; false when memory was refused (encoder->status says so). */
 bool sy__encoder_reserve(sy__encoder *encoder, void *array, size_t *capacity, size_t n,
                          size_t size_bytes);
-#define SY__RESERVE(encoder, vector, wanted)                                             \
-    sy__encoder_reserve((encoder), (void *)&(vector).data, &(vector).capacity, (wanted), \
-                        sizeof((vector).data[0]))
+#define SY__RESERVE(encoder, vector, wanted)                                              \
+    ((wanted) <= (vector).capacity ||                                                     \
+     sy__encoder_reserve((encoder), (void *)&(vector).data, &(vector).capacity, (wanted), \
+                         sizeof((vector).data[0])))
 bool sy__emit(sy__encoder *encoder, int32_t id);
 /* Bytes that no token covers: byte tokens where there are, else one unknown token a run. */
 bool sy__emit_unknown(sy__encoder *encoder, const char *text, size_t n_bytes);
 bool sy__append(sy__encoder *encoder, sy__bytes *bytes, const char *text, size_t n_bytes);
 
+/* seen.c: words that came up before in this text. */
+bool sy__seen_create(sy__encoder *encoder, size_t n_text_bytes);
+void sy__seen_destroy(sy__encoder *encoder);
+/* What is kept for a word; NULL: nothing. */
+#define SY__SEEN_BYTES 16u /* longest word */
+#define SY__SEEN_ITEMS 11u
+const int32_t *sy__seen_find(sy__encoder *encoder, const char *word, size_t n_bytes, size_t *out_n);
+void sy__seen_add(sy__encoder *encoder, const char *word, size_t n_bytes, const int32_t *items,
+                  size_t n);
+/* Emits the tokens that are kept for a word; false for none, or when memory was refused. */
+bool sy__seen_emit(sy__encoder *encoder, const char *word, size_t n_bytes);
+/* Keeps the tokens from n_before on for the word; they depend on nothing else. */
+void sy__seen_add_ids(sy__encoder *encoder, const char *word, size_t n_bytes, size_t n_before);
+
+/* One look-up of a long text: its key, and what was found. All 0 at first, a key that never is. */
+typedef struct sy__memo {
+    uint64_t key;
+    uint32_t value;
+    int32_t id;
+} sy__memo;
+/* The place of this key, which may hold another one. */
+sy__memo *sy__seen_memo(sy__seen *seen, uint64_t key);
+
+/* cut.c: where a text may be cut before merging. */
+void sy__cuts_create(sy_tokenizer *tokenizer);
+/* The end of the part that begins at `begin`, n_bytes at most. */
+size_t sy__cut_after(const sy_tokenizer *tokenizer, const char *text, size_t n_bytes, size_t begin);
+
 /* merge.c: best pair first, over encoder->symbols (text holds their bytes). */
 typedef bool (*sy__pair_finder)(sy__encoder *encoder, const char *text, const sy__symbol *left,
                                 const sy__symbol *right, uint32_t *out_priority, int32_t *out_id);
 bool sy__merge_symbols(sy__encoder *encoder, const char *text, sy__pair_finder find);
-bool sy__symbol_add(sy__encoder *encoder, uint32_t start, uint32_t n_bytes, int32_t id,
-                    bool frozen);
+/* Appends a symbol with its start, n_bytes, spelled, n_spelled, id and frozen. */
+bool sy__symbol_add(sy__encoder *encoder, sy__symbol symbol);
+
+/* lengths.c: from the beginning of this text on. */
+sy__piece_walk sy__piece_walk_from(const sy__encoder *encoder, const char *text, size_t n_bytes);
 
 /* normalize.c: SentencePiece's normalisation of one fragment into encoder->text. */
 sy_status sy__charsmap_init(sy__charsmap *charsmap, const sy_allocator *allocator,
                             const uint8_t *bytes, size_t n_bytes, sy_error *error);
 void sy__charsmap_deinit(sy__charsmap *charsmap, const sy_allocator *allocator);
 bool sy__normalize(sy__encoder *encoder, const char *text, size_t n_bytes, bool prefix);
+
+/* bpe.c: the piece that a byte alone is found as. */
+int32_t sy__byte_find(const sy_tokenizer *tokenizer, uint8_t byte);
 
 /* One fragment of text without special tokens. `prefix`: a space may be put in front. */
 bool sy__encode_spm(sy__encoder *encoder, const char *text, size_t n_bytes, bool prefix);

@@ -166,7 +166,6 @@ void sy_tokenizer_destroy(sy_tokenizer *t) {
     sy__trie_deinit(&t->special, allocator);
     sy__trie_deinit(&t->user, allocator);
     sy__trie_deinit(&t->user_raw, allocator);
-    sy__trie_deinit(&t->pieces, allocator);
     sy__free_array(allocator, t->types, t->n_tokens, 1);
     sy__free_array(allocator, t->strips, t->n_tokens, 1);
     sy__free_array(allocator, t->ends, (t->n_tokens + 7) / 8, 1);

@@ -174,23 +174,6 @@ static void test_bad_charsmaps(void) {
     }
 }
 
-/* The n-th allocation fails, for n = 1, 2, ...: a status, nothing lost, then success. */
-typedef struct failing {
-    sy_allocator allocator;
-    long n_left, n_live;
-} failing;
-
-static void *fail_reallocate(void *self, void *pointer, size_t old_bytes, size_t new_bytes,
-                             size_t alignment) {
-    failing *f = self;
-    if (new_bytes != 0 && f->n_left-- == 0) {
-        return NULL;
-    }
-    f->n_live += (pointer == NULL && new_bytes != 0) - (pointer != NULL && new_bytes == 0);
-    const sy_allocator *heap = sy_allocator_heap();
-    return heap->reallocate(heap->self, pointer, old_bytes, new_bytes, alignment);
-}
-
 static void fail_each(const char *kind) {
     static const char text[] = "aaab <tool> e\xcc\x81\xcc\xa3 aab\xff \xe2\x82\xac aaa";
     small_vocabulary small;

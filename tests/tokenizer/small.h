@@ -114,6 +114,23 @@ static inline sy_tokenizer *small_create(small_vocabulary *small) {
     return tokenizer;
 }
 
+/* A heap that refuses its n_left-th block from now on. */
+typedef struct failing {
+    sy_allocator allocator;
+    long n_left, n_live;
+} failing;
+
+static inline void *fail_reallocate(void *self, void *pointer, size_t old_bytes, size_t new_bytes,
+                                    size_t alignment) {
+    failing *f = self;
+    if (new_bytes != 0 && f->n_left-- == 0) {
+        return NULL;
+    }
+    f->n_live += (pointer == NULL && new_bytes != 0) - (pointer != NULL && new_bytes == 0);
+    const sy_allocator *heap = sy_allocator_heap();
+    return heap->reallocate(heap->self, pointer, old_bytes, new_bytes, alignment);
+}
+
 #define SMALL_KINDS \
     { "llama", "t5", "gpt2", "gemma4", "bert" }
 #define SMALL_N_KINDS 5
