@@ -420,6 +420,84 @@ static void concatenating_region_matches(void) {
     compare_deinit(&c);
 }
 
+/* ---- a number of pictures that only the step knows ---- */
+#define PICTURES SY_SYMBOL_FIRST_FREE
+
+/* conv - relu - (max pool, concat with itself) - mean - reshape - product, for n of 5 pictures. */
+static void pictures_match(sy_element_type type, double tolerance, int64_t n) {
+    static const conv_shape s = {5, 3, 9, 8, 6, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, false};
+    static const int64_t shape[2] = {-1, 12};
+    compare c;
+    compare_init(&c, tolerance);
+    c.may_refuse = true;
+    c.symbols[PICTURES] = n;
+    sy_dimension x[4] = {sy_test_symbol(PICTURES, 5), FIXED(3), FIXED(9), FIXED(8)};
+    sy_dimension y[4] = {x[0], FIXED(6), FIXED(9), FIXED(8)};
+    sy_dimension half[4] = {x[0], FIXED(6), FIXED(4), FIXED(4)};
+    sy_dimension both[4] = {x[0], FIXED(12), FIXED(4), FIXED(4)};
+    sy_dimension flat[4] = {x[0], FIXED(12), FIXED(1), FIXED(1)};
+    sy_dimension row[2] = {x[0], FIXED(12)}, classes[2] = {x[0], FIXED(7)};
+    uint32_t in = compare_input(&c, type, 4, x), v[6];
+    v[0] = compare_inner(&c, type, 4, y);
+    v[1] = compare_output(&c, type, 4, y);
+    v[2] = compare_inner(&c, type, 4, half);
+    v[3] = compare_inner(&c, type, 4, both);
+    v[4] = compare_inner(&c, type, 4, flat);
+    v[5] = compare_inner(&c, type, 2, row);
+    conv_node(&c, &s, in, compare_weight(&c, type, 4, (int64_t[]){6, 3, 3, 3}), SY_NO_VALUE, v[0]);
+    one_in(&c, "Relu", 14, v[0], v[1]);
+    uint32_t node = one_in(&c, "MaxPool", 22, v[1], v[2]);
+    sy_test_graph_ints(&c.graph, node, "kernel_shape", (int64_t[]){2, 2}, 2);
+    sy_test_graph_ints(&c.graph, node, "strides", (int64_t[]){2, 2}, 2);
+    node = two_in(&c, "Concat", 13, v[2], v[2], v[3]);
+    sy_test_graph_int(&c.graph, node, "axis", 1);
+    one_in(&c, "GlobalAveragePool", 22, v[3], v[4]);
+    two_in(&c, "Reshape", 14, v[4], compare_weight_i64(&c, shape, 2), v[5]);
+    two_in(&c, "MatMul", 13, v[5], compare_weight(&c, type, 2, (int64_t[]){12, 7}),
+           compare_output(&c, type, 2, classes));
+    CHECK(compare_run(&c, "several pictures") == has_xnnpack);
+    compare_deinit(&c);
+}
+
+/* Bytes of several pictures through an int8 convolution. */
+static void int8_pictures_match(void);
+
+/* A constant for each picture fits; pictures behind one another do not. */
+static void other_batches_match(void) {
+    for (int i = 0; i < 2; i++) {
+        compare c;
+        compare_init(&c, 1e-5);
+        c.may_refuse = true;
+        c.symbols[PICTURES] = 4;
+        sy_dimension x[4] = {sy_test_symbol(PICTURES, 5), FIXED(3), FIXED(4), FIXED(4)};
+        sy_dimension twice[4] = {x[0], x[1], x[2], x[3]};
+        twice[0].bound = 10;
+        twice[0].scale = 2;
+        uint32_t in = compare_input(&c, SY_TYPE_F32, 4, x);
+        if (i == 0) {
+            uint32_t made = compare_inner(&c, SY_TYPE_F32, 4, x);
+            one_in(&c, "HardSwish", 22, in, made);
+            two_in(&c, "Add", 14, made, compare_weight(&c, SY_TYPE_F32, 4, (int64_t[]){1, 3, 4, 4}),
+                   compare_output(&c, SY_TYPE_F32, 4, x));
+        } else {
+            uint32_t node =
+                two_in(&c, "Concat", 13, in, in, compare_output(&c, SY_TYPE_F32, 4, twice));
+            sy_test_graph_int(&c.graph, node, "axis", 0);
+        }
+        CHECK(compare_run(&c, "pictures") == (has_xnnpack && i == 0));
+        compare_deinit(&c);
+    }
+}
+
+static void numbers_of_pictures_match(void) {
+    for (int64_t n = 1; n <= 5; n += 2) {
+        pictures_match(SY_TYPE_F32, 1e-5, n);
+    }
+    pictures_match(SY_TYPE_F16, 4e-3, 2);
+    int8_pictures_match();
+    other_batches_match();
+}
+
 /* ---- work for several workers ---- */
 /* Large enough to be cut: into bands of rows, channels, groups; in one picture and several. */
 static const conv_shape large_shapes[] = {
@@ -550,6 +628,24 @@ static void int8_conv_case(const conv_shape *s, sy_element_type type, bool relu)
     compare_deinit(&c);
 }
 
+static void int8_pictures_match(void) {
+    static const conv_shape s = {4, 6, 7, 5, 9, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, false};
+    compare c;
+    compare_init(&c, 1.01 / 32.0);
+    c.may_refuse = true;
+    c.symbols[PICTURES] = 3;
+    sy_dimension x[4] = {sy_test_symbol(PICTURES, 4), FIXED(6), FIXED(7), FIXED(5)};
+    sy_dimension y[4] = {x[0], FIXED(9), FIXED(7), FIXED(5)};
+    uint32_t in = compare_input(&c, SY_TYPE_U8, 4, x);
+    uint32_t fin = compare_inner(&c, SY_TYPE_F32, 4, x);
+    uint32_t made = compare_inner(&c, SY_TYPE_F32, 4, y);
+    dequantize(&c, in, factor_of(&c, SY_TYPE_U8, 0.02f, 120), fin);
+    conv_node(&c, &s, fin, int8_weight(&c, 4, (int64_t[]){9, 6, 3, 3}), SY_NO_VALUE, made);
+    quantize(&c, made, factor_of(&c, SY_TYPE_U8, 0.08f, 110), compare_output(&c, SY_TYPE_U8, 4, y));
+    CHECK(compare_run(&c, "int8 pictures") == has_xnnpack);
+    compare_deinit(&c);
+}
+
 static void large_int8_convolution_matches(void) {
     for (size_t i = 0; i < sizeof(large_shapes) / sizeof(large_shapes[0]); i++) {
         if (large_shapes[i].out <= 64) {
@@ -663,6 +759,7 @@ int main(void) {
     regions_match();
     concatenation_matches();
     concatenating_region_matches();
+    numbers_of_pictures_match();
     large_work_matches();
     quantizing_matches();
     int8_convolution_matches();

@@ -152,7 +152,11 @@ static void result_free(result *r) {
 }
 
 static const int64_t *symbols_of(const compare *c) {
-    return c->symbols[SY_SYMBOL_TOKENS] != 0 ? c->symbols : NULL;
+    bool given = false;
+    for (uint32_t i = 0; i < COMPARE_SYMBOLS; i++) {
+        given = given || c->symbols[i] != 0;
+    }
+    return given ? c->symbols : NULL;
 }
 
 static void states_make(const compare *c, sy_op_runner *runner, sy_state **states) {
@@ -220,13 +224,14 @@ static void run_on(const compare *c, const sy_plugin *(*entry)(sy_test_host *), 
         states_make(c, &runner, states);
         for (uint32_t i = 0; i < c->graph.segment.n_outputs; i++) {
             const sy_value_view *value = &c->graph.values[c->graph.segment.outputs[i]];
-            CHECK(sy_test_value_bytes(value, symbols_of(c), 4, &out->output_bytes[i]));
+            CHECK(
+                sy_test_value_bytes(value, symbols_of(c), COMPARE_SYMBOLS, &out->output_bytes[i]));
             out->outputs[i] = calloc(out->output_bytes[i] + 1, 1);
         }
         sy_op_step step = {.inputs = c->inputs,
                            .outputs = out->outputs,
                            .symbols = symbols_of(c),
-                           .n_symbols = symbols_of(c) != NULL ? 4 : 0,
+                           .n_symbols = symbols_of(c) != NULL ? COMPARE_SYMBOLS : 0,
                            .n_sequences = c->n_sequences,
                            .sequences = c->sequences,
                            .states = states};

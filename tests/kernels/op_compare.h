@@ -10,6 +10,7 @@
 #define COMPARE_VALUES 32u
 #define COMPARE_STATES 2u
 #define COMPARE_NODES 32u
+#define COMPARE_SYMBOLS 10u
 
 /* The table of the .so in the build folder, and that of the reference. */
 const sy_plugin *compare_delegate_entry(sy_test_host *host);
@@ -22,7 +23,7 @@ typedef struct compare {
     uint32_t n_inputs;
     void *weights[COMPARE_VALUES];
     uint32_t n_weights;
-    int64_t symbols[4]; /* of the step; index = symbol */
+    int64_t symbols[COMPARE_SYMBOLS]; /* of the step; index = symbol; all 0: the bounds */
     sy_sequence sequences[4];
     uint32_t n_sequences;
     sy_state_description states[COMPARE_STATES]; /* one pair per sequence */

@@ -7,16 +7,44 @@
 
 #define LARGEST (1 << 20) /* of a kernel, stride, dilation or pad */
 
+/* Fixed, but for the first of several dimensions, which may be a number of pictures (not of tokens:
+ * those are many and small). */
 static bool is_fixed(const sy_value_view *value) {
     bool fixed = value->rank <= CPU_XNN_DIMENSIONS;
     for (uint32_t i = 0; fixed && i < value->rank; i++) {
-        fixed = value->dims[i].symbol == 0 && value->dims[i].bound > 0;
+        const sy_dimension *d = &value->dims[i];
+        bool counts = i == 0 && value->rank > 1 && d->symbol >= SY_SYMBOL_FIRST_FREE;
+        fixed = (d->symbol == 0 || counts) && d->bound > 0;
     }
     return fixed;
 }
 
-/* Common to all: library, fixed shapes of rank up to 4, float activations. */
-static bool common_check(const sy_device *device, const cpu_node *node, cpu_answer *answer) {
+static bool is_batched(const sy_value_view *value) {
+    return value->rank > 0 && value->dims[0].symbol != 0;
+}
+
+static bool is_constant(const cpu_node *node, uint32_t i_input) {
+    cpu_constant constant;
+    return cpu_constant_find(node->graph, node->view.inputs[i_input], &constant);
+}
+
+/* Every computed value has the same first dimension, so that a picture is one index of it. */
+static bool batch_check(const cpu_node *node, const sy_dimension *batch, cpu_answer *answer) {
+    const sy_value_view *y = &node->out[0];
+    for (uint32_t i = 0; i < node->n_in; i++) {
+        const sy_value_view *x = &node->in[i];
+        if (node->has_in[i] && !is_constant(node, i) &&
+            (x->rank == 0 || !cpu_dimension_same(&x->dims[0], batch))) {
+            return cpu_no(answer, SY_REASON_SHAPE, "input %u has another first dimension", i);
+        }
+    }
+    return (y->rank > 1 && cpu_dimension_same(&y->dims[0], batch)) ||
+           cpu_no(answer, SY_REASON_SHAPE, "y has another first dimension");
+}
+
+/* Common to all: library, shapes of rank up to 4, fixed but for the first dimension. */
+static bool common_check(const sy_device *device, const cpu_node *node, cpu_image_node *out,
+                         cpu_answer *answer) {
     if (!device->use_xnnpack) {
         return cpu_no(answer, SY_REASON_OTHER, "it runs on XNNPACK, which is not built in or off");
     }
@@ -24,9 +52,18 @@ static bool common_check(const sy_device *device, const cpu_node *node, cpu_answ
         if (node->has_in[i] && !is_fixed(&node->in[i])) {
             return cpu_no(answer, SY_REASON_SHAPE, "input %u has no fixed shape of rank 0 to 4", i);
         }
+        if (node->has_in[i] && is_batched(&node->in[i])) {
+            out->is_batched = true;
+            out->batch = node->in[i].dims[0];
+        }
     }
-    return is_fixed(&node->out[0]) ||
-           cpu_no(answer, SY_REASON_SHAPE, "the output has no fixed shape of rank 0 to 4");
+    if (!is_fixed(&node->out[0])) {
+        return cpu_no(answer, SY_REASON_SHAPE, "the output has no fixed shape of rank 0 to 4");
+    }
+    if (!out->is_batched && is_batched(&node->out[0])) {
+        return cpu_no(answer, SY_REASON_SHAPE, "the output alone has a symbol");
+    }
+    return !out->is_batched || batch_check(node, &out->batch, answer);
 }
 
 static bool float_check(const cpu_node *node, cpu_answer *answer) {
@@ -282,7 +319,9 @@ static bool binary_read(const cpu_node *node, cpu_xnn_binary binary, cpu_image_n
                     (x->kind == SY_VALUE_WEIGHT || x->rank == y->rank);
         for (uint32_t d = 0; fits && d < x->rank; d++) {
             int64_t size = x->dims[d].bound;
-            fits = size == 1 || size == y->dims[y->rank - x->rank + d].bound;
+            bool by_picture = out->is_batched && d == 0 && x->rank == y->rank;
+            fits = size == 1 || (size == y->dims[y->rank - x->rank + d].bound &&
+                                 !(by_picture && is_constant(node, i)));
         }
         if (!fits) {
             return cpu_no(answer, SY_REASON_SHAPE, "operand %u does not broadcast here", i);
@@ -378,11 +417,10 @@ static bool concat_read(const cpu_node *node, cpu_image_node *out, cpu_answer *a
         return false;
     }
     axis = axis < 0 ? axis + (int64_t)y->rank : axis;
-    bool fits = axis >= 0 && axis < (int64_t)y->rank;
+    bool fits = axis >= (out->is_batched ? 1 : 0) && axis < (int64_t)y->rank;
     for (uint32_t i = 0; fits && i < node->n_in; i++) {
         const sy_value_view *x = &node->in[i];
-        fits = node->has_in[i] && x->kind != SY_VALUE_WEIGHT && x->type == y->type &&
-               x->rank == y->rank;
+        fits = node->has_in[i] && !is_constant(node, i) && x->type == y->type && x->rank == y->rank;
         for (uint32_t d = 0; fits && d < y->rank; d++) {
             fits = d == (uint32_t)axis || x->dims[d].bound == y->dims[d].bound;
         }
@@ -428,7 +466,7 @@ bool cpu_image_read(const sy_device *device, const cpu_node *node, cpu_image_nod
         return cpu_no(answer, SY_REASON_SHAPE, "there must be a first input and one output");
     }
     out->n_macs = (double)cpu_bound_count(&node->out[0]);
-    return common_check(device, node, answer) && any_read(device, node, out, answer);
+    return common_check(device, node, out, answer) && any_read(device, node, out, answer);
 }
 
 /* What a name stands for. */

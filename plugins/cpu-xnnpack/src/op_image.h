@@ -36,6 +36,8 @@ typedef struct cpu_image_node {
     bool transposed;   /* PRODUCT: the matrix is [outputs, inputs] */
     uint32_t axis;     /* CONCAT: in channels-last order */
     bool is_anchor;    /* no other kernel here runs it */
+    bool is_batched;   /* the first dimension has a symbol: pictures run one by one */
+    sy_dimension batch;
     double n_macs;
 } cpu_image_node;
 
@@ -57,7 +59,8 @@ uint64_t cpu_constant_scales(const cpu_constant *constant); /* how many */
 /* The only element of a weight that has one. */
 bool cpu_constant_number(const cpu_kernels *kernels, const sy_value_view *value, float *out);
 
-/* Whether XNNPACK runs the node, with fixed shapes and f32 arithmetic, and how. */
+/* Whether XNNPACK runs the node, with fixed shapes but for the first dimension, and f32
+ * arithmetic, and how. */
 bool cpu_image_read(const sy_device *device, const cpu_node *node, cpu_image_node *out,
                     cpu_answer *answer);
 

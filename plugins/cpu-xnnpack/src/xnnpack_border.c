@@ -14,6 +14,7 @@ typedef struct crossing {
     const cpu_border *border;
     const cpu_tensor *tensor;
     uint64_t pixels, n_tasks; /* of a task; of one image */
+    uint64_t first;           /* element of the tensor */
 } crossing;
 
 /* Pixels [first, first + n) of an image: where each channel's lie, and where the pixels do. */
@@ -30,8 +31,9 @@ static uint8_t flip_of(sy_element_type type) {
     return type == SY_TYPE_U8 ? 0x80 : 0;
 }
 
-static uint64_t planar(const cpu_border *b, const stretch *s, uint64_t channel) {
-    return (s->image * b->channels + channel) * b->plane + s->first;
+static uint64_t planar(const crossing *c, const stretch *s, uint64_t channel) {
+    const cpu_border *b = c->border;
+    return c->first + (s->image * b->channels + channel) * b->plane + s->first;
 }
 
 static uint64_t interleaved(const cpu_border *b, const stretch *s) {
@@ -42,7 +44,7 @@ static void bytes_enter(const crossing *c, const stretch *s) {
     const cpu_border *b = c->border;
     uint64_t step = b->channels, to = interleaved(b, s);
     for (uint64_t channel = 0; channel < step; channel++) {
-        const uint8_t *x = c->tensor->data + planar(b, s, channel);
+        const uint8_t *x = c->tensor->data + planar(c, s, channel);
         for (uint64_t i = 0; i < s->n; i++) {
             b->staged[to + channel + i * step] = x[i] ^ flip_of(b->type);
         }
@@ -55,7 +57,7 @@ static void floats_enter(const crossing *c, const stretch *s) {
     float *staged = (float *)(void *)b->staged + interleaved(b, s);
     float space[PIXELS];
     for (uint64_t channel = 0; channel < step; channel++) {
-        const float *x = cpu_floats_read(c->run, c->tensor, planar(b, s, channel), s->n, space);
+        const float *x = cpu_floats_read(c->run, c->tensor, planar(c, s, channel), s->n, space);
         for (uint64_t i = 0; i < s->n; i++) {
             staged[channel + i * step] = x[i];
         }
@@ -66,7 +68,7 @@ static void bytes_leave(const crossing *c, const stretch *s) {
     const cpu_border *b = c->border;
     uint64_t step = b->channels, from = interleaved(b, s);
     for (uint64_t channel = 0; channel < step; channel++) {
-        uint8_t *y = c->tensor->data + planar(b, s, channel);
+        uint8_t *y = c->tensor->data + planar(c, s, channel);
         for (uint64_t i = 0; i < s->n; i++) {
             y[i] = b->staged[from + channel + i * step] ^ flip_of(b->type);
         }
@@ -79,7 +81,7 @@ static void floats_leave(const crossing *c, const stretch *s) {
     const float *staged = (const float *)(const void *)b->staged + interleaved(b, s);
     float space[PIXELS];
     for (uint64_t channel = 0; channel < step; channel++) {
-        uint64_t to = planar(b, s, channel);
+        uint64_t to = planar(c, s, channel);
         float *y = cpu_floats_target(c->tensor, to, space);
         for (uint64_t i = 0; i < s->n; i++) {
             y[i] = staged[channel + i * step];
@@ -120,21 +122,26 @@ static cpu_border straightened(const cpu_border *border) {
     return b;
 }
 
-static sy_status cross(cpu_run *run, const cpu_border *border, sy_task task) {
+static sy_status cross(cpu_run *run, const cpu_border *border, uint64_t i_picture, sy_task task) {
     cpu_border straight = straightened(border);
-    crossing c = {run, &straight, &run->tensors[border->i_value], PIXELS, 0};
+    uint64_t n = straight.n * straight.channels * straight.plane;
+    crossing c = {.run = run,
+                  .border = &straight,
+                  .tensor = &run->tensors[border->i_value],
+                  .pixels = PIXELS,
+                  .first = i_picture * n};
     if (straight.channels < TASK_ELEMENTS / PIXELS) {
         c.pixels = TASK_ELEMENTS / straight.channels / PIXELS * PIXELS;
     }
     c.n_tasks = (straight.plane + c.pixels - 1) / c.pixels;
-    return cpu_run_tasks(run, task, &c, straight.n * c.n_tasks, c.tensor->n_elements);
+    return cpu_run_tasks(run, task, &c, straight.n * c.n_tasks, n);
 }
 
-sy_status cpu_border_enter(cpu_run *run, const cpu_border *border) {
-    return cross(run, border, enter_task);
+sy_status cpu_border_enter(cpu_run *run, const cpu_border *border, uint64_t i_picture) {
+    return cross(run, border, i_picture, enter_task);
 }
 
-sy_status cpu_border_leave(cpu_run *run, const cpu_border *border) {
-    return cross(run, border, leave_task);
+sy_status cpu_border_leave(cpu_run *run, const cpu_border *border, uint64_t i_picture) {
+    return cross(run, border, i_picture, leave_task);
 }
 #endif

@@ -24,6 +24,24 @@ static bool is_constant(const cpu_region_node *n) {
     return n->image.kind == CPU_IMAGE_DEQUANTIZE && n->node.in[0].kind == SY_VALUE_WEIGHT;
 }
 
+/* All nodes of a region cut their values into pictures in the same way, or none does. */
+static bool batch_agrees(cpu_region_builder *b, uint32_t n, const cpu_region_node *added) {
+    const cpu_image_node *image = &added->image;
+    if (is_constant(added)) {
+        return true;
+    }
+    bool is_first = true;
+    for (uint32_t i = 0; i < n; i++) {
+        is_first = is_first && is_constant(&b->nodes[i]);
+    }
+    if (is_first) {
+        b->is_batched = image->is_batched;
+        b->batch = image->batch;
+    }
+    return b->is_batched == image->is_batched &&
+           (!b->is_batched || cpu_dimension_same(&b->batch, &image->batch));
+}
+
 /* Whether nodes outside of [first, first + n) or other units read a value. */
 static bool is_read_outside(cpu_builder *builder, uint32_t i_view, uint32_t first, uint32_t n) {
     const sy_segment *segment = cpu_builder_segment(builder);
@@ -94,7 +112,7 @@ static uint32_t value_find(cpu_region_builder *b, uint32_t i_view) {
 }
 
 /* Dimensions of rank 3 and 4 become [n, height, width, channels]. */
-static void layout_of(const sy_value_view *view, cpu_region_value *out) {
+static void layout_of(const sy_value_view *view, bool is_batched, cpu_region_value *out) {
     out->rank = view->rank;
     for (uint32_t i = 0; i < view->rank; i++) {
         out->dims[i] = (size_t)view->dims[i].bound;
@@ -106,6 +124,9 @@ static void layout_of(const sy_value_view *view, cpu_region_value *out) {
         out->dims[1] = flat ? 1 : (size_t)view->dims[2].bound;
         out->dims[2] = (size_t)view->dims[flat ? 2 : 3].bound;
         out->dims[3] = (size_t)view->dims[1].bound;
+    }
+    if (is_batched && view->rank > 0 && view->dims[0].symbol != 0) {
+        out->dims[0] = 1;
     }
 }
 
@@ -123,7 +144,7 @@ static uint32_t value_add(cpu_region_builder *b, uint32_t i_view, const sy_value
     v->id_float = v->id_byte = v->i_byte = v->i_border = CPU_XNN_NONE;
     v->is_constant = cpu_constant_find(cpu_builder_view(b->builder), i_view, &constant);
     v->is_input = !is_made && !v->is_constant;
-    layout_of(view, v);
+    layout_of(view, b->is_batched, v);
     return b->n_values++;
 }
 
@@ -149,7 +170,10 @@ static bool is_byte(sy_element_type type) {
 static sy_status border_add(cpu_region_builder *b, cpu_region_value *v, bool dry) {
     cpu_region *region = b->region;
     cpu_border *border = &region->borders[region->n_borders];
-    uint64_t n = (uint64_t)cpu_bound_count(&v->view);
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < v->rank; i++) {
+        n *= v->dims[i];
+    }
     border->type = v->view.type;
     border->n = v->rank == 4 ? v->dims[0] : n;
     border->channels = v->rank == 4 ? v->dims[3] : 1;
@@ -212,17 +236,29 @@ static void region_destroy(void *object) {
     cpu_release(region, sizeof(*region));
 }
 
-static sy_status region_run(cpu_run *run, const cpu_step *step) {
-    const cpu_region *region = step->params.object;
+static sy_status picture_run(cpu_run *run, const cpu_region *region, uint64_t i_picture) {
     sy_status status = SY_OK;
     for (uint32_t i = 0; status == SY_OK && i < region->n_inputs; i++) {
-        status = cpu_border_enter(run, &region->borders[i]);
+        status = cpu_border_enter(run, &region->borders[i], i_picture);
     }
     if (status == SY_OK) {
         status = cpu_xnn_graph_run(run, region->graph, region->cost);
     }
     for (uint32_t i = region->n_inputs; status == SY_OK && i < region->n_borders; i++) {
-        status = cpu_border_leave(run, &region->borders[i]);
+        status = cpu_border_leave(run, &region->borders[i], i_picture);
+    }
+    return status;
+}
+
+static sy_status region_run(cpu_run *run, const cpu_step *step) {
+    const cpu_region *region = step->params.object;
+    sy_status status = SY_OK;
+    uint64_t n = 1;
+    if (region->is_batched && region->n_borders > 0) {
+        n = (uint64_t)run->tensors[region->borders[region->n_borders - 1].i_value].dims[0];
+    }
+    for (uint64_t i = 0; status == SY_OK && i < n; i++) {
+        status = picture_run(run, region, i);
     }
     return status == SY_INTERNAL ? cpu_report(status, step->i_node, "XNNPACK failed") : status;
 }
@@ -302,6 +338,7 @@ static sy_status region_make(cpu_region_builder *b, uint32_t first) {
     }
     cpu_region *region = b->region;
     region->object.destroy = region_destroy;
+    region->is_batched = b->is_batched;
     values_read(b);
     sy_status status = borders_add(b, first, dry);
     cpu_builder_owns(b->builder, own_bytes(b));
@@ -342,7 +379,7 @@ static uint32_t run_read(cpu_region_builder *b, uint32_t first, uint32_t n_most,
     uint32_t n = 0;
     *out_has_anchor = false;
     while (n < n_most && node_fits(b->builder, first + n, &b->nodes[n]) &&
-           factors_agree(b->nodes, n, &b->nodes[n])) {
+           factors_agree(b->nodes, n, &b->nodes[n]) && batch_agrees(b, n, &b->nodes[n])) {
         *out_has_anchor = *out_has_anchor || b->nodes[n].image.is_anchor;
         n++;
     }

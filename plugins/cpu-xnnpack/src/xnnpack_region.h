@@ -20,7 +20,8 @@
 typedef struct cpu_border {
     uint32_t i_value; /* of the unit */
     sy_element_type type;
-    uint64_t n, channels, plane; /* [n, channels, plane] here, [n, plane, channels] staged */
+    uint64_t n, channels, plane; /* [n, channels, plane] here, [n, plane, channels] staged; of a
+                                    picture where pictures run one by one */
     uint8_t *staged;             /* f32, or i8 of byte types */
     size_t n_bytes;
 } cpu_border;
@@ -32,6 +33,7 @@ typedef struct cpu_region {
     size_t borders_bytes;
     uint32_t n_inputs, n_borders;
     double cost;
+    bool is_batched;       /* the graph is of one picture and runs for each */
     struct cpu_kept *kept; /* constants that the runtime reads */
 } cpu_region;
 
@@ -74,6 +76,8 @@ typedef struct cpu_region_builder {
     uint32_t n_nodes, n_values;
     sy_status status; /* the first failure; definitions after it do nothing */
     bool int8;        /* int8 operators are wanted */
+    bool is_batched;  /* with this first dimension */
+    sy_dimension batch;
 } cpu_region_builder;
 
 /* Makes the longest run from position `first` of the segment's nodes on a region. *out_plain: how
@@ -100,7 +104,7 @@ uint32_t cpu_region_only_reader(const cpu_region_builder *b, uint32_t i_value);
 bool cpu_region_define_int8(cpu_region_builder *b, uint32_t i_node);
 
 /* xnnpack_border.c */
-sy_status cpu_border_enter(cpu_run *run, const cpu_border *border);
-sy_status cpu_border_leave(cpu_run *run, const cpu_border *border);
+sy_status cpu_border_enter(cpu_run *run, const cpu_border *border, uint64_t i_picture);
+sy_status cpu_border_leave(cpu_run *run, const cpu_border *border, uint64_t i_picture);
 
 #endif
