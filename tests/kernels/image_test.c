@@ -156,6 +156,31 @@ static void global_pooling_matches(void) {
     }
 }
 
+/* ReduceMean of the plane, with and without the dimensions that it leaves. */
+static void means_match(void) {
+    static const int64_t axes[3][2] = {{2, 3}, {-1, -2}, {1, 3}};
+    for (int i = 0; i < 12; i++) {
+        bool keeps = i % 2 == 0, fits = i / 2 % 3 != 2;
+        int type = i / 6;
+        compare c;
+        compare_init(&c, tolerances[type]);
+        c.may_refuse = true;
+        sy_dimension x[4] = {FIXED(2), FIXED(7), FIXED(5), FIXED(9)};
+        sy_dimension y[4] = {x[0], x[1], FIXED(1), FIXED(1)};
+        if (!fits) {
+            y[1] = keeps ? FIXED(1) : x[2];
+            y[2] = x[2];
+        }
+        uint32_t in[2] = {compare_input(&c, floats[type], 4, x),
+                          compare_weight_i64(&c, axes[i / 2 % 3], 2)};
+        uint32_t out = compare_output(&c, floats[type], keeps ? 4 : 2, y);
+        uint32_t node = sy_test_graph_node(&c.graph, "", "ReduceMean", 18, 2, in, 1, &out);
+        sy_test_graph_int(&c.graph, node, "keepdims", keeps);
+        CHECK(compare_run(&c, "ReduceMean") == (has_xnnpack && fits));
+        compare_deinit(&c);
+    }
+}
+
 /* ---- element by element ---- */
 static void activations_match(void) {
     static const struct {
@@ -751,6 +776,7 @@ int main(void) {
     convolution_of_rows_matches();
     pooling_matches();
     global_pooling_matches();
+    means_match();
     activations_match();
     limits_and_slopes_match();
     normalization_matches();

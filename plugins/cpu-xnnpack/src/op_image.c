@@ -214,12 +214,8 @@ static bool pool_read(const cpu_node *node, bool is_max, cpu_image_node *out, cp
     return true;
 }
 
-static bool global_read(const cpu_node *node, bool is_max, cpu_image_node *out,
-                        cpu_answer *answer) {
+static bool plane_read(const cpu_node *node, bool is_max, cpu_image_node *out, cpu_answer *answer) {
     const sy_value_view *x = &node->in[0];
-    if (!cpu_attributes_known(node, NULL, answer) || !image_check(x, answer)) {
-        return false;
-    }
     out->kind = is_max ? CPU_IMAGE_MAX_POOL : CPU_IMAGE_GLOBAL_AVERAGE;
     out->window = (cpu_xnn_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
     int64_t n = 1;
@@ -229,6 +225,45 @@ static bool global_read(const cpu_node *node, bool is_max, cpu_image_node *out,
     }
     out->n_macs = (double)cpu_bound_count(x);
     return n > 1 || cpu_no(answer, SY_REASON_SHAPE, "a plane of one element, or too large");
+}
+
+static bool global_read(const cpu_node *node, bool is_max, cpu_image_node *out,
+                        cpu_answer *answer) {
+    return cpu_attributes_known(node, NULL, answer) && image_check(&node->in[0], answer) &&
+           plane_read(node, is_max, out, answer);
+}
+
+/* Whether constant axes are all those behind the channels. */
+static bool axes_are_planes(const sy_value_view *axes, uint32_t rank) {
+    const uint8_t *bytes = cpu_weight_bytes(axes);
+    bool fits =
+        bytes != NULL && axes->type == SY_TYPE_I64 && cpu_bound_count(axes) == (int64_t)rank - 2;
+    uint32_t seen = 0;
+    for (uint32_t i = 2; fits && i < rank; i++) {
+        int64_t axis = 0;
+        memcpy(&axis, bytes + 8u * (i - 2), sizeof(axis));
+        axis += axis < 0 ? (int64_t)rank : 0;
+        fits = axis >= 2 && axis < (int64_t)rank && (seen >> axis & 1u) == 0;
+        seen |= fits ? 1u << axis : 0;
+    }
+    return fits;
+}
+
+/* ReduceMean over height and width. */
+static bool mean_read(const cpu_node *node, cpu_image_node *out, cpu_answer *answer) {
+    static const char *const names[] = {"keepdims", "noop_with_empty_axes", NULL};
+    const sy_value_view *x = &node->in[0], *y = &node->out[0];
+    int64_t keeps = 1;
+    if (!cpu_attributes_known(node, names, answer) || !image_check(x, answer) ||
+        !cpu_attribute_int(node, "keepdims", 1, &keeps, answer)) {
+        return false;
+    }
+    if (node->n_in < 2 || !node->has_in[1] || !axes_are_planes(&node->in[1], x->rank) ||
+        y->rank != (keeps != 0 ? x->rank : 2) ||
+        cpu_bound_count(y) != x->dims[0].bound * x->dims[1].bound) {
+        return cpu_no(answer, SY_REASON_SHAPE, "not the mean of height and width");
+    }
+    return plane_read(node, false, out, answer);
 }
 
 static bool norm_read(const cpu_node *node, cpu_image_node *out, cpu_answer *answer) {
@@ -482,6 +517,7 @@ static const known all[] = {{"Conv", CPU_IMAGE_CONV, 0, 0},
                             {"AveragePool", CPU_IMAGE_MAX_POOL, 0, 0},
                             {"GlobalMaxPool", CPU_IMAGE_GLOBAL_AVERAGE, 1, 0},
                             {"GlobalAveragePool", CPU_IMAGE_GLOBAL_AVERAGE, 0, 0},
+                            {"ReduceMean", CPU_IMAGE_GLOBAL_AVERAGE, 2, 0},
                             {"BatchNormalization", CPU_IMAGE_BATCH_NORM, 0, 0},
                             {"Clip", CPU_IMAGE_CLAMP, 0, 0},
                             {"Relu", CPU_IMAGE_CLAMP, 1, 0},
@@ -517,7 +553,8 @@ static bool by_kind(const sy_device *device, const cpu_node *node, const known *
     case CPU_IMAGE_AVERAGE_POOL:
         return pool_read(node, found->which != 0, out, answer);
     case CPU_IMAGE_GLOBAL_AVERAGE:
-        return global_read(node, found->which != 0, out, answer);
+        return found->which == 2 ? mean_read(node, out, answer)
+                                 : global_read(node, found->which != 0, out, answer);
     case CPU_IMAGE_BATCH_NORM:
         return norm_read(node, out, answer);
     case CPU_IMAGE_CLAMP:
@@ -606,6 +643,7 @@ const cpu_operator cpu_operators_image[] = {
     IMAGE("AveragePool", 22, 1, 1),
     IMAGE("GlobalMaxPool", 22, 1, 1),
     IMAGE("GlobalAveragePool", 22, 1, 1),
+    IMAGE("ReduceMean", 18, 1, 2),
     IMAGE("BatchNormalization", 15, 5, 5),
     IMAGE("Clip", 13, 1, 3),
     IMAGE("LeakyRelu", 16, 1, 1),

@@ -104,7 +104,8 @@ void cpu_xnn_max_pool(cpu_xnn_graph *graph, const cpu_xnn_window *window, cpu_xn
                       uint32_t x, uint32_t y);
 void cpu_xnn_average_pool(cpu_xnn_graph *graph, const cpu_xnn_window *window, uint32_t x,
                           uint32_t y);
-void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t x, uint32_t y);
+/* y is [n, 1, 1, channels] or, of rank 2, [n, channels]. */
+void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t y_rank, uint32_t x, uint32_t y);
 /* Zeros around height and width. */
 void cpu_xnn_pad(cpu_xnn_graph *graph, const cpu_xnn_window *window, uint32_t x, uint32_t y);
 void cpu_xnn_fully_connected(cpu_xnn_graph *graph, cpu_xnn_limits limits, uint32_t x, uint32_t w,

@@ -434,7 +434,7 @@ static void one_input_define(cpu_region_builder *b, const cpu_region_node *n) {
         cpu_xnn_max_pool(graph, &n->image.window, no_limits, x, y);
         break;
     case CPU_IMAGE_GLOBAL_AVERAGE:
-        cpu_xnn_global_average(graph, x, y);
+        cpu_xnn_global_average(graph, out->rank, x, y);
         break;
     case CPU_IMAGE_CLAMP:
         cpu_xnn_unary_add(graph, CPU_XNN_CLAMP, n->image.limits, 0.0f, x, y);

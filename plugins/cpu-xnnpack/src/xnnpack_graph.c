@@ -150,11 +150,11 @@ void cpu_xnn_reshape(cpu_xnn_graph *graph, uint32_t rank, const size_t *dims, ui
     }
 }
 
-void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t x, uint32_t y) {
+void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t y_rank, uint32_t x, uint32_t y) {
     static const size_t axes[] = {1, 2};
     if (graph->status == xnn_status_success) {
         keep(graph, xnn_define_static_reduce(graph->subgraph, xnn_reduce_mean, 2, axes, x, y,
-                                             XNN_FLAG_KEEP_DIMS));
+                                             y_rank == 4 ? XNN_FLAG_KEEP_DIMS : 0));
     }
 }
 

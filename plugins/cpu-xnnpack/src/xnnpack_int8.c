@@ -242,7 +242,7 @@ static bool one_input_define(cpu_region_builder *b, const cpu_region_node *n, co
     uint32_t from = cpu_region_byte(b, b->values[n->in[0]].i_byte);
     uint32_t to = cpu_region_byte(b, out->i_value);
     if (averages) {
-        cpu_xnn_global_average(graph, from, to);
+        cpu_xnn_global_average(graph, shape->rank, from, to);
     } else if (n->image.kind == CPU_IMAGE_MAX_POOL) {
         cpu_xnn_max_pool(graph, &n->image.window, out->limits, from, to);
     } else if (n->image.kind == CPU_IMAGE_CLAMP) {

@@ -114,7 +114,8 @@ void cpu_xnn_pad(cpu_xnn_graph *graph, const cpu_xnn_window *window, uint32_t x,
     pool_add(graph, CPU_STAGE_PAD, window, x, y);
 }
 
-void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t x, uint32_t y) {
+void cpu_xnn_global_average(cpu_xnn_graph *graph, uint32_t y_rank, uint32_t x, uint32_t y) {
+    (void)y_rank; /* the bytes are the same */
     (void)stage_add(graph, CPU_STAGE_GLOBAL_AVERAGE, x, y);
 }
 
