@@ -190,13 +190,12 @@ typedef struct norm_factors {
 } norm_factors;
 
 /* Answers false after a failure. */
-static bool norm_read(cpu_region_builder *b, const cpu_region_node *n, bool is_temporary,
-                      norm_factors *out) {
+static bool norm_read(cpu_region_builder *b, const cpu_region_node *n, norm_factors *out) {
     size_t count = (size_t)n->node.in[0].dims[1].bound;
     float *factors[4];
     for (uint32_t i = 0; i < 4; i++) {
         cpu_constant factor;
-        factors[i] = cpu_region_keep(b, count * sizeof(float), is_temporary || i > 1);
+        factors[i] = cpu_region_keep(b, count * sizeof(float), true);
         if (factors[i] == NULL ||
             !cpu_constant_find(n->node.graph, n->node.view.inputs[i + 1], &factor)) {
             return false;
@@ -245,7 +244,7 @@ static uint32_t norm_fold(cpu_region_builder *b, const cpu_region_node *n, float
     size_t n_out = (size_t)n->node.in[1].dims[0].bound;
     norm_factors factors;
     if (reader == CPU_XNN_NONE || b->nodes[reader].image.kind != CPU_IMAGE_BATCH_NORM ||
-        !norm_read(b, &b->nodes[reader], true, &factors)) {
+        !norm_read(b, &b->nodes[reader], &factors)) {
         return n->out;
     }
     for (size_t i = 0; i < n_out; i++) {
@@ -351,19 +350,28 @@ static void average_define(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_xnn_average_pool(b->region->graph, &w, x, cpu_region_float(b, n->out));
 }
 
+/* A norm by itself is a depthwise convolution of one tap: one pass, which takes limits too. */
 static void norm_define(cpu_region_builder *b, const cpu_region_node *n) {
-    size_t count = (size_t)n->node.in[0].dims[1].bound;
+    uint32_t count = (uint32_t)n->node.in[0].dims[1].bound;
     norm_factors factors;
-    if (!norm_read(b, n, false, &factors)) {
+    if (!norm_read(b, n, &factors)) {
         return;
     }
-    uint32_t scaled = inner_define(b, &b->values[n->in[0]]);
-    uint32_t x = cpu_region_float(b, n->in[0]);
-    uint32_t scale = list_define(b, factors.scale, count);
-    uint32_t shift = list_define(b, factors.shift, count);
-    cpu_xnn_binary_add(b->region->graph, CPU_XNN_MULTIPLY, no_limits, x, scale, scaled);
-    cpu_xnn_binary_add(b->region->graph, CPU_XNN_ADD, no_limits, scaled, shift,
-                       cpu_region_float(b, n->out));
+    cpu_xnn_value w = {.type = CPU_XNN_F32,
+                       .rank = 4,
+                       .dims = {1, 1, 1, count},
+                       .data = factors.scale,
+                       .i_external = CPU_XNN_NONE};
+    cpu_xnn_convolution conv = {.window = {.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}},
+                                .n_groups = count,
+                                .in_channels = 1,
+                                .out_channels = 1,
+                                .limits = no_limits};
+    conv.w = cpu_xnn_value_add(b->region->graph, &w);
+    conv.bias = list_define(b, factors.shift, count);
+    conv.x = cpu_region_float(b, n->in[0]);
+    conv.y = cpu_region_float(b, n->out);
+    cpu_xnn_convolve(b->region->graph, &conv);
 }
 
 static void hard_sigmoid_define(cpu_region_builder *b, const cpu_region_node *n) {
