@@ -43,12 +43,16 @@ if(SY_XNNPACK AND XNNPACK_INCLUDE_DIR AND PTHREADPOOL_INCLUDE_DIR AND XNNPACK_LI
     endif()
     xnnpack_offers(RUNTIME "return (int)xnn_create_runtime_v2(NULL, NULL, 0, NULL);")
     xnnpack_offers(OLD_SETUP
-        "return (int)xnn_setup_fully_connected_nc_f32(NULL, 0, NULL, NULL, NULL);")
+        "(void)xnn_create_fully_connected_nc_f32(1, 1, 1, 1, NULL, NULL, 0, 0, 0, NULL);
+        (void)xnn_create_convolution2d_nhwc_qc8(0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1,
+            NULL, NULL, NULL, 0, 1, 0, 1, 0, NULL);
+        return (int)xnn_setup_fully_connected_nc_f32(NULL, 0, NULL, NULL, NULL);")
     xnnpack_offers(RESHAPES "(void)xnn_setup_runtime_v2(NULL, 0, NULL);
         (void)xnn_create_fully_connected_nc_f32(1, 1, 1, 1, NULL, NULL, 0, 0, 0, NULL, NULL);
         return (int)xnn_reshape_fully_connected_nc_f32(NULL, 0, NULL);")
     xnnpack_offers(GENERIC "(void)xnn_define_static_reduce(NULL, xnn_reduce_mean, 2, NULL, 0, 0, 0);
         (void)xnn_define_binary(NULL, xnn_binary_prelu, NULL, 0, 0, 0, 0);
+        (void)xnn_define_concatenate(NULL, 0, 1, NULL, 0, 0);
         return (int)xnn_define_unary(NULL, xnn_unary_convert, NULL, 0, 0, 0);")
     xnnpack_offers(PAD_V2
         "return (int)xnn_define_static_constant_pad_v2(NULL, 4, NULL, NULL, 0.0f, 0, 0, 0);")
