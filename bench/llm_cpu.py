@@ -28,7 +28,13 @@ SPEED = ("decode", "prefill", "depth")
 MEASURES = SPEED + ("start", "memory", "sessions", "busy", "accuracy")
 NEIGHBOURS = ("alone-1", "alone-2", "idle", "busy")
 MORE_TO_DO = 3  # exit status when --stop-after ended the run
-START_RUNS, MEMORY_TOKENS = 4, 2000
+BY_SIZE = ("start", "memory", "depth")
+MEMORY_TOKENS = 2000
+
+
+def start_runs(i_round):
+    """Beside one that warms up; the first round only takes enough to tell a bad one."""
+    return 2 if i_round <= 1 else 4
 
 
 @dataclasses.dataclass
@@ -145,8 +151,11 @@ class Bench:
         return known if known is not None else self.settings(job.engine, job.cell, job.measure)[0]
 
     def jobs_of_round(self, i_round):
+        """The most threads first; small files first where the size is what a cell costs. So a run that is stopped has
+        the most cells it could have."""
         for measure in self.flags.measures:
-            for cell in self.wanted_cells(measure):
+            size = lambda c: (self.facts_of(c) or {"file_bytes": 0})["file_bytes"] if measure in BY_SIZE else 0
+            for cell in sorted(self.wanted_cells(measure), key=lambda c: (-c.threads, size(c))):
                 yield from self.jobs_of_series(i_round, measure, cell)
 
     def jobs_of_series(self, i_round, measure, cell):
@@ -221,7 +230,7 @@ class Bench:
         if job.measure == "accuracy":
             return 20.0
         if job.measure == "start":
-            return START_RUNS * load
+            return (1 + start_runs(job.round)) * load
         if job.measure == "memory":
             return load + MEMORY_TOKENS / self.rate(job.engine, job.cell, "prefill")
         n = self.repeats(job)
@@ -293,7 +302,7 @@ class Bench:
             command = job.engine.start_command(self.flags.models, job.cell, setting, self.prompt(job, 16), 2048, 1)
             measures.read_into_cache(job.engine.model(self.flags.models, job.cell))
             measures.first_token_ms(command)
-            return [measures.first_token_ms(command) for _ in range(START_RUNS)], None
+            return [measures.first_token_ms(command) for _ in range(start_runs(job.round))], None
         if job.measure == "memory":
             prompt = self.prompt(job, MEMORY_TOKENS)
             command = job.engine.start_command(self.flags.models, job.cell, setting, prompt, 2048, 8)

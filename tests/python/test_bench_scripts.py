@@ -257,6 +257,18 @@ def test_settings_are_tried_the_best_is_taken_and_a_run_goes_on(models, tmp_path
     assert all(s["read_gbs"] > 0 for s in stored["samples"])
 
 
+def test_two_threads_come_before_one_and_small_files_first(models, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(llm_cpu, "SHAPES", ("tiny-gemma3", "tiny"))
+    monkeypatch.setattr(llm_cpu, "TYPES", ("f32", "f16"))
+    assert llm_cpu.main(["--models", str(models), "--peer", "llama.cpp=nowhere", "--samples", str(tmp_path / "s.jsonl"),
+                         "--list", "--cells", "tiny*", "--measures", "decode,memory", "--search", "no",
+                         "--rounds", "1"]) == 0
+    cells = [line.split("|")[2] for line in capsys.readouterr().out.splitlines() if "|" in line]
+    assert [c[-1] for c in cells[:8]] == list("22221111")
+    sizes = [(models / (c.rpartition(":")[0].replace(":", "-") + ".gguf")).stat().st_size for c in cells[8:]]
+    assert len(sizes) == 4 and sizes == sorted(sizes)
+
+
 def test_a_peer_that_fails_is_told_and_does_not_stop_the_rest(models, tmp_path, fake_peer, monkeypatch):
     monkeypatch.setattr(llm_cpu, "SHAPES", ("tiny",))
     monkeypatch.setattr(llm_cpu, "TYPES", ("f16",))
