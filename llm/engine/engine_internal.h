@@ -67,6 +67,9 @@ sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tok
                                    uint32_t n_tokens, sy_error *error);
 /* Makes sure that session->logits belong to the newest token. */
 sy_status sy__session_need_logits(sy_session *session, sy_error *error);
+/* The next token, not yet committed; NULL sampler: the likeliest. */
+sy_status sy__session_draw(sy_session *session, sy_sampler *sampler, int32_t *out_token,
+                           sy_error *error);
 /* Commits a drawn token without its step, which runs when something needs it. There is room. */
 void sy__session_append(sy_session *session, int32_t token);
 /* Makes sure that the state holds every token. */

@@ -87,18 +87,6 @@ static sy_status push_token(generation *g, int32_t token, bool *out_stopped, sy_
     return status;
 }
 
-static sy_status draw(generation *g, int32_t *out_token, sy_error *error) {
-    sy_session *session = g->session;
-    sy_status status = sy__session_need_logits(session, error);
-    if (status != SY_OK) {
-        return status;
-    }
-    if (g->sampler != NULL) {
-        return sy_sampler_draw(g->sampler, session->logits, out_token, error);
-    }
-    return sy__greedy_token(session->logits, session->engine->info.n_vocabulary, out_token, error);
-}
-
 /* One token; sets the finish when it is the last. */
 static sy_status advance(generation *g, sy_error *error) {
     sy_session *session = g->session;
@@ -113,7 +101,7 @@ static sy_status advance(generation *g, sy_error *error) {
         g->result.finish = SY_FINISH_LENGTH;
         return SY_OK;
     }
-    sy_status status = draw(g, &token, error);
+    sy_status status = sy__session_draw(session, g->sampler, &token, error);
     if (status != SY_OK) {
         return status;
     }

@@ -178,10 +178,7 @@ sy_status sy_session_logits(sy_session *session, const float **out_logits, sy_er
 sy_status sy_session_decode(sy_session *session, sy_sampler *sampler, int32_t *out_token,
                             sy_error *error) {
     int32_t token = 0;
-    sy_status status = sy__session_need_logits(session, error);
-    if (status == SY_OK) {
-        status = sy_sampler_draw(sampler, session->logits, &token, error);
-    }
+    sy_status status = sy__session_draw(session, sampler, &token, error);
     if (status == SY_OK) {
         status = sy__session_check_tokens(session, &token, 1, error);
     }

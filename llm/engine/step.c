@@ -99,6 +99,18 @@ sy_status sy__session_need_logits(sy_session *session, sy_error *error) {
     return status;
 }
 
+sy_status sy__session_draw(sy_session *session, sy_sampler *sampler, int32_t *out_token,
+                           sy_error *error) {
+    sy_status status = sy__session_need_logits(session, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    if (sampler != NULL) {
+        return sy_sampler_draw(sampler, session->logits, out_token, error);
+    }
+    return sy__greedy_token(session->logits, session->engine->info.n_vocabulary, out_token, error);
+}
+
 void sy__session_append(sy_session *session, int32_t token) {
     session->tokens[session->n_tokens++] = token;
     session->has_logits = false;

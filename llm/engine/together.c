@@ -39,10 +39,7 @@ static sy_status draw(sy_session *const *sessions, uint32_t n_sessions, sy_sampl
                       int32_t *tokens, sy_error *error) {
     sy_status status = SY_OK;
     for (uint32_t i = 0; status == SY_OK && i < n_sessions; i++) {
-        status = sy__session_need_logits(sessions[i], error);
-        if (status == SY_OK) {
-            status = sy_sampler_draw(samplers[i], sessions[i]->logits, &tokens[i], error);
-        }
+        status = sy__session_draw(sessions[i], samplers[i], &tokens[i], error);
         if (status == SY_OK) {
             status = sy__session_check_tokens(sessions[i], &tokens[i], 1, error);
         }

@@ -41,6 +41,21 @@ static sy_sampler *new_sampler(float temperature, uint64_t seed) {
     return sampler;
 }
 
+static void no_sampler_draws_the_likeliest(void) {
+    int32_t with[8], without[8];
+    for (uint32_t i = 0; i < 2; i++) {
+        engine_kit kit;
+        open_kit(&kit, 2, NULL);
+        sy_sampler *greedy = i == 0 ? new_sampler(0, 1) : NULL;
+        sy_session *session = open_session(&kit, 100);
+        decode(&kit, session, greedy, 8, i == 0 ? with : without);
+        sy_session_close(session);
+        sy_sampler_destroy(greedy);
+        engine_kit_close(&kit);
+    }
+    CHECK(memcmp(with, without, sizeof(with)) == 0);
+}
+
 static void same_seed_gives_same_tokens_at_any_thread_count(void) {
     int32_t tokens[3][40];
     for (uint32_t i = 0; i < 3; i++) {
@@ -484,6 +499,7 @@ static void together_has_its_limits(void) {
 }
 
 static const sy_test_case cases[] = {
+    {"no_sampler_draws_the_likeliest", no_sampler_draws_the_likeliest},
     {"same_seed_gives_same_tokens_at_any_thread_count",
      same_seed_gives_same_tokens_at_any_thread_count},
     {"clone_goes_its_own_way", clone_goes_its_own_way},

@@ -42,7 +42,8 @@ SY_MUST_CHECK sy_status sy_session_prefill(sy_session *session, const int32_t *t
 SY_MUST_CHECK sy_status sy_session_logits(sy_session *session, const float **out_logits,
                                           sy_error *error);
 
-/* Draws the next token from the logits and commits it, so that new logits are ready.
+/* Draws the next token from the logits (NULL sampler: the likeliest) and commits it, so that new
+ * logits are ready.
  * shape: -  unit: -  owner: -  errors: OUT_OF_RANGE when the session is full, CANCELLED, those of
  * the delegates  thread: one at a time per engine  cost: one step, no heap  since: 0.1
  * source: - */
@@ -52,7 +53,7 @@ SY_MUST_CHECK sy_status sy_session_decode(sy_session *session, sy_sampler *sampl
 /* Draws the next token of every session from its own logits with its own sampler and commits all of
  * them in one step, which reads the weights once. Each session gets what sy_session_decode would
  * give it. All or none are committed. The engine must be made with n_sequences and n_output_rows of
- * at least n_sessions.
+ * at least n_sessions. A sampler may be NULL: the likeliest.
  * shape: sessions, samplers, out_tokens [n_sessions]  unit: -  owner: caller keeps all
  * errors: INVALID_ARGUMENT sessions of several engines or one twice, OUT_OF_RANGE more than a step
  * carries or a full session, those of the delegates  thread: one at a time per engine
