@@ -125,6 +125,8 @@ void cpu_xnn_concatenate(cpu_xnn_graph *graph, uint32_t axis, uint32_t n, const 
 /* Makes it ready to run on these memories, one for each external value. n_workers: of the team,
  * where the version can be lent one. INTERNAL, without a report: the version refuses the graph. */
 sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uint32_t n_workers);
+/* Bytes of weights that a finished graph packed more than once. */
+uint64_t cpu_xnn_graph_copies(const cpu_xnn_graph *graph);
 /* cost: about multiply-adds. */
 sy_status cpu_xnn_graph_run(cpu_run *run, cpu_xnn_graph *graph, double cost);
 void cpu_xnn_graph_destroy(cpu_xnn_graph *graph); /* NULL is fine */

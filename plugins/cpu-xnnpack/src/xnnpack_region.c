@@ -348,6 +348,9 @@ static sy_status region_make(cpu_region_builder *b, uint32_t first) {
     if (status == SY_OK && !dry) {
         status = graph_make(b);
     }
+    if (status == SY_OK && !dry) {
+        cpu_builder_owns(b->builder, cpu_xnn_graph_copies(region->graph));
+    }
     for (uint32_t i = 0; status == SY_OK && i < region->n_borders; i++) {
         cpu_builder_touch(b->builder, region->borders[i].i_value);
     }

@@ -132,6 +132,10 @@ uint32_t cpu_stage_cut(const cpu_xnn_graph *graph, const cpu_stage *stage) {
     return wanted < (double)most ? (uint32_t)wanted : (uint32_t)most;
 }
 
+bool cpu_stage_packs_again(const cpu_xnn_graph *graph, const cpu_stage *stage) {
+    return stage->kind == CPU_STAGE_CONVOLUTION && cut_of(graph, stage) == CUT_BANDS;
+}
+
 /* The rows of x under rows [y_row, y_row + n) of y, and the pads that these still see. */
 static void band_of(const cpu_stage_value *x, const cpu_xnn_window *w, size_t n, cpu_slice *out) {
     size_t reach = (size_t)w->dilation[0] * (w->kernel[0] - 1) + 1;

@@ -299,6 +299,17 @@ sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uin
     return status;
 }
 
+uint64_t cpu_xnn_graph_copies(const cpu_xnn_graph *graph) {
+    uint64_t n_bytes = 0;
+    for (size_t i = 0; i < graph->n_stages; i++) {
+        const cpu_stage *s = &graph->stages[i];
+        if (s->n_slices > 1 && s->node.w != CPU_XNN_NONE && cpu_stage_packs_again(graph, s)) {
+            n_bytes += (uint64_t)graph->values[s->node.w].n_bytes * (s->n_slices - 1);
+        }
+    }
+    return n_bytes;
+}
+
 /* ---- running ---- */
 #define TASK_BYTES 65536u
 

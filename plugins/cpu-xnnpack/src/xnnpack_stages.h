@@ -80,6 +80,8 @@ static inline size_t cpu_stage_element(const cpu_stage_value *v) {
 uint32_t cpu_stage_rows_dimension(const cpu_stage_value *y);
 /* How many operators a stage becomes. The results do not depend on it. */
 uint32_t cpu_stage_cut(const cpu_xnn_graph *graph, const cpu_stage *stage);
+/* Whether every slice packs all the weights. */
+bool cpu_stage_packs_again(const cpu_xnn_graph *graph, const cpu_stage *stage);
 cpu_slice cpu_stage_slice(const cpu_xnn_graph *graph, const cpu_stage *stage, uint32_t i_slice);
 /* Makes slice i of a stage, ready to run. */
 enum xnn_status cpu_slice_make(const cpu_xnn_graph *graph, const cpu_stage *stage,
