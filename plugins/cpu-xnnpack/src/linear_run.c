@@ -3,18 +3,22 @@
 #include "linear.h"
 #include "xnnpack_adapter.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
-#define FEW_ROWS 16u /* up to here the weights are the cost, and a task is a stretch of them */
+#define FEW_ROWS 16u        /* up to here the weights are the cost */
 #define TASK_ROWS_MOST 256u /* rows that meet an unpacked panel in one task */
 #define TASK_ROWS_LEAST 64u
 #define TILE_FLOATS (256u * 96u) /* results of a tile that are not written in place */
 #define UNIT 32u                 /* columns that tasks are measured in */
 
-/* Few rows: stretches of these shares of all columns, one of each size per worker, so that there
- * are few to fetch and the last ones are small. Percent before each size. */
-#define N_SIZES 5u
-static const uint8_t share_before[N_SIZES + 1] = {0, 45, 70, 85, 95, 100};
+/* Few rows: every worker has a range of the columns and goes through it in the order of memory, a
+ * third of what is left at a time. Who is done takes the last half of what another has left. */
+#define RANGES_MOST 64u
+#define FRONT_PART 3u
+typedef struct column_range {
+    _Alignas(64) atomic_ullong left; /* units: begin << 32 | end */
+} column_range;
 
 /* One product of the group, or a pair with its activation. */
 typedef struct part {
@@ -35,6 +39,8 @@ typedef struct group_work {
     const cpu_tensor *y_gated, *y_quantised;
     const cpu_step *gated, *quantise;
     const struct group_work *next; /* only its parts, to look ahead */
+    column_range *ranges;          /* few rows; [n_ranges] */
+    uint32_t n_ranges;
 } group_work;
 
 static uint64_t panel_bytes(sy_element_type type, uint64_t k) {
@@ -138,13 +144,8 @@ static void run_tile(const group_work *work, const part *p, const tile *t, const
 }
 
 /* ---- few rows ---- */
-static uint64_t first_unit_of(const group_work *work, uint64_t i_task) {
-    uint64_t size = i_task / work->n_workers, i = i_task % work->n_workers;
-    if (size >= N_SIZES) {
-        return work->n_units;
-    }
-    uint64_t before = share_before[size], share = share_before[size + 1] - before;
-    return work->n_units * (before * work->n_workers + share * i) / (100 * work->n_workers);
+static uint64_t range_begin(const group_work *work, uint64_t i) {
+    return work->n_units * i / work->n_ranges;
 }
 
 static const uint8_t *weights_at(const group_work *work, uint64_t unit) {
@@ -158,33 +159,58 @@ static const uint8_t *weights_at(const group_work *work, uint64_t unit) {
     return NULL;
 }
 
-/* The weights that the worker of this task is likely to want after it: tasks are handed out in
- * turn, so that is as many further as there are workers, maybe in the group that runs next. */
-static const uint8_t *weights_after(const group_work *work, uint64_t i_task) {
-    uint64_t next = i_task + work->n_workers, n_tasks = N_SIZES * (uint64_t)work->n_workers;
-    if (next < n_tasks) {
-        return weights_at(work, first_unit_of(work, next));
-    }
-    return work->next != NULL ? weights_at(work->next, first_unit_of(work->next, next - n_tasks))
-                              : NULL;
+/* The weights that whoever works on range i wants after it: those of the group that runs next. */
+static const uint8_t *weights_after(const group_work *work, uint64_t i) {
+    return work->next != NULL ? weights_at(work->next, range_begin(work->next, i)) : NULL;
 }
 
-static void stretch_task(void *argument, uint32_t i_task, uint32_t i_worker) {
-    const group_work *work = argument;
-    uint64_t unit = first_unit_of(work, i_task), end = first_unit_of(work, (uint64_t)i_task + 1);
+/* Units begin ... end; after: what will be wanted then. */
+static void run_span(const group_work *work, uint64_t begin, uint64_t end, const uint8_t *after,
+                     uint32_t i_worker) {
     uint64_t most = TILE_FLOATS / work->n_rows / UNIT;
-    for (uint32_t i = 0; i < work->n_parts && unit < end; i++) {
+    for (uint32_t i = 0; i < work->n_parts && begin < end; i++) {
         const part *p = &work->parts[i];
         uint64_t part_end = p->first_unit + p->n_units;
-        while (unit < end && unit < part_end) {
-            uint64_t n = (end < part_end ? end : part_end) - unit;
+        while (begin < end && begin < part_end) {
+            uint64_t n = (end < part_end ? end : part_end) - begin;
             n = n < most ? n : most;
-            tile t = {.column = (unit - p->first_unit) * UNIT, .n_rows = work->n_rows};
+            tile t = {.column = (begin - p->first_unit) * UNIT, .n_rows = work->n_rows};
             uint64_t left = p->whole[0].n_columns - t.column;
             t.n_columns = left < n * UNIT ? left : n * UNIT;
-            unit += n;
-            run_tile(work, p, &t, unit < end ? weights_at(work, unit) : weights_after(work, i_task),
-                     i_worker);
+            begin += n;
+            run_tile(work, p, &t, begin < end ? weights_at(work, begin) : after, i_worker);
+        }
+    }
+}
+
+/* Takes units from the front, as its owner does, or from the end; false: none are left. */
+static bool take(column_range *range, bool from_end, uint64_t *out_begin, uint64_t *out_end) {
+    unsigned long long left = atomic_load_explicit(&range->left, memory_order_relaxed), rest = 0;
+    do {
+        uint64_t begin = left >> 32, end = left & UINT32_MAX, n = end - begin;
+        if (n == 0) {
+            return false;
+        }
+        n = from_end ? (n + 1) / 2 : (n + FRONT_PART - 1) / FRONT_PART;
+        *out_begin = from_end ? end - n : begin;
+        *out_end = *out_begin + n;
+        rest = from_end ? begin << 32 | (end - n) : (begin + n) << 32 | end;
+    } while (!atomic_compare_exchange_weak_explicit(&range->left, &left, rest, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void range_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const group_work *work = argument;
+    uint64_t begin = 0, end = 0, range_end = range_begin(work, (uint64_t)i_task + 1);
+    const uint8_t *after = weights_after(work, i_task);
+    while (take(&work->ranges[i_task], false, &begin, &end)) {
+        run_span(work, begin, end, end < range_end ? weights_at(work, end) : after, i_worker);
+    }
+    for (uint32_t n = 1; n < work->n_ranges; n++) {
+        column_range *other = &work->ranges[(i_task + n) % work->n_ranges];
+        while (take(other, true, &begin, &end)) {
+            run_span(work, begin, end, after, i_worker);
         }
     }
 }
@@ -263,14 +289,21 @@ static void add_parts(group_work *work, const cpu_step *step) {
     }
 }
 
-static sy_status run_stretches(group_work *work, const cpu_step *step) {
+static sy_status run_ranges(group_work *work, const cpu_step *step) {
     const cpu_linear_group *group = step->params.group;
+    column_range ranges[RANGES_MOST];
     group_work next = {.run = work->run, .n_rows = work->n_rows, .n_workers = work->n_workers};
+    work->ranges = ranges;
+    work->n_ranges = work->n_workers < RANGES_MOST ? work->n_workers : RANGES_MOST;
+    for (uint32_t i = 0; i < work->n_ranges; i++) {
+        atomic_init(&ranges[i].left, range_begin(work, i) << 32 | range_begin(work, i + 1));
+    }
     if (group != NULL && group->next != 0) {
         add_parts(&next, &work->run->unit->steps[group->next - 1]);
+        next.n_ranges = work->n_ranges;
         work->next = &next;
     }
-    return cpu_run_tasks(work->run, stretch_task, work, N_SIZES * (uint64_t)work->n_workers,
+    return cpu_run_tasks(work->run, range_task, work, work->n_ranges,
                          work->n_units * UNIT * step->params.k / 8);
 }
 
@@ -295,7 +328,7 @@ sy_status cpu_linear_run(cpu_run *run, const cpu_step *step) {
     }
     add_parts(&work, step);
     if (work.n_rows <= FEW_ROWS) {
-        return run_stretches(&work, step);
+        return run_ranges(&work, step);
     }
     cut_blocks(&work);
     return cpu_run_tasks(run, block_task, &work, work.n_column_tasks * work.n_row_tasks,
