@@ -4,10 +4,13 @@
  * states as the model has layers and more, so that no cache holds them from one token to the next.
  *
  *   attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|q4_0] [--only NAME]
- *                   [--isa LEVEL] [--ms N]
+ *                   [--isa LEVEL] [--ms N] [--depths 0,512,2048] [--rows N]
+ *                   [--pairs N]
  *
+ * --pairs 1: the same states every time, as caches give them: what the instructions take.
  * Decode: microseconds per token of the model, and bytes of the states over the read bandwidth
- * measured beside it. Prefill: multiply-adds over the f32 peak of the threads.
+ * measured beside it. Prefill of N rows (0: none), at depth 0 and 2048: multiply-adds over the f32
+ * peak of the threads.
  */
 #include "bench_machine.h"
 #include "conform/op_runner.h"
@@ -32,13 +35,17 @@ static const shape shapes[] = {
 
 #define ROWS 512u
 #define DEPTH_MOST 2048u
-#define STATES_BYTES ((uint64_t)160 << 20)
+#define STATES_BYTES ((uint64_t)96 << 20) /* read between two steps of the same states */
+#define ALL_BYTES ((uint64_t)640 << 20)
 #define PAIRS_MOST 1024u
+#define DEPTHS_MOST 16u
+#define DEPTH_LEAST 256u /* that the number of states is made for */
 #define READ_BYTES ((uint64_t)256 << 20)
 
 typedef struct settings {
     const char *plugin, *only, *isa, *type_name;
-    uint32_t n_threads, ms;
+    uint32_t n_threads, ms, n_rows, n_depths, n_pairs;
+    uint32_t depths[DEPTHS_MOST];
     double peak;
     sy_element_type type;
 } settings;
@@ -141,14 +148,23 @@ static double best_step(bench *b, uint32_t n_past, uint32_t n_tokens, uint32_t n
     return best;
 }
 
-static void decode_line(bench *b, uint32_t depth) {
+static double element_bytes(sy_element_type type) {
+    return type == SY_TYPE_F32    ? 4.0
+           : type == SY_TYPE_Q8_0 ? 34.0 / 32
+           : type == SY_TYPE_Q4_0 ? 18.0 / 32
+                                  : 2.0;
+}
+
+/* Of both states of one layer, as far as a row at this depth sees them. */
+static double seen_bytes(const bench *b, uint32_t depth) {
     const shape *s = b->shape;
     uint32_t seen = s->window > 0 && s->window < depth + 1 ? s->window : depth + 1;
-    double element = b->set->type == SY_TYPE_F32    ? 4.0
-                     : b->set->type == SY_TYPE_Q8_0 ? 34.0 / 32
-                     : b->set->type == SY_TYPE_Q4_0 ? 18.0 / 32
-                                                    : 2.0;
-    double n_bytes = 2.0 * element * seen * s->n_groups * s->d * s->n_layers;
+    return 2.0 * element_bytes(b->set->type) * seen * s->n_groups * s->d;
+}
+
+static void decode_line(bench *b, uint32_t depth) {
+    const shape *s = b->shape;
+    double n_bytes = seen_bytes(b, depth) * s->n_layers;
     double us = best_step(b, depth, 1, b->n_pairs) * s->n_layers;
     double gbs = sy_machine_measure_read(b->set->n_threads, READ_BYTES),
            least = n_bytes / gbs * 1e-3;
@@ -157,23 +173,51 @@ static void decode_line(bench *b, uint32_t depth) {
            s->name, b->set->type_name, depth, us, n_bytes * 1e-6, least, gbs, us / least);
 }
 
-static void prefill_line(bench *b, uint32_t n) {
+static void prefill_line(bench *b, uint32_t depth, uint32_t n) {
     const shape *s = b->shape;
-    double pairs = 0.0, us = best_step(b, 0, n, 1);
-    for (uint32_t i = 0; i < n; i++) {
+    double pairs = 0.0, us = best_step(b, depth, n, 1);
+    for (uint32_t i = depth; i < depth + n; i++) {
         pairs += s->window > 0 && i + 1 > s->window ? s->window : i + 1;
     }
     double gmacs = 2.0 * pairs * s->n_heads * s->d / us * 1e-3;
-    printf("%-16s %-5s prefill %4u rows: %8.1f us/layer, %.1f GMAC/s: %.0f %% of %.0f\n", s->name,
-           b->set->type_name, n, us, gmacs, 100.0 * gmacs / b->set->peak, b->set->peak);
+    printf("%-16s %-5s prefill %4u rows, depth %4u: %8.1f us/layer, %.1f GMAC/s: %.0f %% of %.0f\n",
+           s->name, b->set->type_name, n, depth, us, gmacs, 100.0 * gmacs / b->set->peak,
+           b->set->peak);
 }
 
+/* Every state gets the rows that steps gave the first pair. */
 static void states_fill(bench *b) {
-    for (uint32_t i = 0; i < b->n_pairs; i++) {
-        for (uint32_t at = 0; at < DEPTH_MOST + ROWS; at += ROWS) {
-            step_run(b, i, at, ROWS, i == 0 && at == 0);
-        }
+    sy_error error = {0};
+    const sy_plugin *plugin = b->runner.plugin;
+    uint64_t n_bytes = (uint64_t)(element_bytes(b->set->type) * (DEPTH_MOST + ROWS)) *
+                       b->shape->n_groups * b->shape->d;
+    void *rows = malloc(n_bytes);
+    if (rows == NULL) {
+        exit(1);
     }
+    for (uint32_t at = 0; at < DEPTH_MOST + ROWS; at += ROWS) {
+        step_run(b, 0, at, ROWS, at == 0);
+    }
+    for (uint32_t i = 2; i < 2 * b->n_pairs; i++) {
+        must(plugin->state_save(b->states[i % 2], 0, DEPTH_MOST + ROWS, rows, n_bytes), &error);
+        must(plugin->state_load(b->states[i], 0, DEPTH_MOST + ROWS, rows, n_bytes), &error);
+    }
+    free(rows);
+}
+
+/* So many that no cache holds what steps at the least depth of some length see. */
+static uint32_t pairs_of(const bench *b) {
+    uint32_t depth = DEPTH_MOST;
+    for (uint32_t i = 0; i < b->set->n_depths; i++) {
+        uint32_t own = b->set->depths[i];
+        depth = own >= DEPTH_LEAST && own < depth ? own : depth;
+    }
+    double least = seen_bytes(b, depth), most = seen_bytes(b, DEPTH_MOST + ROWS);
+    uint64_t n = (uint64_t)((double)STATES_BYTES / least) + 1;
+    uint64_t limit = (uint64_t)((double)ALL_BYTES / most);
+    n = n < limit ? n : limit;
+    n = b->set->n_pairs > 0 ? b->set->n_pairs : n;
+    return n < PAIRS_MOST ? (uint32_t)n : PAIRS_MOST;
 }
 
 static void shape_run(bench *b, sy_plugin_entry_function entry) {
@@ -188,9 +232,7 @@ static void shape_run(bench *b, sy_plugin_entry_function entry) {
     graph_build(b);
     must(sy_op_load(&b->runner, &b->graph, &b->unit, &error), &error);
     uint32_t width = s->n_groups * s->d;
-    uint64_t pair_bytes = (uint64_t)2 * width * (DEPTH_MOST + ROWS) * 2;
-    b->n_pairs = (uint32_t)(STATES_BYTES / pair_bytes) + 1;
-    b->n_pairs = b->n_pairs > PAIRS_MOST ? PAIRS_MOST : b->n_pairs;
+    b->n_pairs = pairs_of(b);
     b->q = random_rows((size_t)ROWS * s->n_heads * s->d);
     b->k = random_rows((size_t)ROWS * width);
     b->v = random_rows((size_t)ROWS * width);
@@ -204,10 +246,12 @@ static void shape_run(bench *b, sy_plugin_entry_function entry) {
         must(b->runner.plugin->state_create(b->runner.device, &d, &b->states[i]), &error);
     }
     states_fill(b);
-    decode_line(b, 0);
-    decode_line(b, 512);
-    decode_line(b, 2048);
-    prefill_line(b, 512);
+    for (uint32_t i = 0; i < b->set->n_depths; i++) {
+        decode_line(b, b->set->depths[i]);
+    }
+    for (uint32_t depth = 0; b->set->n_rows > 0 && depth <= DEPTH_MOST; depth += DEPTH_MOST) {
+        prefill_line(b, depth, b->set->n_rows);
+    }
     for (uint32_t i = 0; i < 2 * b->n_pairs; i++) {
         must(b->runner.plugin->state_destroy(b->states[i]), &error);
     }
@@ -221,6 +265,17 @@ static void shape_run(bench *b, sy_plugin_entry_function entry) {
     sy_test_host_deinit(&b->host);
 }
 
+/* Numbers up to DEPTH_MOST with commas between. */
+static void depths_read(const char *text, settings *set) {
+    set->n_depths = 0;
+    while (*text != '\0' && set->n_depths < DEPTHS_MOST) {
+        char *end = NULL;
+        unsigned long depth = strtoul(text, &end, 10);
+        set->depths[set->n_depths++] = depth > DEPTH_MOST ? DEPTH_MOST : (uint32_t)depth;
+        text = *end == ',' ? end + 1 : "";
+    }
+}
+
 static bool arguments(int argc, char **argv, settings *set) {
     static const struct {
         const char *name;
@@ -230,7 +285,8 @@ static bool arguments(int argc, char **argv, settings *set) {
                  {"bf16", SY_TYPE_BF16},
                  {"q8_0", SY_TYPE_Q8_0},
                  {"q4_0", SY_TYPE_Q4_0}};
-    *set = (settings){NULL, NULL, "best", "f16", 2, 300, 0.0, SY_TYPE_F16};
+    *set = (settings){.isa = "best", .type_name = "f16", .n_threads = 2, .ms = 300, .n_rows = ROWS};
+    depths_read("0,512,2048", set);
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (name[0] != '-') {
@@ -245,6 +301,13 @@ static bool arguments(int argc, char **argv, settings *set) {
             set->n_threads = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--ms") == 0) {
             set->ms = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(name, "--rows") == 0) {
+            set->n_rows = (uint32_t)strtoul(value, NULL, 10);
+            set->n_rows = set->n_rows > ROWS ? ROWS : set->n_rows;
+        } else if (strcmp(name, "--pairs") == 0) {
+            set->n_pairs = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(name, "--depths") == 0) {
+            depths_read(value, set);
         } else if (strcmp(name, "--only") == 0) {
             set->only = value;
         } else if (strcmp(name, "--isa") == 0) {
@@ -267,8 +330,10 @@ int main(int argc, char **argv) {
     settings set;
     sy_plugin_entry_function entry = NULL;
     if (!arguments(argc, argv, &set)) {
-        fprintf(stderr, "usage: attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|"
-                        "q4_0] [--only NAME] [--isa LEVEL] [--ms N]\n");
+        fprintf(
+            stderr,
+            "usage: attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|"
+            "q4_0] [--only NAME] [--isa LEVEL] [--ms N] [--depths N,N] [--rows N] [--pairs N]\n");
         return 2;
     }
     void *library = dlopen(set.plugin, RTLD_NOW | RTLD_LOCAL);
@@ -278,8 +343,10 @@ int main(int argc, char **argv) {
         return 1;
     }
     memcpy(&entry, &symbol, sizeof(entry));
-    sy_machine_peaks peaks;
-    sy_machine_measure_peaks(set.n_threads, &peaks);
+    sy_machine_peaks peaks = {0};
+    if (set.n_rows > 0) {
+        sy_machine_measure_peaks(set.n_threads, &peaks);
+    }
     set.peak = peaks.f32_gmac_per_s;
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         if (set.only == NULL || strcmp(set.only, shapes[i].name) == 0) {

@@ -53,15 +53,16 @@ typedef struct cpu_attention {
     cpu_cells keys, values;
     float scale, softcap;
     float *scores; /* [n_queries][CPU_SPAN] */
-    float *wide;   /* cpu_attention_wide(d) floats */
+    float *wide;   /* cpu_attention_wide(d) floats: copies of cells, weights times factors */
     cpu_partial out;
 } cpu_attention;
 
 static inline size_t cpu_attention_stride(size_t dv) {
     return (dv + CPU_CELL - 1) / CPU_CELL * CPU_CELL;
 }
+#define CPU_WIDE_VALUES ((size_t)64 * 2 * CPU_CELL) /* positions of a pass, columns of a tile */
 static inline size_t cpu_attention_wide(size_t d) {
-    size_t values = 64 * 2 * CPU_CELL, keys = 2 * CPU_BLOCK * d;
+    size_t values = CPU_WIDE_VALUES + (size_t)8 * CPU_SPAN, keys = 2 * CPU_BLOCK * d;
     return keys > values ? keys : values;
 }
 

@@ -23,12 +23,21 @@
 #endif
 #define PER_BLOCK (CPU_BLOCK / VF) /* vectors of a block of positions, or of a cell row */
 #define SCORE_VECTORS (TILE_BLOCKS * PER_BLOCK)
-#define SUM_VECTORS (TILE_CELLS * PER_BLOCK)
+#define SUM_VECTORS (2 * TILE_CELLS * PER_BLOCK) /* of half as many queries */
 #define TILE_POSITIONS (TILE_BLOCKS * CPU_BLOCK)
-#define VALUE_POSITIONS 64u /* of one pass over the columns */
-#define BLOCKS_AHEAD 4u     /* asked for while one is worked on */
+#define VALUE_POSITIONS 64u /* of one pass over the columns of f32 copies */
+#define BYTES_AHEAD 8192u   /* of one group, asked for while others are worked on */
 
-typedef enum cell_kind { CELL_F32, CELL_F16, CELL_BF16, CELL_WIDE } cell_kind;
+/* CELL_WIDE: f32 copies. CELL_Q4_HIGH: the last 16 columns of Q4_0, where tiles have no more. */
+typedef enum cell_kind {
+    CELL_F32,
+    CELL_F16,
+    CELL_BF16,
+    CELL_WIDE,
+    CELL_Q8,
+    CELL_Q4,
+    CELL_Q4_HIGH
+} cell_kind;
 
 ALWAYS_INLINE plain_kind cell_plain(cell_kind kind) {
     return kind == CELL_F16 ? PLAIN_F16 : kind == CELL_BF16 ? PLAIN_BF16 : PLAIN_F32;
@@ -56,47 +65,55 @@ static inline vfloat exp2_below(vfloat x) {
     for (int i = 5; i >= 0; i--) {
         y = vf_fma(y, r, vf_set1(fit[i]));
     }
+#if VF == 16
+    return _mm512_scalef_ps(y, n);
+#else
     return y * (vfloat)((vf_to_int(n) + 127) << 23);
+#endif
 }
 
-/* Calls body with a constant number of queries, 1 to TILE_QUERIES. */
+/* Calls body with a constant number of queries, 1 to TILE_QUERIES or half as many. */
 #define WITH_N(n, body) \
     case n:             \
         body(n);        \
         break;
 #if TILE_QUERIES == 8
-#define WITH_QUERIES(n, body)                                                                \
-    switch (n) {                                                                             \
-        WITH_N(1u, body)                                                                     \
-        WITH_N(2u, body)                                                                     \
-        WITH_N(3u, body)                                                                     \
-        WITH_N(4u, body) WITH_N(5u, body) WITH_N(6u, body) WITH_N(7u, body) WITH_N(8u, body) \
-    }
+#define WITH_HALF(body) WITH_N(1u, body) WITH_N(2u, body) WITH_N(3u, body) WITH_N(4u, body)
+#define WITH_REST(body) WITH_N(5u, body) WITH_N(6u, body) WITH_N(7u, body) WITH_N(8u, body)
 #elif TILE_QUERIES == 6
-#define WITH_QUERIES(n, body)                                               \
-    switch (n) {                                                            \
-        WITH_N(1u, body)                                                    \
-        WITH_N(2u, body)                                                    \
-        WITH_N(3u, body) WITH_N(4u, body) WITH_N(5u, body) WITH_N(6u, body) \
-    }
+#define WITH_HALF(body) WITH_N(1u, body) WITH_N(2u, body) WITH_N(3u, body)
+#define WITH_REST(body) WITH_N(4u, body) WITH_N(5u, body) WITH_N(6u, body)
 #else
-#define WITH_QUERIES(n, body)                              \
-    switch (n) {                                           \
-        WITH_N(1u, body)                                   \
-        WITH_N(2u, body) WITH_N(3u, body) WITH_N(4u, body) \
-    }
+#define WITH_HALF(body) WITH_N(1u, body) WITH_N(2u, body)
+#define WITH_REST(body) WITH_N(3u, body) WITH_N(4u, body)
 #endif
+#define WITH_QUERIES(n, body) \
+    switch (n) { WITH_HALF(body) WITH_REST(body) }
+#define WITH_HALF_QUERIES(n, body) \
+    switch (n) { WITH_HALF(body) }
+#define IS_HALF(n_q) (2 * (n_q) <= TILE_QUERIES)
 
-/* n elements, a multiple of VF */
-static void widen(sy_element_type type, const uint8_t *from, size_t n, float *out) {
+/* n elements, a multiple of VF; those `ahead` bytes further on are asked for. */
+static void widen(sy_element_type type, const uint8_t *from, size_t n, size_t ahead, float *out) {
     for (size_t i = 0; i < n; i += VF) {
-        vf_store(out + i, type == SY_TYPE_F16 ? cell_load(from + 2 * i, CELL_F16)
-                                              : cell_load(from + 2 * i, CELL_BF16));
+        const uint8_t *p = from + 2 * i;
+        __builtin_prefetch(p + ahead);
+        vf_store(out + i, type == SY_TYPE_F16 ? cell_load(p, CELL_F16) : cell_load(p, CELL_BF16));
     }
 }
 
 static bool is_block_type(sy_element_type type) {
     return type == SY_TYPE_Q8_0 || type == SY_TYPE_Q4_0;
+}
+
+/* From a block to the one to ask for, in bytes; a group has d columns of it. */
+static size_t bytes_ahead(const cpu_cells *cells, size_t d) {
+    size_t n_bytes = d * CPU_BLOCK * (cells->type == SY_TYPE_F32 ? 4 : 2);
+    n_bytes = cells->type == SY_TYPE_Q8_0 ? n_bytes / 2 : n_bytes;
+    n_bytes = cells->type == SY_TYPE_Q4_0 ? n_bytes / 4 : n_bytes;
+    size_t n_blocks = BYTES_AHEAD / n_bytes;
+    n_blocks = n_blocks < 2 ? 2 : n_blocks > CPU_SPAN / CPU_BLOCK ? CPU_SPAN / CPU_BLOCK : n_blocks;
+    return n_blocks * cells->block_bytes;
 }
 
 /* What the queries [first, first + n) of the call see together. */

@@ -34,15 +34,18 @@ static inline vint dot_bytes(const uint8_t *p) {
     return (vint)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 #elif VF == 8
     return (vint)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+#elif defined(__SSE4_1__)
+    int32_t four = 0;
+    memcpy(&four, p, 4);
+    return (vint)_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four));
+#elif defined(CPU_VECTOR_NEON)
+    uint32_t four = 0;
+    memcpy(&four, p, 4);
+    return vmovl_s16(vget_low_s16(vmovl_s8(vcreate_s8(four))));
 #else
     vint w = {(int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3]};
     return w;
 #endif
-}
-/* The low or the high halves of VF bytes, less 8. */
-static inline vint dot_nibbles(const uint8_t *p, bool is_high) {
-    vint w = dot_bytes(p);
-    return ((is_high ? w >> 4 : w) & 15) - 8;
 }
 
 #if VF == 16 || defined(__AVXVNNI__)

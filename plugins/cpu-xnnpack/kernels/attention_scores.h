@@ -8,11 +8,21 @@
 #include "attention_cells.h"
 #include "attention_dot.h"
 
-/* Of n_q queries at TILE_POSITIONS positions; the blocks of keys are block_bytes apart. */
-ALWAYS_INLINE void scores_tile(const float *q, size_t d, const uint8_t *keys, size_t block_bytes,
-                               float scale, float *scores, unsigned n_q, cell_kind kind) {
+#define INT_VECTORS 2u /* of positions, for half as many queries */
+
+/* One tile of queries at a tile of positions. */
+typedef struct scores_work {
+    const float *q;
+    size_t d;
+    const uint8_t *keys;
+    size_t block_bytes, ahead; /* from block to block, and to what is asked for early */
+    float scale;
+    float *scores;
+} scores_work;
+
+ALWAYS_INLINE void scores_tile(const scores_work *w, unsigned n_q, cell_kind kind) {
     vfloat sums[TILE_QUERIES][SCORE_VECTORS];
-    const size_t step = cell_element(kind);
+    const size_t step = cell_element(kind), d = w->d;
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
 #pragma GCC unroll 4
@@ -24,15 +34,15 @@ ALWAYS_INLINE void scores_tile(const float *q, size_t d, const uint8_t *keys, si
         vfloat k[SCORE_VECTORS];
 #pragma GCC unroll 4
         for (unsigned v = 0; v < SCORE_VECTORS; v++) {
-            const uint8_t *block = keys + v / PER_BLOCK * block_bytes + i * CPU_BLOCK * step;
+            const uint8_t *block = w->keys + v / PER_BLOCK * w->block_bytes + i * CPU_BLOCK * step;
             k[v] = cell_load(block + v % PER_BLOCK * VF * step, kind);
             if (v % PER_BLOCK == 0) {
-                look_ahead(block + BLOCKS_AHEAD * block_bytes, kind);
+                look_ahead(block + w->ahead, kind);
             }
         }
 #pragma GCC unroll 8
         for (unsigned j = 0; j < n_q; j++) {
-            vfloat x = vf_set1(q[j * d + i]);
+            vfloat x = vf_set1(w->q[j * d + i]);
 #pragma GCC unroll 4
             for (unsigned v = 0; v < SCORE_VECTORS; v++) {
                 sums[j][v] = vf_fma(x, k[v], sums[j][v]);
@@ -43,24 +53,20 @@ ALWAYS_INLINE void scores_tile(const float *q, size_t d, const uint8_t *keys, si
     for (unsigned j = 0; j < n_q; j++) {
 #pragma GCC unroll 4
         for (unsigned v = 0; v < SCORE_VECTORS; v++) {
-            vf_store(scores + j * CPU_SPAN + v * VF, sums[j][v] * vf_set1(scale));
+            vf_store(w->scores + j * CPU_SPAN + v * VF, sums[j][v] * vf_set1(w->scale));
         }
     }
 }
 
-ALWAYS_INLINE void scores_of_kind(const float *q, size_t d, const uint8_t *keys, size_t block_bytes,
-                                  float scale, float *scores, size_t n_q, cell_kind kind) {
-#define BODY(n) scores_tile(q, d, keys, block_bytes, scale, scores, n, kind)
-    WITH_QUERIES(n_q, BODY)
-#undef BODY
-}
-typedef void (*scores_function)(const float *q, size_t d, const uint8_t *keys, size_t block_bytes,
-                                float scale, float *scores, size_t n_q);
-#define SCORES_KIND(name, kind)                                                                  \
-    static void scores_##name(const float *q, size_t d, const uint8_t *keys, size_t block_bytes, \
-                              float scale, float *scores, size_t n_q) {                          \
-        scores_of_kind(q, d, keys, block_bytes, scale, scores, n_q, kind);                       \
+typedef void (*scores_function)(const scores_work *work, size_t n_q);
+#define SCORES_KIND(name, kind)                                    \
+    static void scores_##name(const scores_work *work, size_t n) { \
+        WITH_QUERIES(n, SCORES_BODY_##name)                        \
     }
+#define SCORES_BODY_f32(n) scores_tile(work, n, CELL_F32)
+#define SCORES_BODY_f16(n) scores_tile(work, n, CELL_F16)
+#define SCORES_BODY_bf16(n) scores_tile(work, n, CELL_BF16)
+#define SCORES_BODY_wide(n) scores_tile(work, n, CELL_WIDE)
 SCORES_KIND(f32, CELL_F32)
 SCORES_KIND(f16, CELL_F16)
 SCORES_KIND(bf16, CELL_BF16)
@@ -68,23 +74,27 @@ SCORES_KIND(wide, CELL_WIDE)
 #undef SCORES_KIND
 
 static void scores_at(const cpu_attention *a, uint32_t position, scores_function run) {
-    const uint8_t *keys = a->keys.bytes + position / CPU_BLOCK * a->keys.block_bytes;
-    size_t block_bytes = a->keys.block_bytes;
+    scores_work w = {.d = a->d,
+                     .keys = a->keys.bytes + position / CPU_BLOCK * a->keys.block_bytes,
+                     .block_bytes = a->keys.block_bytes,
+                     .ahead = bytes_ahead(&a->keys, a->d),
+                     .scale = a->scale};
     if (a->n_queries > TILE_QUERIES && a->keys.type != SY_TYPE_F32) {
         for (size_t i = 0; i < TILE_BLOCKS; i++) {
-            widen(a->keys.type, keys + i * block_bytes, CPU_BLOCK * a->d,
-                  a->wide + i * CPU_BLOCK * a->d);
+            widen(a->keys.type, w.keys + i * w.block_bytes, CPU_BLOCK * a->d,
+                  TILE_BLOCKS * w.block_bytes, a->wide + i * CPU_BLOCK * a->d);
         }
-        keys = (const uint8_t *)a->wide;
-        block_bytes = CPU_BLOCK * a->d * sizeof(float);
+        w.keys = (const uint8_t *)a->wide;
+        w.block_bytes = CPU_BLOCK * a->d * sizeof(float);
         run = scores_wide;
     }
     for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
         size_t n = a->n_queries - j < TILE_QUERIES ? a->n_queries - j : TILE_QUERIES;
         cpu_positions seen = seen_by(a, j, n);
         if (seen.low < position + TILE_POSITIONS && seen.high > position) {
-            run(a->q + j * a->d, a->d, keys, block_bytes, a->scale,
-                a->scores + j * CPU_SPAN + position, n);
+            w.q = a->q + j * a->d;
+            w.scores = a->scores + j * CPU_SPAN + position;
+            run(&w, n);
         }
     }
 }
@@ -101,94 +111,155 @@ static void scores_plain(const cpu_attention *a) {
 }
 
 /* ---- keys of block types ---- */
-/* One vector of positions of a block: the vector at `keys` in every group of four columns. */
-ALWAYS_INLINE void scores_int_tile(const uint8_t *q, size_t q_bytes, size_t d, const uint8_t *keys,
-                                   const uint8_t *factors, float scale, float *scores, unsigned n_q,
-                                   bool is_q4) {
-    const int32_t bias = is_q4 ? 8 : DOT_SIGNED_BIAS;
-    const size_t record = cpu_record_bytes(CPU_PLANES_16), cell = is_q4 ? 256 : 512;
-    const unsigned n_groups = is_q4 ? 4 : 8;
-    vfloat sums[TILE_QUERIES];
+/* One tile of queries, and where its keys lie. */
+typedef struct int_work {
+    const uint8_t *q;
+    size_t q_bytes, d;
+    const uint8_t *keys, *factors;
+    size_t block_bytes, ahead;
+    float scale;
+    float *scores;
+} int_work;
+
+/* Bytes from the first vector of positions to vector v, `bytes` for each position. */
+ALWAYS_INLINE size_t int_vector_at(const int_work *w, unsigned v, size_t bytes) {
+    return v / PER_BLOCK * w->block_bytes + v % PER_BLOCK * VF * bytes;
+}
+
+/* Sums of products in two planes. */
+typedef struct int_sums {
+    vint high[TILE_QUERIES][INT_VECTORS], low[TILE_QUERIES][INT_VECTORS];
+} int_sums;
+
+/* Four columns: k holds their keys, a vector for every vector of positions. */
+ALWAYS_INLINE void scores_int_four(int_sums *sums, const vint *k, const uint8_t *q, size_t q_bytes,
+                                   unsigned n_q, unsigned n_v, bool is_small) {
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
-        sums[j] = vf_set1(0.0f);
+        vint high = dot_four(q + j * q_bytes), low = dot_four(q + j * q_bytes + 32);
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < n_v; v++) {
+            sums->high[j][v] = is_small ? dot_small(sums->high[j][v], k[v], high)
+                                        : dot_signed(sums->high[j][v], k[v], high);
+            sums->low[j][v] = is_small ? dot_small(sums->low[j][v], k[v], low)
+                                       : dot_signed(sums->low[j][v], k[v], low);
+        }
     }
-    for (size_t c = 0; c < d / 32; c++) {
-        vint high[TILE_QUERIES], low[TILE_QUERIES];
-        const uint8_t *x = q + c * record;
+}
+
+/* All products of one cell, 32 columns; x: the first query's record. */
+ALWAYS_INLINE void scores_int_cell(const int_work *w, const uint8_t *x, const uint8_t *keys,
+                                   int_sums *sums, unsigned n_q, unsigned n_v, bool is_q4) {
+    for (unsigned g = 0; g < (is_q4 ? 4 : 8); g++) {
+        vint k[INT_VECTORS], last[INT_VECTORS];
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < n_v; v++) {
+            const uint8_t *at = keys + int_vector_at(w, v, 4) + g * 64;
+            k[v] = dot_load(at);
+            __builtin_prefetch(at + w->ahead);
+            last[v] = (k[v] >> 4) & 0x0f0f0f0f;
+            k[v] = is_q4 ? k[v] & 0x0f0f0f0f : k[v];
+        }
+        scores_int_four(sums, k, x + g * 4, w->q_bytes, n_q, n_v, is_q4);
+        if (is_q4) {
+            scores_int_four(sums, last, x + 16 + g * 4, w->q_bytes, n_q, n_v, true);
+        }
+    }
+}
+
+/* What bytes of keys that are `bias` too large add to the products of one record. */
+ALWAYS_INLINE int32_t int_correction(const cpu_record_end *end, int32_t bias) {
+    return bias == 8                 ? end->offset / (CPU_WEIGHT_ZERO / 8)
+           : bias == CPU_WEIGHT_ZERO ? end->offset
+                                     : 0;
+}
+
+/* n_v vectors of positions from first_v on. */
+ALWAYS_INLINE void scores_int_tile(const int_work *w, unsigned first_v, unsigned n_q, unsigned n_v,
+                                   bool is_q4) {
+    const size_t record = cpu_record_bytes(CPU_PLANES_16), cell = is_q4 ? 256 : 512;
+    const uint8_t *keys = w->keys + int_vector_at(w, first_v, 4);
+    const uint8_t *factors = w->factors + int_vector_at(w, first_v, 2);
+    vfloat scores[TILE_QUERIES][INT_VECTORS];
+#pragma GCC unroll 8
+    for (unsigned j = 0; j < n_q; j++) {
+        scores[j][0] = scores[j][n_v - 1] = vf_set1(0.0f);
+    }
+    for (size_t c = 0; c < w->d / 32; c++) {
+        const uint8_t *x = w->q + c * record;
+        int_sums sums;
+        float own[TILE_QUERIES];
 #pragma GCC unroll 8
         for (unsigned j = 0; j < n_q; j++) {
             cpu_record_end end;
-            memcpy(&end, x + j * q_bytes + 64, sizeof(end));
-            high[j] = dot_set1(0);
-            low[j] = dot_set1(end.offset / CPU_WEIGHT_ZERO * bias); /* -bias for every q */
+            memcpy(&end, x + j * w->q_bytes + 64, sizeof(end));
+            own[j] = end.scale;
+            sums.high[j][0] = sums.high[j][n_v - 1] = dot_set1(0);
+            sums.low[j][0] = sums.low[j][n_v - 1] =
+                dot_set1(int_correction(&end, is_q4 ? 8 : DOT_SIGNED_BIAS));
         }
-        for (unsigned g = 0; g < n_groups; g++) {
-            vint k = dot_load(keys + c * cell + g * 64);
+        scores_int_cell(w, x, keys + c * cell, &sums, n_q, n_v, is_q4);
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < n_v; v++) {
+            const uint8_t *at = factors + int_vector_at(w, v, 2) + c * CPU_BLOCK * 2;
+            vfloat factor = vf_load_f16((const uint16_t *)(const void *)at);
+            __builtin_prefetch(at + w->ahead);
 #pragma GCC unroll 8
             for (unsigned j = 0; j < n_q; j++) {
-                const uint8_t *part = x + j * q_bytes + g * 4;
-                if (is_q4) {
-                    vint first = k & 0x0f0f0f0f, last = (k >> 4) & 0x0f0f0f0f;
-                    high[j] = dot_small(high[j], first, dot_four(part));
-                    low[j] = dot_small(low[j], first, dot_four(part + 32));
-                    high[j] = dot_small(high[j], last, dot_four(part + 16));
-                    low[j] = dot_small(low[j], last, dot_four(part + 48));
-                } else {
-                    high[j] = dot_signed(high[j], k, dot_four(part));
-                    low[j] = dot_signed(low[j], k, dot_four(part + 32));
-                }
+                vfloat whole = vf_fma(dot_to_float(sums.high[j][v]), vf_set1(CPU_PLANE_STEP),
+                                      dot_to_float(sums.low[j][v]));
+                scores[j][v] = vf_fma(whole, factor * vf_set1(own[j]), scores[j][v]);
             }
-        }
-        vfloat factor = vf_load_f16((const uint16_t *)(const void *)(factors + c * CPU_BLOCK * 2));
-#pragma GCC unroll 8
-        for (unsigned j = 0; j < n_q; j++) {
-            float own = 0.0f;
-            memcpy(&own, x + j * q_bytes + 64, sizeof(own));
-            vfloat whole = dot_to_float(high[j] * CPU_PLANE_STEP + low[j]);
-            sums[j] = vf_fma(whole, factor * vf_set1(own), sums[j]);
         }
     }
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
-        vf_store(scores + j * CPU_SPAN, sums[j] * vf_set1(scale));
+#pragma GCC unroll 2
+        for (unsigned v = 0; v < n_v; v++) {
+            vf_store(w->scores + j * CPU_SPAN + (first_v + v) * VF,
+                     scores[j][v] * vf_set1(w->scale));
+        }
     }
 }
 
-/* n_q queries at the positions of one block. */
-static void scores_int_block(const cpu_attention *a, size_t first, size_t n_q, uint32_t position) {
-    size_t q_bytes = cpu_activation_row_bytes(a->d, CPU_PLANES_16), i_block = position / CPU_BLOCK;
-    const uint8_t *q = a->q_int + first * q_bytes;
-    const uint8_t *keys = a->keys.bytes + i_block * a->keys.block_bytes;
-    const uint8_t *factors = a->keys.scales + i_block * a->keys.block_bytes;
-    float *scores = a->scores + first * CPU_SPAN + position;
-    size_t cell = a->keys.type == SY_TYPE_Q4_0 ? 256 : 512;
-    for (size_t i = 0; first == 0 && i < a->d / 32 * cell; i += 64) {
-        __builtin_prefetch(keys + BLOCKS_AHEAD * a->keys.block_bytes + i);
+/* All vectors of a tile of positions: as many at once as registers allow. */
+ALWAYS_INLINE void scores_int_queries(const int_work *w, unsigned n_q, bool is_q4) {
+    const unsigned n_v = IS_HALF(n_q) ? INT_VECTORS : 1;
+    for (unsigned v = 0; v < SCORE_VECTORS; v += n_v) {
+        scores_int_tile(w, v, n_q, n_v, is_q4);
     }
-    for (unsigned v = 0; v < PER_BLOCK; v++) {
-        const uint8_t *k = keys + v * VF * 4, *f = factors + v * VF * 2;
-        float *to = scores + v * VF;
-#define BODY_Q8(n) scores_int_tile(q, q_bytes, a->d, k, f, a->scale, to, n, false)
-#define BODY_Q4(n) scores_int_tile(q, q_bytes, a->d, k, f, a->scale, to, n, true)
-        if (a->keys.type == SY_TYPE_Q4_0) {
-            WITH_QUERIES(n_q, BODY_Q4)
-        } else {
-            WITH_QUERIES(n_q, BODY_Q8)
-        }
-#undef BODY_Q8
-#undef BODY_Q4
-    }
+}
+
+static void scores_int_q8(const int_work *w, size_t n_q) {
+#define BODY(n) scores_int_queries(w, n, false)
+    WITH_QUERIES(n_q, BODY)
+#undef BODY
+}
+static void scores_int_q4(const int_work *w, size_t n_q) {
+#define BODY(n) scores_int_queries(w, n, true)
+    WITH_QUERIES(n_q, BODY)
+#undef BODY
 }
 
 static void scores_int(const cpu_attention *a) {
+    bool is_q4 = a->keys.type == SY_TYPE_Q4_0;
     cpu_positions all = seen_by(a, 0, a->n_queries);
-    for (uint32_t p = all.low / CPU_BLOCK * CPU_BLOCK; p < all.high; p += CPU_BLOCK) {
+    int_work w = {.q_bytes = cpu_activation_row_bytes(a->d, CPU_PLANES_16),
+                  .d = a->d,
+                  .block_bytes = a->keys.block_bytes,
+                  .ahead = bytes_ahead(&a->keys, a->d),
+                  .scale = a->scale};
+    for (uint32_t p = all.low / TILE_POSITIONS * TILE_POSITIONS; p < all.high;
+         p += TILE_POSITIONS) {
+        w.keys = a->keys.bytes + p / CPU_BLOCK * a->keys.block_bytes;
+        w.factors = a->keys.scales + p / CPU_BLOCK * a->keys.block_bytes;
         for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
             size_t n = a->n_queries - j < TILE_QUERIES ? a->n_queries - j : TILE_QUERIES;
             cpu_positions seen = seen_by(a, j, n);
-            if (seen.low < p + CPU_BLOCK && seen.high > p) {
-                scores_int_block(a, j, n, p);
+            if (seen.low < p + TILE_POSITIONS && seen.high > p) {
+                w.q = a->q_int + j * w.q_bytes;
+                w.scores = a->scores + j * CPU_SPAN + p;
+                (is_q4 ? scores_int_q4 : scores_int_q8)(&w, n);
             }
         }
     }

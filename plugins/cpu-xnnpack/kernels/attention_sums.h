@@ -1,65 +1,86 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Template: values weighted and summed, queries x columns in register tiles. A sum has one chain of
- * additions over the positions whatever the tile, and nobody touches a row that it does not see. */
+ * additions over the positions whatever the tile, and nobody touches a row that it does not see.
+ * Factors of block types go into the weights, once for 32 columns. */
 #ifndef CPU_ATTENTION_SUMS_H
 #define CPU_ATTENTION_SUMS_H
 
-#include "attention_cells.h"
-#include "attention_dot.h"
+#include "attention_values.h"
+
+/* Where weights for the second cell of a block type begin, behind those of half a tile. */
+#define SECOND_WEIGHTS (TILE_QUERIES / 2 * CPU_SPAN)
+
+/* A tile of queries over the positions of one pass. */
+typedef struct sums_work {
+    const float *weights; /* of the first query at the pass's first position, CPU_SPAN apart */
+    const uint8_t *values;
+    size_t block_bytes, ahead;
+    float *sums;
+    size_t stride;
+} sums_work;
 
 /* Adds positions [low, high), counted from the block that `values` points to. */
-ALWAYS_INLINE void sums_tile(const float *weights, const uint8_t *values, size_t block_bytes,
-                             cpu_positions at, float *sums, size_t stride, unsigned n_q,
-                             unsigned n_vectors, cell_kind kind) {
+ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsigned n_vectors,
+                             cell_kind kind) {
     vfloat acc[TILE_QUERIES][SUM_VECTORS];
-    const size_t step = cell_element(kind), row_bytes = CPU_CELL * step;
+    const size_t row_bytes = cell_row_bytes(kind);
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (unsigned v = 0; v < n_vectors; v++) {
-            acc[j][v] = vf_load(sums + j * stride + v * VF);
+            acc[j][v] = vf_load(w.sums + j * w.stride + v * VF);
         }
     }
-    for (uint32_t p = at.low; p < at.high; p++) {
-        const uint8_t *row = values + p / CPU_BLOCK * block_bytes + p % CPU_BLOCK * row_bytes;
-        vfloat x[SUM_VECTORS];
-#pragma GCC unroll 4
-        for (unsigned v = 0; v < n_vectors; v++) {
-            const uint8_t *cell = row + v / PER_BLOCK * CPU_BLOCK * row_bytes;
-            x[v] = cell_load(cell + v % PER_BLOCK * VF * step, kind);
-            if (v % PER_BLOCK == 0) {
-                look_ahead(cell + BLOCKS_AHEAD * block_bytes, kind);
-            }
-        }
+    for (size_t p = at.low; p < at.high;) {
+        size_t next = (p / CPU_BLOCK + 1) * CPU_BLOCK, end = next < at.high ? next : at.high;
+        const uint8_t *row = w.values + p / CPU_BLOCK * w.block_bytes + p % CPU_BLOCK * row_bytes;
+        for (; p < end; p++, row += row_bytes) {
+            vfloat x[SUM_VECTORS];
 #pragma GCC unroll 8
-        for (unsigned j = 0; j < n_q; j++) {
-            vfloat w = vf_set1(weights[j * CPU_SPAN + p]);
-#pragma GCC unroll 4
             for (unsigned v = 0; v < n_vectors; v++) {
-                acc[j][v] = vf_fma(w, x[v], acc[j][v]);
+                x[v] = value_load(row, v, kind);
+                IN_REGISTER(x[v]);
+                if (v % cell_vectors(kind) == 0) {
+                    look_ahead(value_at(row, v, kind) + w.ahead, kind);
+                }
+            }
+#pragma GCC unroll 8
+            for (unsigned j = 0; j < n_q; j++) {
+                vfloat weight = vf_set1(w.weights[j * CPU_SPAN + p]);
+                IN_REGISTER(weight);
+#pragma GCC unroll 8
+                for (unsigned v = 0; v < n_vectors; v++) {
+                    if (cell_is_block(kind) && v > 0 && v % cell_vectors(kind) == 0) {
+                        weight = vf_set1(w.weights[j * CPU_SPAN + p + SECOND_WEIGHTS]);
+                        IN_REGISTER(weight);
+                    }
+                    acc[j][v] = vf_fma(weight, x[v], acc[j][v]);
+                }
             }
         }
     }
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (unsigned v = 0; v < n_vectors; v++) {
-            vf_store(sums + j * stride + v * VF, acc[j][v]);
+            vf_store(w.sums + j * w.stride + v * VF, acc[j][v]);
         }
     }
 }
 
-ALWAYS_INLINE void sums_of_kind(const float *weights, const uint8_t *values, size_t block_bytes,
-                                cpu_positions at, float *sums, size_t stride, size_t n_q,
-                                size_t n_cells, cell_kind kind) {
-#define BODY(n) \
-    sums_tile(weights, values, block_bytes, at, sums, stride, n, TILE_CELLS *PER_BLOCK, kind)
-#define BODY_ONE(n) sums_tile(weights, values, block_bytes, at, sums, stride, n, PER_BLOCK, kind)
-    if (n_cells == TILE_CELLS) {
+ALWAYS_INLINE void sums_of_kind(const sums_work *work, cpu_positions at, size_t n_q, size_t n_cells,
+                                cell_kind kind) {
+#define BODY_TWO(n) sums_tile(*work, at, n, 2 * TILE_CELLS * PER_BLOCK, kind)
+#define BODY(n) sums_tile(*work, at, n, TILE_CELLS *PER_BLOCK, kind)
+#define BODY_ONE(n) sums_tile(*work, at, n, PER_BLOCK, kind)
+    if (n_cells == 2 * TILE_CELLS) {
+        WITH_HALF_QUERIES(n_q, BODY_TWO)
+    } else if (n_cells == TILE_CELLS) {
         WITH_QUERIES(n_q, BODY)
     } else {
         WITH_QUERIES(n_q, BODY_ONE)
     }
+#undef BODY_TWO
 #undef BODY
 #undef BODY_ONE
 }
@@ -67,28 +88,40 @@ ALWAYS_INLINE void sums_of_kind(const float *weights, const uint8_t *values, siz
 /* The cells [.., n_cells) of values that a pass takes, from one block on. */
 typedef struct value_pass {
     const uint8_t *bytes;
-    size_t block_bytes, n_cells;
+    size_t block_bytes, ahead, n_cells;
     cell_kind kind;
-    uint32_t first; /* position of the block in the span */
-    size_t column;  /* of the sums */
+    uint32_t first, n;    /* positions of the span */
+    size_t cell;          /* of 16 columns, the first of them */
+    const float *weights; /* of the queries at hand, from the position `first` on */
+    size_t first_query;
 } value_pass;
 
 static void sums_run(const cpu_attention *a, const value_pass *pass, size_t first, size_t n_q,
                      cpu_positions at) {
     size_t stride = cpu_attention_stride(a->dv);
-    const float *weights = a->scores + first * CPU_SPAN + pass->first;
-    float *sums = a->out.sums + first * stride + pass->column;
     cpu_positions here = {at.low - pass->first, at.high - pass->first};
-#define CASE(k)                                                                        \
-    case k:                                                                            \
-        sums_of_kind(weights, pass->bytes, pass->block_bytes, here, sums, stride, n_q, \
-                     pass->n_cells, k);                                                \
+    const sums_work work = {.weights = pass->weights + (first - pass->first_query) * CPU_SPAN,
+                            .values = pass->bytes,
+                            .block_bytes = pass->block_bytes,
+                            .ahead = pass->ahead,
+                            .sums = a->out.sums + first * stride + pass->cell * CPU_CELL,
+                            .stride = stride};
+#define CASE(k)                                           \
+    case k:                                               \
+        sums_of_kind(&work, here, n_q, pass->n_cells, k); \
         break;
     switch (pass->kind) {
         CASE(CELL_F32)
         CASE(CELL_F16)
         CASE(CELL_BF16)
         CASE(CELL_WIDE)
+        CASE(CELL_Q8)
+        CASE(CELL_Q4)
+#if TILE_CELLS == 1
+        CASE(CELL_Q4_HIGH)
+#endif
+    default:
+        break;
     }
 #undef CASE
 }
@@ -99,99 +132,141 @@ static cpu_positions meet(cpu_positions a, cpu_positions b) {
     return both;
 }
 
-/* Queries of one tile: together where all see, alone before and behind. A query never touches a row
- * that it does not see, whose content may be anything. */
+/* Queries of one tile, those of a row together, where they see something of `within`. */
+static void sums_by_row(const cpu_attention *a, const value_pass *pass, size_t first, size_t n_q,
+                        cpu_positions within) {
+    size_t n = 0;
+    for (size_t j = first; j < first + n_q; j += n) {
+        size_t row = j / a->per_row, next = (row + 1) * a->per_row;
+        n = (next < first + n_q ? next : first + n_q) - j;
+        cpu_positions own = meet(within, a->sees[row]);
+        if (own.low < own.high) {
+            sums_run(a, pass, j, n, own);
+        }
+    }
+}
+
+/* Queries of one tile: together where all see, by rows before and behind. A query never touches a
+ * row that it does not see, whose content may be anything. */
 static void sums_of_queries(const cpu_attention *a, const value_pass *pass, size_t first,
                             size_t n_q) {
-    cpu_positions all = {pass->first, pass->first + VALUE_POSITIONS};
-    cpu_positions shared = {a->sees[(first + n_q - 1) / a->per_row].low,
-                            a->sees[first / a->per_row].high};
-    shared = meet(all, shared);
-    bool is_empty = shared.low >= shared.high;
-    for (size_t j = first; j < first + n_q; j++) {
-        cpu_positions own = meet(all, a->sees[j / a->per_row]);
-        own.high = !is_empty && own.high > shared.low ? shared.low : own.high;
-        if (own.low < own.high) {
-            sums_run(a, pass, j, 1, own);
-        }
-    }
-    if (is_empty) {
+    cpu_positions all = {pass->first, pass->first + pass->n};
+    cpu_positions least = meet(all, a->sees[first / a->per_row]);
+    cpu_positions most = meet(all, a->sees[(first + n_q - 1) / a->per_row]);
+    cpu_positions shared = {most.low, least.high};
+    bool is_same = least.low == most.low && least.high == most.high; /* and all between them */
+    if (shared.low >= shared.high) {
+        sums_by_row(a, pass, first, n_q, all);
         return;
     }
+    if (!is_same) {
+        sums_by_row(a, pass, first, n_q, (cpu_positions){all.low, shared.low});
+    }
     sums_run(a, pass, first, n_q, shared);
-    for (size_t j = first; j < first + n_q; j++) {
-        cpu_positions own = meet(all, a->sees[j / a->per_row]);
-        own.low = own.low > shared.high ? own.low : shared.high;
-        if (own.low < own.high) {
-            sums_run(a, pass, j, 1, own);
-        }
+    if (!is_same) {
+        sums_by_row(a, pass, first, n_q, (cpu_positions){shared.high, all.high});
     }
 }
 
-/* Values of block types, one cell of 16 columns: half of a cell of theirs. */
-static void widen_cell(const cpu_cells *cells, const uint8_t *block, size_t cell, float *out) {
-    bool is_q4 = cells->type == SY_TYPE_Q4_0;
-    size_t row_bytes = is_q4 ? 16 : 32, at = cell / 2 * CPU_BLOCK * row_bytes;
-    const uint8_t *bytes = block + at;
-    const uint8_t *factors = cells->scales + (block - cells->bytes) + cell / 2 * CPU_BLOCK * 2;
-    float factor[CPU_BLOCK];
-    for (size_t i = 0; i < CPU_BLOCK; i += VF) {
-        vf_store(factor + i, vf_load_f16((const uint16_t *)(const void *)(factors + 2 * i)));
-    }
-    if (cell % 2 == 0) {
-        for (size_t i = 0; i < CPU_BLOCK * row_bytes; i += 64) {
-            __builtin_prefetch(bytes + BLOCKS_AHEAD * cells->block_bytes + i);
-        }
-    }
-    for (size_t p = 0; p < CPU_BLOCK; p++) {
-        const uint8_t *row = bytes + p * row_bytes + (is_q4 ? 0 : cell % 2 * CPU_CELL);
-        for (size_t i = 0; i < CPU_CELL; i += VF) {
-            vint x = is_q4 ? dot_nibbles(row + i, cell % 2 == 1) : dot_bytes(row + i);
-            vf_store(out + p * CPU_CELL + i, dot_to_float(x) * vf_set1(factor[p]));
-        }
+/* ---- passes ---- */
+static cell_kind kind_of(sy_element_type type, size_t cell) {
+    switch (type) {
+    case SY_TYPE_F32:
+        return CELL_F32;
+    case SY_TYPE_F16:
+        return CELL_F16;
+    case SY_TYPE_Q8_0:
+        return CELL_Q8;
+    case SY_TYPE_Q4_0:
+        return cell % 2 == 1 ? CELL_Q4_HIGH : CELL_Q4; /* tiles of two cells begin at even ones */
+    default:
+        return CELL_BF16;
     }
 }
 
-/* f32 copies of the blocks that are seen, one after the other. */
-static void widen_pass(const cpu_attention *a, uint32_t position, size_t cell, size_t n_cells) {
-    size_t n = n_cells * CPU_BLOCK * CPU_CELL, cell_bytes = CPU_BLOCK * CPU_CELL * 2;
+/* f32 copies of the blocks that are seen, one after the other; factors of block types stay out. */
+static void widen_pass(const cpu_attention *a, value_pass *pass) {
+    size_t n = pass->n_cells * CPU_BLOCK * CPU_CELL;
+    size_t ahead = VALUE_POSITIONS / CPU_BLOCK * pass->block_bytes;
     cpu_positions seen = seen_by(a, 0, a->n_queries);
-    uint32_t end = position + VALUE_POSITIONS < seen.high ? position + VALUE_POSITIONS : seen.high;
-    uint32_t first = seen.low > position ? seen.low / CPU_BLOCK * CPU_BLOCK : position;
-    for (uint32_t p = first; p < end; p += CPU_BLOCK) {
-        const uint8_t *block = a->values.bytes + p / CPU_BLOCK * a->values.block_bytes;
-        float *out = a->wide + (p - position) / CPU_BLOCK * n;
-        if (!is_block_type(a->values.type)) {
-            widen(a->values.type, block + cell * cell_bytes, n, out);
+    uint32_t end = pass->first + pass->n;
+    uint32_t p = seen.low > pass->first ? seen.low / CPU_BLOCK * CPU_BLOCK : pass->first;
+    for (end = end < seen.high ? end : seen.high; p < end; p += CPU_BLOCK) {
+        size_t i = (p - pass->first) / CPU_BLOCK;
+        const uint8_t *block = pass->bytes + i * pass->block_bytes;
+        float *out = a->wide + i * n;
+#define CASE(k)                                           \
+    case k:                                               \
+        widen_cells(block, pass->n_cells, ahead, out, k); \
+        break;
+        switch (pass->kind) {
+            CASE(CELL_F16)
+            CASE(CELL_BF16)
+            CASE(CELL_Q8)
+            CASE(CELL_Q4)
+            CASE(CELL_Q4_HIGH)
+        default:
+            break;
+        }
+#undef CASE
+    }
+    pass->bytes = (const uint8_t *)a->wide;
+    pass->block_bytes = n * sizeof(float);
+    pass->kind = CELL_WIDE;
+}
+
+/* Weights times the factors of a block type's cell, those of n_q queries for the pass. */
+static void weights_scale(const cpu_attention *a, const value_pass *pass, size_t first, size_t n_q,
+                          size_t cell, float *scaled) {
+    cpu_positions seen = seen_by(a, first, n_q);
+    const uint8_t *factors = a->values.scales + pass->first / CPU_BLOCK * a->values.block_bytes +
+                             cell / 2 * CPU_BLOCK * 2;
+    for (uint32_t i = 0; i < pass->n; i += CPU_BLOCK, factors += a->values.block_bytes) {
+        uint32_t position = pass->first + i;
+        if (position >= seen.high || position + CPU_BLOCK <= seen.low) {
             continue;
         }
-        for (size_t i = 0; i < n_cells; i++) {
-            widen_cell(&a->values, block, cell + i, out + i * CPU_BLOCK * CPU_CELL);
+        __builtin_prefetch(factors + pass->ahead);
+        for (uint32_t v = 0; v < CPU_BLOCK; v += VF) {
+            vfloat factor = vf_load_f16((const uint16_t *)(const void *)(factors + 2 * v));
+            const float *weights = a->scores + first * CPU_SPAN + position + v;
+            float *to = scaled + i + v;
+            for (size_t j = 0; j < n_q; j++, weights += CPU_SPAN, to += CPU_SPAN) {
+                vf_store(to, vf_load(weights) * factor);
+            }
         }
     }
 }
 
-static cell_kind kind_of(sy_element_type type) {
-    return type == SY_TYPE_F32 ? CELL_F32 : type == SY_TYPE_F16 ? CELL_F16 : CELL_BF16;
+static bool is_widened(const cpu_attention *a) {
+    return a->n_queries > TILE_QUERIES && a->values.type != SY_TYPE_F32;
 }
 
 static void sums_pass(const cpu_attention *a, uint32_t position, size_t cell, size_t n_cells) {
-    value_pass pass = {.kind = kind_of(a->values.type),
+    value_pass pass = {.kind = kind_of(a->values.type, cell),
                        .block_bytes = a->values.block_bytes,
+                       .ahead = bytes_ahead(&a->values, a->dv),
                        .n_cells = n_cells,
                        .first = position,
-                       .column = cell * CPU_CELL};
-    if (is_block_type(a->values.type) || (a->n_queries > TILE_QUERIES && pass.kind != CELL_F32)) {
-        widen_pass(a, position, cell, n_cells);
-        pass.bytes = (const uint8_t *)a->wide;
-        pass.block_bytes = n_cells * CPU_BLOCK * CPU_CELL * sizeof(float);
-        pass.kind = CELL_WIDE;
-    } else {
-        pass.bytes = a->values.bytes + position / CPU_BLOCK * a->values.block_bytes +
-                     cell * CPU_BLOCK * CPU_CELL * cell_element(pass.kind);
+                       .n = VALUE_POSITIONS,
+                       .cell = cell};
+    pass.bytes = a->values.bytes + position / CPU_BLOCK * a->values.block_bytes +
+                 cell_offset(pass.kind, cell);
+    if (is_widened(a)) {
+        widen_pass(a, &pass);
     }
     for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
         size_t n = a->n_queries - j < TILE_QUERIES ? a->n_queries - j : TILE_QUERIES;
+        pass.first_query = j;
+        pass.weights = a->scores + j * CPU_SPAN + position;
+        if (is_block_type(a->values.type)) {
+            float *scaled = a->wide + CPU_WIDE_VALUES;
+            pass.weights = scaled;
+            weights_scale(a, &pass, j, n, cell, scaled);
+            if (n_cells > 2) {
+                weights_scale(a, &pass, j, n, cell + 2, scaled + SECOND_WEIGHTS);
+            }
+        }
         sums_of_queries(a, &pass, j, n);
     }
 }
@@ -200,10 +275,13 @@ static void sums_all(const cpu_attention *a) {
     cpu_positions seen = seen_by(a, 0, a->n_queries);
     size_t n_cells = cpu_attention_stride(a->dv) / CPU_CELL;
     memset(a->out.sums, 0, a->n_queries * n_cells * CPU_CELL * sizeof(float));
+    size_t at_once = IS_HALF(a->n_queries) ? 2 * TILE_CELLS : TILE_CELLS;
     for (uint32_t p = seen.low / VALUE_POSITIONS * VALUE_POSITIONS; p < seen.high;
          p += VALUE_POSITIONS) {
-        for (size_t cell = 0; cell < n_cells; cell += TILE_CELLS) {
-            sums_pass(a, p, cell, n_cells - cell < TILE_CELLS ? 1 : TILE_CELLS);
+        for (size_t cell = 0, n = 0; cell < n_cells; cell += n) {
+            size_t left = n_cells - cell;
+            n = left >= at_once ? at_once : left >= TILE_CELLS ? TILE_CELLS : 1;
+            sums_pass(a, p, cell, n);
         }
     }
 }

@@ -25,11 +25,18 @@ static cpu_softmax_state weigh(float *scores, cpu_positions seen, float softcap)
     if (softcap > 0.0f) {
         soften(scores, first, end, softcap);
     }
-    hide(scores, first, seen);
-    hide(scores, end - VF, seen);
-    for (uint32_t p = first; p < end; p += VF) {
-        most = vf_max(most, vf_load(scores + p));
+    if (first < seen.low) {
+        hide(scores, first, seen);
     }
+    if (end > seen.high) {
+        hide(scores, end - VF, seen);
+    }
+    vfloat other = most;
+    for (uint32_t p = first; p + VF < end; p += 2 * VF) {
+        most = vf_max(most, vf_load(scores + p));
+        other = vf_max(other, vf_load(scores + p + VF));
+    }
+    most = vf_max(vf_max(most, vf_load(scores + end - VF)), other);
     cpu_softmax_state state = {.maximum = vf_largest(most)};
     most = vf_set1(state.maximum);
     for (uint32_t p = first; p < end; p += VF) {
