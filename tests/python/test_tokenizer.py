@@ -118,6 +118,13 @@ def random_texts(seed, n=None):
     return [random_text(rng) for _ in range(n or N_RANDOM)]
 
 
+def long_texts(seed, n=3):
+    """Texts of 10 to 50 KB whose parts come up again: what an encode call remembers is used."""
+    rng = random.Random(f"long {seed}")
+    parts = random_texts(f"parts {seed}", 100) + WORDS
+    return [rng.choice([" ", "", "\n"]).join(rng.choice(parts) for _ in range(800)) for _ in range(n)]
+
+
 # --- vocabularies as GGUF files -----------------------------------------------------------------
 
 def write_gguf(path, model, tokens, types, scores=None, merges=None, pre=None, ids=None, flags=None,
@@ -248,7 +255,7 @@ def test_sentencepiece(name, tmp_path):
     path, processor = from_sentencepiece(SHARED / name, tmp_path / "vocabulary.gguf")
     probe = Probe(path)
     texts = random_texts(name)
-    compare(probe, processor.encode, texts, flags=0)
+    compare(probe, processor.encode, texts + long_texts(name, 20), flags=0)
     for text in texts[:500]:
         ids = processor.encode(text)
         if ids and "\ufffd" not in text:
@@ -321,14 +328,15 @@ def test_byte_level_bpe(pre, tmp_path):
     tokens, types, merges = gpt2_parts(SHARED / "ggml-vocab-gpt-2.gguf")
     path = write_gguf(tmp_path / "vocabulary.gguf", "gpt2", tokens, types, merges=merges, pre=pre)
     oracle = outside_bpe(tokens, types, merges, pre)
-    compare(Probe(path), lambda text: oracle.encode(text).ids, random_texts(pre), flags=0)
+    compare(Probe(path), lambda text: oracle.encode(text).ids, random_texts(pre) + long_texts(pre), flags=0)
 
 
 @pytest.mark.parametrize("name,pre", [("ggml-vocab-llama-bpe.gguf", "llama-bpe")])
 def test_large_bpe(name, pre):
     tokens, types, merges = gpt2_parts(SHARED / name)
     oracle = outside_bpe(tokens, types, merges, pre)
-    compare(Probe(SHARED / name), lambda text: oracle.encode(text).ids, random_texts(name), flags=0)
+    texts = random_texts(name) + long_texts(name, 20)
+    compare(Probe(SHARED / name), lambda text: oracle.encode(text).ids, texts, flags=0)
 
 
 def test_tokenizer_json(tmp_path):
