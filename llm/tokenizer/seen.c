@@ -29,7 +29,7 @@ static size_t seen_bytes(uint32_t n_places) {
 }
 
 bool sy__seen_create(sy__encoder *encoder, size_t n_text_bytes) {
-    if (n_text_bytes < TEXT_BYTES) {
+    if (n_text_bytes < TEXT_BYTES || encoder->tokenizer->model == SY__MODEL_WORDPIECE) {
         return true;
     }
     uint32_t n_places = PLACES_MIN;

@@ -85,7 +85,8 @@ SY_MUST_CHECK sy_status sy_tokenizer_create(const sy_allocator *allocator,
                                             sy_tokenizer **out_tokenizer, sy_error *error);
 
 /* Makes the tokenizer that a GGUF file carries. Texts stay where the file has them, so the file is
- * mapped until the tokenizer ends; the heap taken is about 12 bytes a token and 12 a merge.
+ * mapped until the tokenizer ends; the heap taken is about 12 bytes a token (24 for t5) and 12 a
+ * merge.
  * shape: -  unit: -  owner: caller, sy_tokenizer_destroy  errors: those of reading the file and of
  * sy_tokenizer_create; NOT_FOUND for a file without a vocabulary  thread: any
  * cost: O(bytes of the vocabulary)  since: 0.1  source: GGUF specification */
@@ -105,7 +106,7 @@ void sy_tokenizer_destroy(sy_tokenizer *tokenizer);
  * must fit into `capacity`, or OUT_OF_RANGE says how many there are and nothing is written.
  * shape: out_ids [capacity] i32  unit: tokens  owner: caller keeps both  errors: OUT_OF_RANGE,
  * INVALID_ARGUMENT over 1 GiB of text, RESOURCE_EXHAUSTED  thread: any
- * cost: heap, O(n log n)  since: 0.1  source: - */
+ * cost: heap that ends with the call, O(n log n)  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_tokenizer_encode(const sy_tokenizer *tokenizer, const char *text,
                                             size_t n_bytes, uint32_t flags, int32_t *out_ids,
                                             size_t capacity, size_t *out_n_tokens, sy_error *error);
