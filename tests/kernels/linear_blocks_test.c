@@ -205,10 +205,11 @@ static void product_check_alone(const cpu_kernels *level, const block_type *t, c
 }
 
 static void products_match(const cpu_kernels *level) {
-    static const size_t shapes[][3] = {/* blocks, columns, rows */
-                                       {1, 1, 1},   {2, 5, 1},  {3, 4, 4},   {1, 3, 5},
-                                       {4, 9, 9},   {5, 2, 6},  {2, 33, 13}, {18, 40, 7},
-                                       {2, 64, 13}, {3, 70, 12}};
+    /* Those of 1 to 4 rows have whole vectors of columns and some left, for every level. */
+    static const size_t shapes[][3] = {
+        /* blocks, columns, rows */
+        {1, 1, 1},   {2, 5, 1},   {3, 4, 4},   {1, 3, 5},  {4, 9, 9},   {5, 2, 6},  {2, 33, 13},
+        {18, 40, 7}, {2, 64, 13}, {3, 70, 12}, {3, 37, 1}, {17, 25, 2}, {2, 20, 3}, {1, 51, 4}};
     for (size_t i = 0; i < N_BLOCK_TYPES; i++) {
         for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]); s++) {
             for (int planes = 1; planes <= 2; planes++) {
@@ -227,33 +228,55 @@ static void extremes_match(const cpu_kernels *level) {
     for (size_t i = 0; i < N_BLOCK_TYPES; i++) {
         for (int pattern = PATTERN_ZEROS; pattern < PATTERN_COUNT; pattern++) {
             const block_type *t = &block_types[i];
-            product p = product_make(level, t, 2, 3, 5, CPU_PLANES_16);
+            product few = product_make(level, t, 2, 3, 5, CPU_PLANES_16);
+            product many = product_make(level, t, 2, 35, 2, CPU_PLANES_8);
             for (size_t b = 0; b < 6; b++) {
-                block_fill(t, (block_pattern)pattern, p.weights.bytes + b * t->n_bytes);
+                block_fill(t, (block_pattern)pattern, few.weights.bytes + b * t->n_bytes);
             }
-            level->blocks[t->type].linear(&p.linear);
-            product_check(level, t, &p);
-            product_free(&p);
+            for (size_t b = 0; b < 2 * 35; b++) {
+                block_fill(t, (block_pattern)pattern, many.weights.bytes + b * t->n_bytes);
+            }
+            level->blocks[t->type].linear(&few.linear);
+            level->blocks[t->type].linear(&many.linear);
+            product_check(level, t, &few);
+            product_check(level, t, &many);
+            product_free(&few);
+            product_free(&many);
         }
     }
 }
 
 /* Integers at the ends of their range: no saturation anywhere on the way. */
-static void largest_integers_do_not_saturate(const cpu_kernels *level) {
-    const block_type *t = &block_types[4];
-    CHECK(t->type == SY_TYPE_Q8_0);
-    for (int sign = -1; sign <= 1; sign += 2) {
-        product p = product_make(level, t, 2, 2, 4, CPU_PLANES_8);
-        float x[64];
-        for (size_t i = 0; i < p.linear.k; i++) {
-            x[i] = (float)sign;
+static void integers_do_not_saturate(const cpu_kernels *level, const block_type *t, int sign,
+                                     size_t n_columns, size_t n_rows) {
+    product p = product_make(level, t, 2, n_columns, n_rows, CPU_PLANES_8);
+    float x[512];
+    for (size_t i = 0; i < p.linear.k; i++) {
+        x[i] = (float)sign;
+    }
+    for (size_t r = 0; r < n_rows; r++) {
+        level->rows->quantise(x, p.linear.k, CPU_PLANES_8, p.rows.bytes + r * p.linear.row_bytes);
+    }
+    CHECK((int8_t)p.rows.bytes[0] == 127 * sign);
+    for (size_t b = 0; b < 2 * n_columns; b++) {
+        uint8_t *block = p.weights.bytes + b * t->n_bytes;
+        block_fill(t, PATTERN_ONES, block);
+        if (t->type == SY_TYPE_Q8_0) {
+            memset(block + 2, -128, 32);
         }
-        level->rows->quantise(x, p.linear.k, CPU_PLANES_8, p.rows.bytes);
-        CHECK((int8_t)p.rows.bytes[0] == 127 * sign);
-        memset(p.weights.bytes + 2, -128, 32);
-        level->blocks[t->type].linear(&p.linear);
-        product_check(level, t, &p);
-        product_free(&p);
+    }
+    level->blocks[t->type].linear(&p.linear);
+    product_check(level, t, &p);
+    product_free(&p);
+}
+
+static void largest_integers_do_not_saturate(const cpu_kernels *level) {
+    for (size_t i = 0; i < N_BLOCK_TYPES; i++) {
+        for (int sign = -1; sign <= 1; sign += 2) {
+            integers_do_not_saturate(level, &block_types[i], sign, 2, 4);
+            integers_do_not_saturate(level, &block_types[i], sign, 35, 1);
+            integers_do_not_saturate(level, &block_types[i], sign, 35, 6);
+        }
     }
 }
 

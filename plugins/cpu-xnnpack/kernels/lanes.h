@@ -56,6 +56,27 @@ ALWAYS_INLINE vint byte_of_lanes(vwords words, unsigned i) {
     return (vint)(words >> 8 * i & words_of(255));
 }
 
+/* ---- tables ---- */
+/* The table in every 16 bytes of a vector, and the same for a register of it. */
+ALWAYS_INLINE vbytes lane_table(const int8_t table[16]);
+ALWAYS_INLINE vbytes lane_look(vbytes table, vbytes index);
+
+ALWAYS_INLINE vbytes lane_lookup(const int8_t table[16], uint8_t zero, vbytes index) {
+    return lane_look(lane_table(table) + bytes_of(zero), index);
+}
+#ifndef LANE_FIFTH_BITS
+ALWAYS_INLINE vbytes lane_least(vbytes a, vbytes b);
+
+/* Bits 4 step ... 4 step + 3 of every lane as 16 in its four bytes. */
+ALWAYS_INLINE vbytes fifth_bits(vwords bits, unsigned step) {
+    static const int8_t first_bytes[16] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};
+    vbytes index = lane_table(first_bytes) + bytes_of((uint8_t)(step / 2));
+    vwords moved = step % 2 == 0 ? bits << 4 : bits; /* to the upper half of its byte */
+    vbytes set = lane_look((vbytes)moved, index) & (vbytes)words_of(0x80402010);
+    return lane_least(set, bytes_of(16));
+}
+#endif
+
 /* ---- sums of products in every lane ---- */
 #if PANEL_STEPS == 1 /* a product of bytes with 32-bit sums */
 typedef struct lane_sum {

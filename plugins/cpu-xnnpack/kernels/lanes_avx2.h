@@ -75,20 +75,15 @@ ALWAYS_INLINE vfloat load_halves(const lane_rows *rows, size_t offset) {
     }
     return _mm256_cvtph_ps((__m128i)halves);
 }
-ALWAYS_INLINE vbytes lane_lookup(const int8_t table[16], uint8_t zero, vbytes index) {
+ALWAYS_INLINE vbytes lane_table(const int8_t table[16]) {
     __m128i row = _mm_loadu_si128((const __m128i *)(const void *)table);
-    vbytes values = (vbytes)_mm256_broadcastsi128_si256(row) + bytes_of(zero);
-    return (vbytes)_mm256_shuffle_epi8((__m256i)values, (__m256i)index);
+    return (vbytes)_mm256_broadcastsi128_si256(row);
 }
-/* Bits 4 step ... 4 step + 3 of every lane as 16 in its four bytes. */
-ALWAYS_INLINE vbytes fifth_bits(vwords bits, unsigned step) {
-    const __m256i each = _mm256_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c, 0, 0x04040404,
-                                           0x08080808, 0x0c0c0c0c);
-    __m256i index = (__m256i)((vbytes)each + bytes_of((uint8_t)(step / 2)));
-    vwords moved = step % 2 == 0 ? bits << 4 : bits; /* to the upper half of its byte */
-    vbytes copies = (vbytes)_mm256_shuffle_epi8((__m256i)moved, index);
-    vbytes set = copies & (vbytes)words_of(0x80402010);
-    return (vbytes)_mm256_min_epu8((__m256i)set, (__m256i)bytes_of(16));
+ALWAYS_INLINE vbytes lane_look(vbytes table, vbytes index) {
+    return (vbytes)_mm256_shuffle_epi8((__m256i)table, (__m256i)index);
+}
+ALWAYS_INLINE vbytes lane_least(vbytes a, vbytes b) {
+    return (vbytes)_mm256_min_epu8((__m256i)a, (__m256i)b);
 }
 
 #if PANEL_STEPS != 1

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Template, part of panel_fast_x86.h: bytes of 16 rows of weights side by side. */
+#define LANE_FIFTH_BITS
 #include "lanes.h"
 
 #define LANES_ROWS 4 /* rows of activations that meet the weights in registers */
@@ -83,10 +84,11 @@ ALWAYS_INLINE vfloat load_halves(const lane_rows *rows, size_t offset) {
     return offset < 2 ? halves_low(load_words(rows, offset))
                       : halves_high(load_words(rows, offset - 2));
 }
-ALWAYS_INLINE vbytes lane_lookup(const int8_t table[16], uint8_t zero, vbytes index) {
-    __m128i row = _mm_loadu_si128((const void *)table);
-    vbytes values = (vbytes)_mm512_broadcast_i32x4(row) + bytes_of(zero);
-    return (vbytes)_mm512_shuffle_epi8((__m512i)values, (__m512i)index);
+ALWAYS_INLINE vbytes lane_table(const int8_t table[16]) {
+    return (vbytes)_mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table));
+}
+ALWAYS_INLINE vbytes lane_look(vbytes table, vbytes index) {
+    return (vbytes)_mm512_shuffle_epi8((__m512i)table, (__m512i)index);
 }
 /* Bits 4 step ... 4 step + 3 of every lane as 16 in its four bytes. The permutation looks at the
  * low four bits of a lane only. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vector_sse41.h"
 #define CPU_PANEL_LAYER "panel_sse41.h"
+#define CPU_PANEL_FAST "panel_fast_x86.h"
+#define CPU_LANES_LAYER "lanes_sse41.h"
 #include "linear_panel.h"

@@ -53,15 +53,17 @@ static inline float vf_largest(vfloat x) {
     __m128 two = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
-/* As half_to_float, four at a time. */
-static inline vfloat vf_load_f16(const uint16_t *p) {
-    __m128i half = _mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+/* As half_to_float, of four words. */
+static inline vfloat halves_to_floats(__m128i half) {
     __m128i size = _mm_and_si128(half, _mm_set1_epi32(0x7fff));
     __m128i sign = _mm_slli_epi32(_mm_xor_si128(half, size), 16);
     __m128i broken = _mm_cmpgt_epi32(size, _mm_set1_epi32(0x7bff)); /* infinite or NaN */
     broken = _mm_and_si128(broken, _mm_set1_epi32(0x7f800000));
     __m128 value = _mm_mul_ps(_mm_castsi128_ps(_mm_slli_epi32(size, 13)), _mm_set1_ps(0x1p112f));
     return _mm_or_ps(value, _mm_castsi128_ps(_mm_or_si128(sign, broken)));
+}
+static inline vfloat vf_load_f16(const uint16_t *p) {
+    return halves_to_floats(_mm_cvtepu16_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
 static inline void vf_store_f16(uint16_t *p, vfloat x) {
     for (int i = 0; i < VF; i++) {
