@@ -16,7 +16,8 @@ enum {
     TRAIT_UNSIGNED = 1, /* integers are >= 0 */
     TRAIT_HALVES = 2,   /* factors per 16 elements */
     TRAIT_MINIMUM = 4,  /* has a minimum */
-    TRAIT_WIDE = 8      /* signed integers beyond -32 ... 31 */
+    TRAIT_WIDE = 8,     /* signed integers beyond -32 ... 31 */
+    TRAIT_SMALL = 16    /* -8 ... 7, or 0 ... 15 */
 };
 
 typedef struct factors {
@@ -165,20 +166,20 @@ static inline chunk weights_iq4_xs(const uint8_t *b, unsigned i) {
 #include "block_unpack_iq.h"
 
 /* X(name, chunks per block, traits) for every block type that has kernels */
-#define CPU_BLOCK_TYPES(X)                                          \
-    X(Q4_0, q4_0, 1, 0)                                             \
-    X(Q4_1, q4_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
-    X(Q5_0, q5_0, 1, 0)                                             \
-    X(Q5_1, q5_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
-    X(Q8_0, q8_0, 1, TRAIT_WIDE)                                    \
-    X(IQ4_NL, iq4_nl, 1, TRAIT_WIDE)                                \
-    X(MXFP4, mxfp4, 1, 0)                                           \
-    X(Q2_K, q2_k, 8, TRAIT_UNSIGNED | TRAIT_HALVES | TRAIT_MINIMUM) \
-    X(Q3_K, q3_k, 8, TRAIT_HALVES)                                  \
-    X(Q4_K, q4_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
-    X(Q5_K, q5_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
-    X(Q6_K, q6_k, 8, TRAIT_HALVES)                                  \
-    X(IQ4_XS, iq4_xs, 8, TRAIT_WIDE)                                \
+#define CPU_BLOCK_TYPES(X)                                                        \
+    X(Q4_0, q4_0, 1, TRAIT_SMALL)                                                 \
+    X(Q4_1, q4_1, 1, TRAIT_SMALL | TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
+    X(Q5_0, q5_0, 1, 0)                                                           \
+    X(Q5_1, q5_1, 1, TRAIT_UNSIGNED | TRAIT_MINIMUM)                              \
+    X(Q8_0, q8_0, 1, TRAIT_WIDE)                                                  \
+    X(IQ4_NL, iq4_nl, 1, TRAIT_WIDE)                                              \
+    X(MXFP4, mxfp4, 1, 0)                                                         \
+    X(Q2_K, q2_k, 8, TRAIT_SMALL | TRAIT_UNSIGNED | TRAIT_HALVES | TRAIT_MINIMUM) \
+    X(Q3_K, q3_k, 8, TRAIT_SMALL | TRAIT_HALVES)                                  \
+    X(Q4_K, q4_k, 8, TRAIT_SMALL | TRAIT_UNSIGNED | TRAIT_MINIMUM)                \
+    X(Q5_K, q5_k, 8, TRAIT_UNSIGNED | TRAIT_MINIMUM)                              \
+    X(Q6_K, q6_k, 8, TRAIT_HALVES)                                                \
+    X(IQ4_XS, iq4_xs, 8, TRAIT_WIDE)                                              \
     CPU_BLOCK_TYPES_IQ(X)
 
 #endif

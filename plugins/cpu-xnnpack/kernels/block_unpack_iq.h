@@ -232,8 +232,8 @@ static inline chunk weights_nvfp4(const uint8_t *b, unsigned i) {
     X(IQ3_S, iq3_s, 8, 0)                           \
     X(IQ1_S, iq1_s, 8, 0)                           \
     X(IQ1_M, iq1_m, 8, TRAIT_HALVES)                \
-    X(TQ1_0, tq1_0, 8, 0)                           \
-    X(TQ2_0, tq2_0, 8, 0)                           \
+    X(TQ1_0, tq1_0, 8, TRAIT_SMALL)                 \
+    X(TQ2_0, tq2_0, 8, TRAIT_SMALL)                 \
     X(NVFP4, nvfp4, 2, TRAIT_HALVES)                \
     X(Q1_0, q1_0, 4, 0)                             \
     X(Q2_0, q2_0, 2, 0)

@@ -5,7 +5,6 @@
  */
 
 typedef uint8_t vbytes __attribute__((vector_size(4 * VF)));
-typedef uint16_t vshorts __attribute__((vector_size(4 * VF)));
 typedef uint32_t vwords __attribute__((vector_size(4 * VF)));
 
 /* VF rows of weights from some byte on: three to a base, so that no index is multiplied. */
@@ -78,7 +77,7 @@ ALWAYS_INLINE vbytes fifth_bits(vwords bits, unsigned step) {
 #endif
 
 /* ---- sums of products in every lane ---- */
-#if PANEL_STEPS == 1 /* a product of bytes with 32-bit sums */
+#ifndef PANEL_PAIRS /* a product of bytes with 32-bit sums */
 typedef struct lane_sum {
     vint sum;
 } lane_sum;
@@ -99,16 +98,15 @@ typedef struct lane_sum {
     vshorts pairs;
 } lane_sum;
 ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide);
-ALWAYS_INLINE vint lane_widen(vshorts pairs);
 
 ALWAYS_INLINE void lane_begin(lane_sum *s, vint start) {
     s->sum = start;
 }
 ALWAYS_INLINE void lane_add(lane_sum *s, vbytes w, const uint8_t *a, unsigned i, unsigned n_fit) {
     vshorts pairs = lane_pairs(w, a, n_fit == 1);
-    s->pairs = i % n_fit == 0 ? pairs : s->pairs + pairs;
+    s->pairs = i % n_fit == 0 ? pairs : panel_add(s->pairs, pairs);
     if (i % n_fit == n_fit - 1) {
-        s->sum += lane_widen(s->pairs);
+        s->sum += panel_widen(s->pairs);
     }
 }
 #endif

@@ -86,11 +86,8 @@ ALWAYS_INLINE vbytes lane_least(vbytes a, vbytes b) {
     return (vbytes)_mm256_min_epu8((__m256i)a, (__m256i)b);
 }
 
-#if PANEL_STEPS != 1
+#ifdef PANEL_PAIRS
 ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide) {
     return (vshorts)panel_pairs((__m256i)w, a, wide ? TRAIT_WIDE : 0);
-}
-ALWAYS_INLINE vint lane_widen(vshorts pairs) {
-    return (vint)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
 }
 #endif

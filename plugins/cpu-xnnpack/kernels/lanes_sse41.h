@@ -77,6 +77,3 @@ ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide) {
     memcpy(&four, a, 4);
     return (vshorts)panel_pairs((__m128i)w, _mm_set1_epi32(four), wide ? TRAIT_WIDE : 0);
 }
-ALWAYS_INLINE vint lane_widen(vshorts pairs) {
-    return (vint)_mm_madd_epi16((__m128i)pairs, _mm_set1_epi16(1));
-}

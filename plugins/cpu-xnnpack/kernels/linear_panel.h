@@ -21,6 +21,8 @@ typedef struct panel {
     float *scale, *minimum;
 } panel;
 
+typedef uint16_t vshorts __attribute__((vector_size(4 * VF)));
+
 #include CPU_PANEL_LAYER
 
 ALWAYS_INLINE panel panel_at(uint8_t *space, size_t k) {
@@ -65,6 +67,12 @@ BOTH_PLANES(minimum_halves, TRAIT_UNSIGNED | TRAIT_MINIMUM | TRAIT_HALVES)
 BOTH_PLANES(wide, TRAIT_WIDE)
 BOTH_PLANES(wide_halves, TRAIT_WIDE | TRAIT_HALVES)
 #endif
+#ifdef PANEL_PAIRS /* and those of up to four bits */
+BOTH_PLANES(small, TRAIT_SMALL)
+BOTH_PLANES(small_halves, TRAIT_SMALL | TRAIT_HALVES)
+BOTH_PLANES(small_minimum, TRAIT_SMALL | TRAIT_UNSIGNED | TRAIT_MINIMUM)
+BOTH_PLANES(small_minimum_halves, TRAIT_SMALL | TRAIT_UNSIGNED | TRAIT_MINIMUM | TRAIT_HALVES)
+#endif
 
 typedef struct tile_set {
     tile_function most, four, two, one;
@@ -75,22 +83,29 @@ typedef struct tile_set {
 #define TILE_SETS(shape) \
     { TILE_SET(shape##_8, PANEL_ROWS), TILE_SET(shape##_16, PANEL_ROWS_PLANES) }
 
-/* [halves + 2 * minimum + 4 * wide][planes - 1] */
+/* [halves + 2 * minimum + 4 if wide or 6 if small][planes - 1] */
 static const tile_set tile_sets[][2] = {
-    TILE_SETS(zero), TILE_SETS(zero_halves), TILE_SETS(minimum), TILE_SETS(minimum_halves),
+    TILE_SETS(zero),          TILE_SETS(zero_halves),
+    TILE_SETS(minimum),       TILE_SETS(minimum_halves),
 #ifdef PANEL_WIDE
-    TILE_SETS(wide), TILE_SETS(wide_halves),
+    TILE_SETS(wide),          TILE_SETS(wide_halves),
+#endif
+#ifdef PANEL_PAIRS
+    TILE_SETS(small),         TILE_SETS(small_halves),
+    TILE_SETS(small_minimum), TILE_SETS(small_minimum_halves),
 #endif
 };
 
 static const tile_set *tiles_for(unsigned traits, cpu_planes planes) {
     unsigned halves = (traits & TRAIT_HALVES) != 0, minimum = (traits & TRAIT_MINIMUM) != 0;
+    unsigned first = 0;
 #ifdef PANEL_WIDE
-    unsigned wide = (traits & TRAIT_WIDE) != 0;
-#else
-    unsigned wide = 0;
+    first = (traits & TRAIT_WIDE) != 0 ? 4 : first;
 #endif
-    return &tile_sets[halves + 2 * minimum + 4 * wide][planes - 1];
+#ifdef PANEL_PAIRS
+    first = (traits & TRAIT_SMALL) != 0 ? 6 : first;
+#endif
+    return &tile_sets[first + halves + 2 * minimum][planes - 1];
 }
 
 /* One product being computed. */

@@ -30,13 +30,14 @@ ALWAYS_INLINE vint panel_dot(vint sum, panel_weights w, const uint8_t *a, unsign
     return (vint)_mm256_dpbusd_avx_epi32((__m256i)sum, w.w, _mm256_set1_epi32(four));
 }
 #else
-/* Sums of pairs are 16 bits there: integers up to 63 fit twice; wide ones lend their sign to the
- * activation and fit once, since 2 * 128 * 127 < 32768. */
+/* Sums of pairs are 16 bits there: integers up to 15 fit eight times, up to 63 twice; wide ones
+ * lend their sign to the activation and fit once, since 2 * 128 * 127 < 32768. */
 #define PANEL_WIDE
+#define PANEL_PAIRS
 #define PANEL_ROWS 5
 #define PANEL_ROWS_PLANES 3
 #define PANEL_STEPS 2
-#define PANEL_ZERO(traits) (((traits)&TRAIT_WIDE) != 0 ? 0 : 32)
+#define PANEL_ZERO(traits) (((traits)&TRAIT_WIDE) != 0 ? 0 : ((traits)&TRAIT_SMALL) != 0 ? 8 : 32)
 
 typedef struct panel_weights {
     __m256i w[2];
@@ -56,13 +57,24 @@ ALWAYS_INLINE __m256i panel_pairs(__m256i w, const uint8_t *a, unsigned traits) 
                ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
                : _mm256_maddubs_epi16(w, x);
 }
+ALWAYS_INLINE vint panel_widen(vshorts pairs) {
+    return (vint)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
+}
+/* Saturates, which these sums never do: compilers keep the order of such sums, and another one
+ * would need more registers than there are. */
+ALWAYS_INLINE vshorts panel_add(vshorts a, vshorts b) {
+    return (vshorts)_mm256_adds_epi16((__m256i)a, (__m256i)b);
+}
+/* The pairs of two steps of integers that fit twice. */
+ALWAYS_INLINE vshorts panel_two(panel_weights w, const uint8_t *a) {
+    return panel_add((vshorts)panel_pairs(w.w[0], a, 0), (vshorts)panel_pairs(w.w[1], a + 4, 0));
+}
 ALWAYS_INLINE vint panel_dot(vint sum, panel_weights w, const uint8_t *a, unsigned traits) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i first = panel_pairs(w.w[0], a, traits), second = panel_pairs(w.w[1], a + 4, traits);
     if ((traits & TRAIT_WIDE) != 0) {
-        return sum + (vint)_mm256_madd_epi16(first, ones) + (vint)_mm256_madd_epi16(second, ones);
+        return sum + panel_widen((vshorts)panel_pairs(w.w[0], a, traits)) +
+               panel_widen((vshorts)panel_pairs(w.w[1], a + 4, traits));
     }
-    return sum + (vint)_mm256_madd_epi16(_mm256_add_epi16(first, second), ones);
+    return sum + panel_widen(panel_two(w, a));
 }
 #endif
 

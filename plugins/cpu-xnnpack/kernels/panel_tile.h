@@ -145,10 +145,38 @@ ALWAYS_INLINE void panel_tile(const panel *p, size_t n_chunks, const uint8_t *fi
 /* For layers with a product per vector of columns: values lie [k / 4][PANEL_COLUMNS][4], and
  * panel_dot adds PANEL_STEPS times 4 elements. */
 #ifdef PANEL_STEPS
+#ifdef PANEL_PAIRS
+/* Sixteen or 32 small integers: their pairs stay 16 bits until the end. */
+ALWAYS_INLINE void panel_small_sums(const uint8_t *values, unsigned i_sixteen, unsigned n_sixteens,
+                                    const panel_rows *rows, unsigned offset, unsigned n_r,
+                                    vint sum[PANEL_ROWS][PANEL_VECTORS]) {
+    const unsigned stride = 4 * PANEL_COLUMNS, first = 4 * i_sixteen;
+    vshorts pairs[PANEL_ROWS];
+#pragma GCC unroll 4
+    for (unsigned i = first; i < first + 4 * n_sixteens; i += PANEL_STEPS) {
+        panel_weights w = panel_weights_at(values + i * stride, stride, TRAIT_SMALL);
+#pragma GCC unroll 16
+        for (unsigned r = 0; r < n_r; r++) {
+            vshorts two = panel_two(w, panel_row(rows, r) + offset + 4 * i);
+            pairs[r] = i == first ? two : panel_add(pairs[r], two);
+        }
+    }
+#pragma GCC unroll 16
+    for (unsigned r = 0; r < n_r; r++) {
+        sum[r][0] += panel_widen(pairs[r]);
+    }
+}
+#endif
 ALWAYS_INLINE void panel_sums(const uint8_t *values, unsigned i_sixteen, unsigned n_sixteens,
                               const panel_rows *rows, unsigned offset, unsigned n_r,
                               unsigned traits, vint sum[PANEL_ROWS][PANEL_VECTORS]) {
     const unsigned stride = 4 * PANEL_COLUMNS;
+#ifdef PANEL_PAIRS
+    if ((traits & TRAIT_SMALL) != 0) {
+        panel_small_sums(values, i_sixteen, n_sixteens, rows, offset, n_r, sum);
+        return;
+    }
+#endif
 #pragma GCC unroll 8
     for (unsigned i = 4 * i_sixteen; i < 4 * (i_sixteen + n_sixteens); i += PANEL_STEPS) {
         panel_weights w[PANEL_VECTORS];
