@@ -116,6 +116,14 @@ typedef struct panel_job {
     size_t n_bytes_slice; /* of a weight row, see SLICE */
 } panel_job;
 
+/* Rows of the next tile: the most, but two of four for the last eight. */
+static size_t tile_rows(const tile_set *t, size_t left) {
+    if (left >= t->n_most && (left != 8 || t->n_most <= 4)) {
+        return t->n_most;
+    }
+    return left >= 4 ? 4 : left >= 2 ? 2 : 1;
+}
+
 /* Adds k elements from `first` on to the sums of n_rows rows. */
 static void add_rows(const panel_job *job, const panel *p, size_t row, size_t n_rows, size_t first,
                      size_t k, float (*sums)[PANEL_COLUMNS]) {
@@ -123,8 +131,7 @@ static void add_rows(const panel_job *job, const panel *p, size_t row, size_t n_
     const tile_set *t = job->tiles;
     const uint8_t *rows = l->rows + row * l->row_bytes + first / 32 * cpu_record_bytes(l->planes);
     for (size_t r = 0; r < n_rows;) {
-        size_t left = n_rows - r;
-        size_t n = left >= t->n_most ? t->n_most : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        size_t n = tile_rows(t, n_rows - r);
         tile_function tile = n == t->n_most ? t->most : n == 4 ? t->four : n == 2 ? t->two : t->one;
         tile(p, k / 32, rows + r * l->row_bytes, l->row_bytes, sums + r);
         r += n;
@@ -197,9 +204,8 @@ static void many_rows(const panel_job *job) {
             panel p = panel_at(l->space + i * panel_bytes, l->k);
             job->unpack(&source, &p);
         }
-        for (size_t row = 0; row < l->n_rows; row += job->tiles->n_most) {
-            size_t n_left = l->n_rows - row;
-            size_t n_rows = n_left < job->tiles->n_most ? n_left : job->tiles->n_most;
+        for (size_t row = 0, n_rows = 0; row < l->n_rows; row += n_rows) {
+            n_rows = tile_rows(job->tiles, l->n_rows - row);
             for (size_t i = 0; i < n_panels; i++) {
                 _Alignas(64) float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}};
                 panel p = panel_at(l->space + i * panel_bytes, l->k);
