@@ -27,12 +27,6 @@ typedef struct sy__watch {
     uint64_t debt_ns;  /* time it missed, less what is tolerated */
 } sy__watch;
 
-typedef enum sy__loss {
-    SY__LOST_NOTHING = 0,
-    SY__LOST_SOME, /* milliseconds in one piece: bad luck, or a trial that fails */
-    SY__LOST_MUCH  /* again and again */
-} sy__loss;
-
 typedef struct sy__worker {
     _Alignas(SY__LINE_BYTES) atomic_uint role; /* a benched worker sleeps on it */
     uint32_t i_worker;
@@ -59,11 +53,11 @@ struct sy__team {
     uint64_t spin_ns;
     sy__worker *workers; /* [n_workers]; 0 is the caller */
     atomic_uint n_helping;
-    atomic_uint someone_sleeps; /* set by a helper before it sleeps, taken by the caller */
-    atomic_uint signal;         /* sleeping helpers wait for it to change */
-    atomic_uint on_trial;       /* bench.i_trial for the helpers */
-    atomic_int caller_cpu;      /* at the last look, -1 unknown */
-    atomic_uint_fast64_t trial_length_ns;
+    atomic_uint someone_sleeps;         /* set by a helper before it sleeps, taken by the caller */
+    atomic_uint signal;                 /* sleeping helpers wait for it to change */
+    atomic_uint on_trial;               /* bench.i_trial for the helpers */
+    atomic_uint_fast64_t trial_lost_ns; /* by all threads since it began */
+    atomic_int caller_cpu;              /* at the last look, -1 unknown */
 
     _Alignas(SY__LINE_BYTES) atomic_bool busy; /* held by the caller that has the helpers */
     uint32_t n_calls;
@@ -91,10 +85,12 @@ void sy__futex_wake(atomic_uint *word, uint32_t n);
 void *sy__worker_main(void *argument);
 
 /* team_watch.c */
+#define SY__TRIAL_NS 32000000u /* several time slices */
+#define SY__TRIAL_LOSS_NS (SY__TRIAL_NS / 4)
 void sy__watch_start(sy__watch *watch);
-/* What this thread lost to others since it was last asked; a share of one part in n_parts is
- * tolerated. was_late: somebody waited for it, so sleeping in a task counts as well. */
-sy__loss sy__watch_ask(sy__watch *watch, uint32_t n_parts, bool was_late);
+/* Nanoseconds that this thread wanted to run and did not since it was last asked. was_late:
+ * somebody waited for it, so sleeping in a task counts as well. */
+uint64_t sy__watch_lost(sy__watch *watch, bool was_late, uint64_t *out_wall_ns);
 /* Every few milliseconds, by the holder of `busy`: benches, gives trials, takes back. */
 void sy__team_look(sy__team *team, const void *thread);
 /* For a helper while it helps: it leaves when it lost too much, or the one on trial does. */

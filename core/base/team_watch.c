@@ -14,11 +14,9 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#define SOME_NS 1000000u
 #define MUCH_NS 6000000u /* more than one time slice: daemons take one now and then */
 #define PAUSE_NS 5000000u
-#define TRIAL_NS 8000000u /* longer than the usual time slice */
-#define MOST_LEVELS 6u    /* 0.3 seconds: also how long a neighbour is missed that has gone */
+#define MOST_LEVELS 6u /* 0.3 seconds: also how long a neighbour is missed that has gone */
 
 static void read_now(sy__watch *watch) {
     struct timespec cpu = {0};
@@ -36,7 +34,7 @@ void sy__watch_start(sy__watch *watch) {
     watch->debt_ns = 0;
 }
 
-sy__loss sy__watch_ask(sy__watch *watch, uint32_t n_parts, bool was_late) {
+uint64_t sy__watch_lost(sy__watch *watch, bool was_late, uint64_t *out_wall_ns) {
     sy__watch now;
     read_now(&now);
     uint64_t wall_ns = now.wall_ns - watch->wall_ns, cpu_ns = now.cpu_ns - watch->cpu_ns;
@@ -44,13 +42,21 @@ sy__loss sy__watch_ask(sy__watch *watch, uint32_t n_parts, bool was_late) {
     if (was_late ? now.n_faults != watch->n_faults : now.n_waits != watch->n_waits) {
         lost_ns = 0; /* nobody took it away */
     }
-    uint64_t tolerated_ns = wall_ns / n_parts, debt_ns = watch->debt_ns + lost_ns;
-    bool lost_some = lost_ns > tolerated_ns + SOME_NS;
-    now.debt_ns = debt_ns > tolerated_ns ? debt_ns - tolerated_ns : 0;
-    bool lost_much = now.debt_ns > MUCH_NS;
-    now.debt_ns = lost_much ? 0 : now.debt_ns;
+    now.debt_ns = watch->debt_ns;
     *watch = now;
-    return lost_much ? SY__LOST_MUCH : lost_some ? SY__LOST_SOME : SY__LOST_NOTHING;
+    *out_wall_ns = wall_ns;
+    return lost_ns;
+}
+
+/* True when losses beyond the tolerated share have added up. */
+static bool owe_much(sy__watch *watch, uint64_t lost_ns, uint64_t tolerated_ns) {
+    uint64_t debt_ns = watch->debt_ns + lost_ns;
+    watch->debt_ns = debt_ns > tolerated_ns ? debt_ns - tolerated_ns : 0;
+    if (watch->debt_ns <= MUCH_NS) {
+        return false;
+    }
+    watch->debt_ns = 0;
+    return true;
 }
 
 static bool change_role(sy__worker *worker, sy__role from, sy__role to) {
@@ -64,10 +70,23 @@ static void bench(sy__team *team, uint32_t i_worker) {
     }
 }
 
-/* While somebody is on trial it is that one who is too many. */
-static bool end_trial(sy__team *team) {
+/* While somebody is on trial it is that one who is too many. A single loss is bad luck. */
+static bool blame_trial(sy__team *team, uint64_t lost_ns) {
     unsigned i_trial = atomic_load(&team->on_trial);
-    return i_trial != 0 && change_role(&team->workers[i_trial], SY__ON_TRIAL, SY__BENCHED);
+    if (i_trial == 0) {
+        return false;
+    }
+    if (atomic_fetch_add(&team->trial_lost_ns, lost_ns) + lost_ns > SY__TRIAL_LOSS_NS) {
+        (void)change_role(&team->workers[i_trial], SY__ON_TRIAL, SY__BENCHED);
+    }
+    return true;
+}
+
+/* Whether the thread of this watch, or who is blamed for it, has to go. */
+static bool is_too_many(sy__team *team, sy__watch *watch, bool was_late) {
+    uint64_t wall_ns = 0, lost_ns = sy__watch_lost(watch, was_late, &wall_ns);
+    bool owes_much = owe_much(watch, lost_ns, wall_ns / sy__team_n_parts(team));
+    return !blame_trial(team, lost_ns) && owes_much;
 }
 
 /* The system wakes a helper beside the caller when no CPU is without work, be the work that of a
@@ -88,15 +107,13 @@ void sy__team_part(const sy__team *team) {
 
 void sy__team_ask(sy__team *team, uint32_t i_worker, bool was_late) {
     sy__team_part(team);
-    sy__loss loss = sy__watch_ask(&team->workers[i_worker].watch, sy__team_n_parts(team), was_late);
-    if (loss != SY__LOST_NOTHING && !end_trial(team) && loss == SY__LOST_MUCH) {
+    if (is_too_many(team, &team->workers[i_worker].watch, was_late)) {
         bench(team, i_worker);
     }
 }
 
 static void ask_caller(sy__team *team) {
-    sy__loss loss = sy__watch_ask(&team->bench.watch, sy__team_n_parts(team), false);
-    if (loss == SY__LOST_NOTHING || end_trial(team) || loss != SY__LOST_MUCH) {
+    if (!is_too_many(team, &team->bench.watch, false)) {
         return;
     }
     for (uint32_t i = team->n_workers - 1; i > 0; i--) {
@@ -109,10 +126,6 @@ static void ask_caller(sy__team *team) {
 
 static uint64_t pause_ns(const sy__bench *b) {
     return (uint64_t)PAUSE_NS << b->level;
-}
-
-static uint64_t trial_ns(const sy__bench *b) {
-    return (uint64_t)TRIAL_NS << (b->level / 2 < 2 ? b->level / 2 : 2);
 }
 
 static void raise_level(sy__bench *b, uint64_t now_ns) {
@@ -144,7 +157,7 @@ static void follow_bench(sy__team *team, uint64_t now_ns) {
     sy__bench *b = &team->bench;
     uint32_t n_helping = atomic_load(&team->n_helping);
     if (n_helping < b->n_helping) {
-        if (now_ns - b->trusted_ns > 4 * (pause_ns(b) + trial_ns(b))) {
+        if (now_ns - b->trusted_ns > 4 * (pause_ns(b) + SY__TRIAL_NS)) {
             b->level = 0;
             b->next_trial_ns = now_ns + PAUSE_NS;
         } else {
@@ -163,8 +176,8 @@ static void start_trial(sy__team *team) {
             continue;
         }
         b->i_trial = b->i_last = i;
+        atomic_store(&team->trial_lost_ns, 0);
         atomic_store(&team->on_trial, i);
-        atomic_store(&team->trial_length_ns, trial_ns(b));
         if (change_role(worker, SY__BENCHED, SY__ON_TRIAL)) {
             sy__futex_wake(&worker->role, 1);
         }

@@ -5,7 +5,6 @@
 #include "base/team_internal.h"
 
 #define CHECK_NS 1000000u
-#define TRIAL_PARTS 4u
 #define PROBATION_NS 4000000u /* of debt to begin with: who loses a slice soon goes again */
 
 static bool has_role(sy__worker *self, sy__role role) {
@@ -86,11 +85,11 @@ static void end_trial(sy__worker *self, sy__role role) {
 }
 
 /* Wants a CPU for some milliseconds without taking part: nobody waits for a helper on trial, so one
- * that fails costs the caller nothing. */
+ * that fails costs the caller nothing. A program of the lowest priority takes one time slice soon
+ * after the helper comes and the next one much later, so a single loss proves nothing. */
 static void stand_trial(sy__worker *self) {
-    uint64_t length_ns = atomic_load(&self->team->trial_length_ns);
     sy__team_part(self->team);
-    uint64_t start_ns = sy__clock_now_ns();
+    uint64_t start_ns = sy__clock_now_ns(), wall_ns = 0;
     sy__watch_start(&self->watch);
     for (uint32_t n = 1; has_role(self, SY__ON_TRIAL); n++) {
         sy__team_relax();
@@ -98,9 +97,12 @@ static void stand_trial(sy__worker *self) {
             continue;
         }
         uint64_t now_ns = sy__clock_now_ns();
-        bool ends = now_ns - start_ns > length_ns;
-        if ((ends || now_ns - self->watch.wall_ns > CHECK_NS) &&
-            sy__watch_ask(&self->watch, TRIAL_PARTS, false) != SY__LOST_NOTHING) {
+        bool ends = now_ns - start_ns > SY__TRIAL_NS;
+        if (!ends && now_ns - self->watch.wall_ns <= CHECK_NS) {
+            continue;
+        }
+        uint64_t lost_ns = sy__watch_lost(&self->watch, false, &wall_ns);
+        if (atomic_fetch_add(&self->team->trial_lost_ns, lost_ns) + lost_ns > SY__TRIAL_LOSS_NS) {
             end_trial(self, SY__BENCHED);
         } else if (ends) {
             self->watch.debt_ns = PROBATION_NS;

@@ -200,18 +200,27 @@ static bool take(column_range *range, bool from_end, uint64_t *out_begin, uint64
     return true;
 }
 
-static void range_task(void *argument, uint32_t i_task, uint32_t i_worker) {
-    const group_work *work = argument;
-    uint64_t begin = 0, end = 0, range_end = range_begin(work, (uint64_t)i_task + 1);
-    const uint8_t *after = weights_after(work, i_task);
-    while (take(&work->ranges[i_task], false, &begin, &end)) {
+static uint64_t range_span(const group_work *work, uint64_t i) {
+    return range_begin(work, i) << 32 | range_begin(work, i + 1);
+}
+
+/* From the front in the order of memory, or what its owner would come to last. */
+static void run_range(const group_work *work, uint32_t i, bool from_end, uint32_t i_worker) {
+    uint64_t begin = 0, end = 0, range_end = range_begin(work, (uint64_t)i + 1);
+    const uint8_t *after = weights_after(work, i);
+    while (take(&work->ranges[i], from_end, &begin, &end)) {
         run_span(work, begin, end, end < range_end ? weights_at(work, end) : after, i_worker);
     }
+}
+
+static void range_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const group_work *work = argument;
+    run_range(work, i_task, false, i_worker);
     for (uint32_t n = 1; n < work->n_ranges; n++) {
-        column_range *other = &work->ranges[(i_task + n) % work->n_ranges];
-        while (take(other, true, &begin, &end)) {
-            run_span(work, begin, end, after, i_worker);
-        }
+        uint32_t i = (i_task + n) % work->n_ranges;
+        bool has_begun = atomic_load_explicit(&work->ranges[i].left, memory_order_relaxed) !=
+                         range_span(work, i);
+        run_range(work, i, has_begun, i_worker); /* nobody is at it: from the front */
     }
 }
 
@@ -296,7 +305,7 @@ static sy_status run_ranges(group_work *work, const cpu_step *step) {
     work->ranges = ranges;
     work->n_ranges = work->n_workers < RANGES_MOST ? work->n_workers : RANGES_MOST;
     for (uint32_t i = 0; i < work->n_ranges; i++) {
-        atomic_init(&ranges[i].left, range_begin(work, i) << 32 | range_begin(work, i + 1));
+        atomic_init(&ranges[i].left, range_span(work, i));
     }
     if (group != NULL && group->next != 0) {
         add_parts(&next, &work->run->unit->steps[group->next - 1]);
