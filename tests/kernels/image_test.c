@@ -484,9 +484,6 @@ static void pictures_match(sy_element_type type, double tolerance, int64_t n) {
     compare_deinit(&c);
 }
 
-/* Bytes of several pictures through an int8 convolution. */
-static void int8_pictures_match(void);
-
 /* A constant for each picture fits; pictures behind one another do not. */
 static void other_batches_match(void) {
     for (int i = 0; i < 2; i++) {
@@ -512,15 +509,6 @@ static void other_batches_match(void) {
         CHECK(compare_run(&c, "pictures") == (has_xnnpack && i == 0));
         compare_deinit(&c);
     }
-}
-
-static void numbers_of_pictures_match(void) {
-    for (int64_t n = 1; n <= 5; n += 2) {
-        pictures_match(SY_TYPE_F32, 1e-5, n);
-    }
-    pictures_match(SY_TYPE_F16, 4e-3, 2);
-    int8_pictures_match();
-    other_batches_match();
 }
 
 /* ---- work for several workers ---- */
@@ -653,6 +641,7 @@ static void int8_conv_case(const conv_shape *s, sy_element_type type, bool relu)
     compare_deinit(&c);
 }
 
+/* Bytes of several pictures through an int8 convolution. */
 static void int8_pictures_match(void) {
     static const conv_shape s = {4, 6, 7, 5, 9, 1, 3, 3, 1, 1, 1, 1, {1, 1, 1, 1}, false};
     compare c;
@@ -669,6 +658,15 @@ static void int8_pictures_match(void) {
     quantize(&c, made, factor_of(&c, SY_TYPE_U8, 0.08f, 110), compare_output(&c, SY_TYPE_U8, 4, y));
     CHECK(compare_run(&c, "int8 pictures") == has_xnnpack);
     compare_deinit(&c);
+}
+
+static void numbers_of_pictures_match(void) {
+    for (int64_t n = 1; n <= 5; n += 2) {
+        pictures_match(SY_TYPE_F32, 1e-5, n);
+    }
+    pictures_match(SY_TYPE_F16, 4e-3, 2);
+    int8_pictures_match();
+    other_batches_match();
 }
 
 static void large_int8_convolution_matches(void) {
@@ -769,6 +767,54 @@ static void quantizing_matches(void) {
     }
 }
 
+/* ---- sizes that would overflow ---- */
+static void refused(sy_test_graph *graph, const char *what) {
+    sy_test_host host;
+    sy_op_runner runner;
+    sy_error error = {0};
+    sy_verdict verdict = {.header = SY_HEADER_INIT(sy_verdict)};
+    CHECK_OK_ERROR(sy_test_host_init(&host, 1, &error), error);
+    CHECK_OK_ERROR(
+        sy_op_runner_open(&runner, compare_delegate_entry(&host), &host, 0, NULL, &error), error);
+    CHECK_OK_ERROR(sy_test_graph_finish(graph, &error), error);
+    CHECK_OK_ERROR(sy_op_judge(&runner, graph, &verdict, &error), error);
+    CHECK_TEXT(verdict.support == SY_SUPPORT_NO, "%s", what);
+    CHECK_TEXT(!has_xnnpack || strstr(verdict.why, "2^40") != NULL, "%s: %s", what, verdict.why);
+    sy_test_graph_deinit(graph);
+    CHECK_OK(sy_op_runner_close(&runner));
+    sy_test_host_deinit(&host);
+}
+
+static uint32_t f32_value(sy_test_graph *graph, sy_value_kind kind, uint32_t rank,
+                          const sy_dimension *dims) {
+    return sy_test_graph_value(graph, kind == SY_VALUE_INPUT ? "x" : "y", kind, SY_TYPE_F32, rank,
+                               dims);
+}
+
+/* Counts of elements that are 0, or 0 bytes, in 64 bits. */
+static void huge_values_are_refused(void) {
+    const int64_t pad = (1 << 20) - 1;
+    sy_test_graph graph;
+    sy_test_graph_init(&graph);
+    sy_dimension huge[3] = {FIXED((int64_t)1 << 31), FIXED((int64_t)1 << 31), FIXED(4)};
+    uint32_t x = f32_value(&graph, SY_VALUE_INPUT, 3, huge);
+    uint32_t y = f32_value(&graph, SY_VALUE_OUTPUT, 3, huge);
+    sy_test_graph_node(&graph, "", "HardSwish", 22, 1, &x, 1, &y);
+    refused(&graph, "a huge input");
+
+    sy_test_graph_init(&graph); /* 2^20 planes of 2 x 2 become 2^21 x 2^21 */
+    sy_dimension few[4] = {FIXED(1), FIXED(1 << 20), FIXED(2), FIXED(2)};
+    sy_dimension out[4] = {few[0], few[1], FIXED(2), FIXED(2)};
+    x = f32_value(&graph, SY_VALUE_INPUT, 4, few);
+    y = f32_value(&graph, SY_VALUE_OUTPUT, 4, out);
+    uint32_t node = sy_test_graph_node(&graph, "", "AveragePool", 22, 1, &x, 1, &y);
+    sy_test_graph_ints(&graph, node, "kernel_shape", (int64_t[]){pad + 1, pad + 1}, 2);
+    sy_test_graph_ints(&graph, node, "strides", (int64_t[]){pad + 1, pad + 1}, 2);
+    sy_test_graph_ints(&graph, node, "pads", (int64_t[]){pad, pad, pad, pad}, 4);
+    sy_test_graph_int(&graph, node, "count_include_pad", 1);
+    refused(&graph, "huge pads");
+}
+
 int main(void) {
     has_xnnpack = conv_case(&conv_shapes[0], 0);
     printf("%s\n", has_xnnpack ? "with XNNPACK" : "without XNNPACK: the operators are refused");
@@ -791,5 +837,6 @@ int main(void) {
     int8_convolution_matches();
     large_int8_convolution_matches();
     int8_region_matches();
+    huge_values_are_refused();
     return 0;
 }

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#define LARGEST (1 << 20) /* of a kernel, stride, dilation or pad */
+#define LARGEST (1 << 20)                /* of a kernel, stride, dilation or pad */
+#define MOST_ELEMENTS ((int64_t)1 << 40) /* of a value: no size in bytes overflows */
 
 /* Fixed, but for the first of several dimensions, which may be a number of pictures (not of tokens:
  * those are many and small). */
@@ -21,6 +22,15 @@ static bool is_fixed(const sy_value_view *value) {
 
 static bool is_batched(const sy_value_view *value) {
     return value->rank > 0 && value->dims[0].symbol != 0;
+}
+
+/* Elements of one picture, where the first dimension counts pictures. */
+static bool is_small(const sy_value_view *value) {
+    sy_value_view one = *value;
+    if (is_batched(value)) {
+        one.dims[0].bound = 1;
+    }
+    return cpu_bound_count(&one) <= MOST_ELEMENTS;
 }
 
 static bool is_constant(const cpu_node *node, uint32_t i_input) {
@@ -42,7 +52,7 @@ static bool batch_check(const cpu_node *node, const sy_dimension *batch, cpu_ans
            cpu_no(answer, SY_REASON_SHAPE, "y has another first dimension");
 }
 
-/* Common to all: library, shapes of rank up to 4, fixed but for the first dimension. */
+/* Common to all: library, shapes of rank up to 4, fixed but for the first dimension, not huge. */
 static bool common_check(const sy_device *device, const cpu_node *node, cpu_image_node *out,
                          cpu_answer *answer) {
     if (!device->use_xnnpack) {
@@ -52,6 +62,9 @@ static bool common_check(const sy_device *device, const cpu_node *node, cpu_imag
         if (node->has_in[i] && !is_fixed(&node->in[i])) {
             return cpu_no(answer, SY_REASON_SHAPE, "input %u has no fixed shape of rank 0 to 4", i);
         }
+        if (node->has_in[i] && !is_small(&node->in[i])) {
+            return cpu_no(answer, SY_REASON_SHAPE, "input %u has more than 2^40 elements", i);
+        }
         if (node->has_in[i] && is_batched(&node->in[i])) {
             out->is_batched = true;
             out->batch = node->in[i].dims[0];
@@ -59,6 +72,9 @@ static bool common_check(const sy_device *device, const cpu_node *node, cpu_imag
     }
     if (!is_fixed(&node->out[0])) {
         return cpu_no(answer, SY_REASON_SHAPE, "the output has no fixed shape of rank 0 to 4");
+    }
+    if (!is_small(&node->out[0])) {
+        return cpu_no(answer, SY_REASON_SHAPE, "the output has more than 2^40 elements");
     }
     if (!out->is_batched && is_batched(&node->out[0])) {
         return cpu_no(answer, SY_REASON_SHAPE, "the output alone has a symbol");
@@ -181,6 +197,16 @@ static bool conv_read(const cpu_node *node, cpu_image_node *out, cpu_answer *ans
            slides_check(node, &out->window, w->dims[0].bound, answer);
 }
 
+/* Whether x with zeros around it, which is a value of its own, is no larger than others may be. */
+static bool padded_fits(const sy_value_view *x, const cpu_xnn_window *w) {
+    sy_value_view padded = *x;
+    for (uint32_t i = 2; i < x->rank; i++) {
+        uint32_t at = i + 2 - x->rank;
+        padded.dims[i].bound += (int64_t)w->before[at] + w->after[at];
+    }
+    return is_small(&padded);
+}
+
 static bool pool_read(const cpu_node *node, bool is_max, cpu_image_node *out, cpu_answer *answer) {
     static const char *const names[] = {
         "auto_pad",     "ceil_mode", "count_include_pad", "dilations",
@@ -211,6 +237,9 @@ static bool pool_read(const cpu_node *node, bool is_max, cpu_image_node *out, cp
     out->kind = !is_max && covers ? CPU_IMAGE_GLOBAL_AVERAGE : out->kind;
     out->counts_pads = counts != 0 && w->before[0] + w->before[1] + w->after[0] + w->after[1] > 0;
     out->n_macs = (double)cpu_bound_count(&node->out[0]) * w->kernel[0] * w->kernel[1];
+    if (out->counts_pads && !padded_fits(x, w)) {
+        return cpu_no(answer, SY_REASON_SHAPE, "more than 2^40 elements with the pads");
+    }
     return true;
 }
 
@@ -258,9 +287,12 @@ static bool mean_read(const cpu_node *node, cpu_image_node *out, cpu_answer *ans
         !cpu_attribute_int(node, "keepdims", 1, &keeps, answer)) {
         return false;
     }
-    if (node->n_in < 2 || !node->has_in[1] || !axes_are_planes(&node->in[1], x->rank) ||
-        y->rank != (keeps != 0 ? x->rank : 2) ||
-        cpu_bound_count(y) != x->dims[0].bound * x->dims[1].bound) {
+    bool fits = node->n_in == 2 && node->has_in[1] && axes_are_planes(&node->in[1], x->rank) &&
+                y->rank == (keeps != 0 ? x->rank : 2);
+    for (uint32_t i = 0; fits && i < y->rank; i++) {
+        fits = y->dims[i].bound == (i < 2 ? x->dims[i].bound : 1);
+    }
+    if (!fits) {
         return cpu_no(answer, SY_REASON_SHAPE, "not the mean of height and width");
     }
     return plane_read(node, false, out, answer);
