@@ -58,6 +58,7 @@ bool cpu_type_row_bytes(sy_element_type type, uint64_t n_elements, uint64_t *out
 uint32_t cpu_type_block(sy_element_type type); /* elements per block, 1 for plain, 0 unknown */
 bool cpu_type_is_block(sy_element_type type);  /* quantised in blocks */
 bool cpu_type_is_float(sy_element_type type);  /* f32, f16, bf16 */
+bool cpu_type_is_byte(sy_element_type type);   /* i8, u8 */
 const char *cpu_type_name(sy_element_type type);
 
 /* types.c: value of `key` in "key=value\n..." text. */

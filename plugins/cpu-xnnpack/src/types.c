@@ -46,6 +46,10 @@ bool cpu_type_is_block(sy_element_type type) {
     return cpu_type_block(type) > 1;
 }
 
+bool cpu_type_is_byte(sy_element_type type) {
+    return type == SY_TYPE_I8 || type == SY_TYPE_U8;
+}
+
 bool cpu_type_is_float(sy_element_type type) {
     return type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16;
 }

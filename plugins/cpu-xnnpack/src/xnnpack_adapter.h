@@ -7,6 +7,8 @@
 
 #include "operators.h"
 
+#include <math.h>
+
 #define CPU_LINEAR_COLUMNS 64u /* columns of one task, also of one XNNPACK operator */
 /* Elements of a weight matrix that goes to XNNPACK. It packs a copy, so not the largest; it sums
  * in the order of k, which rounds more than lanes do, so not where little time is at stake. */
@@ -65,8 +67,12 @@ typedef struct cpu_xnn_window {
 } cpu_xnn_window;
 
 typedef struct cpu_xnn_limits {
-    float low, high; /* -INFINITY, INFINITY: none */
+    float low, high;
 } cpu_xnn_limits;
+#define CPU_XNN_NO_LIMITS   \
+    (cpu_xnn_limits) {      \
+        -INFINITY, INFINITY \
+    }
 
 typedef enum cpu_xnn_unary {
     CPU_XNN_CLAMP, /* to the limits */

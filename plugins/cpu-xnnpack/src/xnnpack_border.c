@@ -22,10 +22,6 @@ typedef struct stretch {
     uint64_t image, first, n;
 } stretch;
 
-static bool is_byte(sy_element_type type) {
-    return type == SY_TYPE_I8 || type == SY_TYPE_U8;
-}
-
 /* u8 becomes i8 with a zero point less by 128. */
 static uint8_t flip_of(sy_element_type type) {
     return type == SY_TYPE_U8 ? 0x80 : 0;
@@ -103,13 +99,13 @@ static void stretches(const crossing *c, uint32_t i_task,
 static void enter_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const crossing *c = argument;
     (void)i_worker;
-    stretches(c, i_task, is_byte(c->border->type) ? bytes_enter : floats_enter);
+    stretches(c, i_task, cpu_type_is_byte(c->border->type) ? bytes_enter : floats_enter);
 }
 
 static void leave_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const crossing *c = argument;
     (void)i_worker;
-    stretches(c, i_task, is_byte(c->border->type) ? bytes_leave : floats_leave);
+    stretches(c, i_task, cpu_type_is_byte(c->border->type) ? bytes_leave : floats_leave);
 }
 
 /* One channel: pixels lie behind one another on both sides. */

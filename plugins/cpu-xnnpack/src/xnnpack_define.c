@@ -7,8 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-static const cpu_xnn_limits no_limits = {-INFINITY, INFINITY};
-
 void *cpu_region_keep(cpu_region_builder *b, size_t n_bytes, bool is_temporary) {
     size_t all = 0;
     cpu_kept *kept = NULL;
@@ -133,9 +131,8 @@ static uint32_t computed_define(cpu_region_builder *b, const cpu_region_value *o
                        .scale = of->scale,
                        .zero = of->zero,
                        .i_external = CPU_XNN_NONE};
-    bool is_byte = of->view.type == SY_TYPE_I8 || of->view.type == SY_TYPE_U8;
     memcpy(v.dims, of->dims, sizeof(v.dims));
-    if (of->i_border != CPU_XNN_NONE && is_byte == as_byte) {
+    if (of->i_border != CPU_XNN_NONE && cpu_type_is_byte(of->view.type) == as_byte) {
         v.i_external = of->i_border;
         v.is_input = of->is_input;
     }
@@ -156,7 +153,7 @@ uint32_t cpu_region_float(cpu_region_builder *b, uint32_t i_value) {
         v->id_float = computed_define(b, v, false);
         if (v->i_byte != CPU_XNN_NONE) {
             uint32_t byte = cpu_region_byte(b, v->i_byte);
-            cpu_xnn_unary_add(b->region->graph, CPU_XNN_CONVERT, no_limits, 0.0f, byte,
+            cpu_xnn_unary_add(b->region->graph, CPU_XNN_CONVERT, CPU_XNN_NO_LIMITS, 0.0f, byte,
                               v->id_float);
         }
     }
@@ -230,7 +227,7 @@ void cpu_region_convolution(const cpu_region_node *node, cpu_xnn_convolution *ou
     const cpu_node *n = &node->node;
     *out = (cpu_xnn_convolution){.window = node->image.window,
                                  .n_groups = node->image.n_groups,
-                                 .limits = no_limits,
+                                 .limits = CPU_XNN_NO_LIMITS,
                                  .bias = CPU_XNN_NONE};
     out->in_channels = (uint32_t)n->in[1].dims[1].bound;
     out->out_channels = (uint32_t)n->in[1].dims[0].bound / node->image.n_groups;
@@ -324,7 +321,8 @@ static void product_define(cpu_region_builder *b, const cpu_region_node *n) {
     uint32_t id = cpu_xnn_value_add(b->region->graph, &v);
     uint32_t bias = list_define(b, bias_read(b, n), count / k);
     uint32_t x = cpu_region_float(b, n->in[0]);
-    cpu_xnn_fully_connected(b->region->graph, no_limits, x, id, bias, cpu_region_float(b, n->out));
+    cpu_xnn_fully_connected(b->region->graph, CPU_XNN_NO_LIMITS, x, id, bias,
+                            cpu_region_float(b, n->out));
 }
 
 /* A value inside the graph that no node of ours has, shaped like another. */
@@ -366,7 +364,7 @@ static void norm_define(cpu_region_builder *b, const cpu_region_node *n) {
                                 .n_groups = count,
                                 .in_channels = 1,
                                 .out_channels = 1,
-                                .limits = no_limits};
+                                .limits = CPU_XNN_NO_LIMITS};
     conv.w = cpu_xnn_value_add(b->region->graph, &w);
     conv.bias = list_define(b, factors.shift, count);
     conv.x = cpu_region_float(b, n->in[0]);
@@ -385,8 +383,8 @@ static void hard_sigmoid_define(cpu_region_builder *b, const cpu_region_node *n)
     uint32_t scaled = inner_define(b, &b->values[n->in[0]]);
     uint32_t x = cpu_region_float(b, n->in[0]);
     cpu_xnn_limits unit = {0.0f, 1.0f};
-    cpu_xnn_binary_add(b->region->graph, CPU_XNN_MULTIPLY, no_limits, x, list_define(b, alpha, 1),
-                       scaled);
+    cpu_xnn_binary_add(b->region->graph, CPU_XNN_MULTIPLY, CPU_XNN_NO_LIMITS, x,
+                       list_define(b, alpha, 1), scaled);
     cpu_xnn_binary_add(b->region->graph, CPU_XNN_ADD, unit, scaled, list_define(b, beta, 1),
                        cpu_region_float(b, n->out));
 }
@@ -404,7 +402,7 @@ static void slope_define(cpu_region_builder *b, const cpu_region_node *n) {
         slopes[i] = slopes[0]; /* one for all channels */
     }
     uint32_t id = cpu_region_float(b, n->in[0]), slope = list_define(b, slopes, channels);
-    cpu_xnn_binary_add(b->region->graph, CPU_XNN_PRELU, no_limits, id, slope,
+    cpu_xnn_binary_add(b->region->graph, CPU_XNN_PRELU, CPU_XNN_NO_LIMITS, id, slope,
                        cpu_region_float(b, n->out));
 }
 
@@ -415,7 +413,7 @@ static void binary_define(cpu_region_builder *b, const cpu_region_node *n) {
         return;
     }
     uint32_t left = operand(b, n->in[0], rank), right = operand(b, n->in[1], rank);
-    cpu_xnn_binary_add(b->region->graph, n->image.binary, no_limits, left, right,
+    cpu_xnn_binary_add(b->region->graph, n->image.binary, CPU_XNN_NO_LIMITS, left, right,
                        cpu_region_float(b, n->out));
 }
 
@@ -429,7 +427,7 @@ static void dequantize_define(cpu_region_builder *b, const cpu_region_node *n) {
 
 static void quantize_define(cpu_region_builder *b, const cpu_region_node *n) {
     uint32_t x = cpu_region_float(b, n->in[0]);
-    cpu_xnn_unary_add(b->region->graph, CPU_XNN_CONVERT, no_limits, 0.0f, x,
+    cpu_xnn_unary_add(b->region->graph, CPU_XNN_CONVERT, CPU_XNN_NO_LIMITS, 0.0f, x,
                       cpu_region_byte(b, n->out));
 }
 
@@ -439,7 +437,7 @@ static void one_input_define(cpu_region_builder *b, const cpu_region_node *n) {
     uint32_t x = cpu_region_float(b, n->in[0]), y = cpu_region_float(b, n->out);
     switch (n->image.kind) {
     case CPU_IMAGE_MAX_POOL:
-        cpu_xnn_max_pool(graph, &n->image.window, no_limits, x, y);
+        cpu_xnn_max_pool(graph, &n->image.window, CPU_XNN_NO_LIMITS, x, y);
         break;
     case CPU_IMAGE_GLOBAL_AVERAGE:
         cpu_xnn_global_average(graph, out->rank, x, y);
@@ -448,7 +446,7 @@ static void one_input_define(cpu_region_builder *b, const cpu_region_node *n) {
         cpu_xnn_unary_add(graph, CPU_XNN_CLAMP, n->image.limits, 0.0f, x, y);
         break;
     case CPU_IMAGE_UNARY:
-        cpu_xnn_unary_add(graph, n->image.unary, no_limits, n->image.alpha, x, y);
+        cpu_xnn_unary_add(graph, n->image.unary, CPU_XNN_NO_LIMITS, n->image.alpha, x, y);
         break;
     case CPU_IMAGE_SOFTMAX:
         cpu_xnn_softmax(graph, x, y);

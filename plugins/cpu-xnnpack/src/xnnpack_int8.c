@@ -16,7 +16,7 @@ typedef struct outlet {
 } outlet;
 
 static outlet outlet_of(const cpu_region_builder *b, uint32_t i_value) {
-    outlet out = {CPU_XNN_NONE, CPU_XNN_NONE, {-INFINITY, INFINITY}};
+    outlet out = {CPU_XNN_NONE, CPU_XNN_NONE, CPU_XNN_NO_LIMITS};
     for (;;) {
         uint32_t i = cpu_region_only_reader(b, i_value);
         const cpu_region_node *n = i != CPU_XNN_NONE ? &b->nodes[i] : NULL;

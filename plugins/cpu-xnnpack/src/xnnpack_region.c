@@ -162,23 +162,25 @@ static void values_read(cpu_region_builder *b) {
 }
 
 /* ---- borders ---- */
-static bool is_byte(sy_element_type type) {
-    return type == SY_TYPE_I8 || type == SY_TYPE_U8;
+static uint64_t elements_of(const cpu_region_value *v) {
+    uint64_t n = 1;
+    for (uint32_t i = 0; i < v->rank; i++) {
+        n *= v->dims[i];
+    }
+    return n;
 }
 
 /* Takes the next border for a value, with its staging. */
 static sy_status border_add(cpu_region_builder *b, cpu_region_value *v, bool dry) {
     cpu_region *region = b->region;
     cpu_border *border = &region->borders[region->n_borders];
-    uint64_t n = 1;
-    for (uint32_t i = 0; i < v->rank; i++) {
-        n *= v->dims[i];
-    }
+    uint64_t n = elements_of(v);
     border->type = v->view.type;
     border->n = v->rank == 4 ? v->dims[0] : n;
     border->channels = v->rank == 4 ? v->dims[3] : 1;
     border->plane = n / border->n / border->channels;
-    border->n_bytes = n * (is_byte(v->view.type) ? 1 : sizeof(float)) + CPU_XNN_EXTRA_BYTES;
+    border->n_bytes =
+        n * (cpu_type_is_byte(v->view.type) ? 1 : sizeof(float)) + CPU_XNN_EXTRA_BYTES;
     border->staged = dry ? NULL : cpu_alloc(border->n_bytes);
     v->i_border = region->n_borders++;
     cpu_builder_owns(b->builder, border->n_bytes);
@@ -315,7 +317,7 @@ static uint64_t own_bytes(const cpu_region_builder *b) {
         const cpu_region_node *n = &b->nodes[i];
         cpu_constant w;
         uint64_t at_hand =
-            4 * (uint64_t)(cpu_bound_count(&n->node.in[0]) + cpu_bound_count(&n->node.out[0]));
+            4 * (elements_of(&b->values[n->in[0]]) + elements_of(&b->values[n->out]));
         largest = at_hand > largest ? at_hand : largest;
         bool has_weight = n->image.kind == CPU_IMAGE_CONV || n->image.kind == CPU_IMAGE_PRODUCT;
         if (has_weight && cpu_constant_find(n->node.graph, n->node.view.inputs[1], &w)) {

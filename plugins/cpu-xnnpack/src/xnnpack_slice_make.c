@@ -39,13 +39,9 @@ static int8_t limit(const cpu_stage_value *v, float given) {
     return (int8_t)lrintf(fminf(fmaxf(given / v->is.scale + (float)v->is.zero, -128.0f), 127.0f));
 }
 
-static size_t channels_of(const cpu_stage_value *v) {
-    return v->is.rank > 0 ? v->is.dims[v->is.rank - 1] : 1;
-}
-
 /* Where a slice begins in a picture, from its row and channel. */
 static size_t at(const cpu_stage_value *v, size_t row, size_t channel) {
-    return row * v->is.dims[2] * channels_of(v) + channel;
+    return row * v->is.dims[2] * cpu_stage_channels(v) + channel;
 }
 
 /* ---- convolutions ---- */
@@ -63,20 +59,15 @@ static part part_of(const making *m) {
     return (part){1, c->in_channels, m->slice->n, 0, m->slice->first};
 }
 
-/* The weights of a slice of a depthwise convolution, which lie tap by tap; *out_bytes 0: in place,
- * else to be released. NULL: no memory. */
-static const uint8_t *depthwise_weights(const making *m, const part *p, size_t *out_bytes) {
-    size_t element = cpu_stage_element(m->w), all = channels_of(m->w);
-    size_t n = p->groups * p->n_out, taps = all > 0 ? (size_t)(m->w->n / all) : 0;
-    *out_bytes = 0;
-    if (n == all) {
-        return cpu_stage_read(m->w);
-    }
-    uint8_t *packed = cpu_alloc_raw(taps * n * element);
+/* The weights of some groups of a depthwise convolution, which lie tap by tap; NULL: no memory. */
+static uint8_t *depthwise_pack(const making *m, const part *p, size_t *out_bytes) {
+    size_t all = cpu_stage_channels(m->w), taps = (size_t)(m->w->n / all);
+    size_t row = p->groups * p->n_out * cpu_stage_element(m->w);
+    uint8_t *packed = cpu_alloc_raw(taps * row);
     for (size_t i = 0; packed != NULL && i < taps; i++) {
-        memcpy(packed + i * n * element, read_at(m->w, i * all + p->first_out), n * element);
+        memcpy(packed + i * row, read_at(m->w, i * all + p->first_out), row);
     }
-    *out_bytes = taps * n * element;
+    *out_bytes = taps * row;
     return packed;
 }
 
@@ -85,7 +76,7 @@ static enum xnn_status conv_create(const making *m, const part *p, const uint8_t
     const cpu_xnn_convolution *c = &m->stage->node;
     const cpu_xnn_window *n = &m->slice->window;
     const uint8_t *bias = m->bias != NULL ? read_at(m->bias, p->first_out) : NULL;
-    size_t x_stride = channels_of(m->x), y_stride = channels_of(m->y);
+    size_t x_stride = cpu_stage_channels(m->x), y_stride = cpu_stage_channels(m->y);
     if (m->x->is.type == CPU_XNN_F32) {
         return xnn_create_convolution2d_nhwc_f32(
             n->before[0], n->after[1], n->after[0], n->before[1], n->kernel[0], n->kernel[1],
@@ -106,18 +97,17 @@ static enum xnn_status conv_make(const making *m) {
     const size_t *dims = m->x->is.dims;
     bool depthwise = cpu_xnn_is_depthwise(c);
     part p = part_of(m);
-    size_t n_bytes = 0, each = c->window.kernel[0] * c->window.kernel[1] * p.n_in;
-    const uint8_t *w =
-        depthwise ? depthwise_weights(m, &p, &n_bytes) : read_at(m->w, p.first_out * each);
+    size_t n_bytes = 0, each = (size_t)c->window.kernel[0] * c->window.kernel[1] * p.n_in;
+    const uint8_t *w = read_at(m->w, p.first_out * each);
+    uint8_t *packed = NULL;
+    if (depthwise && p.groups < c->n_groups) {
+        w = packed = depthwise_pack(m, &p, &n_bytes);
+    }
     if (w == NULL) {
         return xnn_status_out_of_memory;
     }
     enum xnn_status status = conv_create(m, &p, w, depthwise ? XNN_FLAG_DEPTHWISE_CONVOLUTION : 0);
-    if (n_bytes > 0) {
-        void *packed = NULL;
-        memcpy(&packed, &w, sizeof(packed)); /* ours, not the graph's */
-        cpu_release(packed, n_bytes);
-    }
+    cpu_release(packed, n_bytes); /* the operator has its own */
     if (status != xnn_status_success) {
         return status;
     }
@@ -138,7 +128,7 @@ static enum xnn_status max_pool_make(const making *m) {
     const cpu_slice *s = m->slice;
     const cpu_xnn_window *n = &s->window;
     const cpu_xnn_limits *l = &m->stage->node.limits;
-    const size_t *dims = m->x->is.dims, stride = channels_of(m->x);
+    const size_t *dims = m->x->is.dims, stride = cpu_stage_channels(m->x);
     size_t from = at(m->x, s->in_row, s->first), to = at(m->y, s->y_row, s->first);
     if (m->x->is.type == CPU_XNN_F32) {
         enum xnn_status status = xnn_create_max_pooling2d_nhwc_f32(
@@ -166,7 +156,7 @@ static enum xnn_status average_pool_make(const making *m) {
     const cpu_slice *s = m->slice;
     const cpu_xnn_window *n = &s->window;
     const cpu_xnn_limits *l = &m->stage->node.limits;
-    const size_t *dims = m->x->is.dims, stride = channels_of(m->x);
+    const size_t *dims = m->x->is.dims, stride = cpu_stage_channels(m->x);
     if (m->x->is.type != CPU_XNN_F32) {
         return xnn_status_unsupported_parameter;
     }
@@ -182,7 +172,7 @@ static enum xnn_status average_pool_make(const making *m) {
 
 static enum xnn_status global_average_make(const making *m) {
     const cpu_slice *s = m->slice;
-    const size_t *dims = m->x->is.dims, stride = channels_of(m->x);
+    const size_t *dims = m->x->is.dims, stride = cpu_stage_channels(m->x);
     size_t plane = dims[1] * dims[2];
     if (m->x->is.type == CPU_XNN_F32) {
         enum xnn_status status = xnn_create_global_average_pooling_nwc_f32(
@@ -219,7 +209,8 @@ static enum xnn_status pad_make(const making *m) {
 static enum xnn_status product_make(const making *m) {
     const cpu_slice *s = m->slice;
     const cpu_xnn_limits *l = &m->stage->node.limits;
-    size_t k = channels_of(m->x), stride = channels_of(m->y), n_rows = (size_t)(m->x->n / k);
+    size_t k = cpu_stage_channels(m->x), stride = cpu_stage_channels(m->y),
+           n_rows = (size_t)(m->x->n / k);
     const uint8_t *w = read_at(m->w, s->first * k);
     const uint8_t *bias = m->bias != NULL ? read_at(m->bias, s->first) : NULL;
     if (m->x->is.type == CPU_XNN_F32) {
@@ -325,7 +316,7 @@ static enum xnn_status unary_make(const making *m) {
 }
 
 static enum xnn_status softmax_make(const making *m) {
-    size_t n = channels_of(m->x);
+    size_t n = cpu_stage_channels(m->x);
     enum xnn_status status = xnn_create_softmax_nc_f32(n, n, n, 0, m->out);
     return status != xnn_status_success
                ? status
@@ -358,11 +349,7 @@ static size_t operand_of(const cpu_stage_value *v, uint32_t rank, uint32_t i_row
 static operands operands_of(const making *m) {
     const cpu_slice *s = m->slice;
     operands o = {.rank = m->y->is.rank > 0 ? m->y->is.rank : 1};
-    bool same = m->x->is.rank == m->w->is.rank;
-    for (uint32_t i = 0; same && i < m->x->is.rank; i++) {
-        same = m->x->is.dims[i] == m->w->is.dims[i];
-    }
-    if (same) {
+    if (cpu_stage_same_shape(m->x, m->w)) {
         return (operands){1, {s->n}, {s->n}, s->first, s->first, s->first};
     }
     uint32_t rank = (uint32_t)o.rank, i_row = cpu_stage_rows_dimension(m->y);
@@ -427,7 +414,7 @@ static enum xnn_status binary_bytes(const making *m, const operands *o) {
 }
 
 static enum xnn_status slope_make(const making *m) {
-    size_t n = channels_of(m->x), from = m->slice->first * n;
+    size_t n = cpu_stage_channels(m->x), from = m->slice->first * n;
     enum xnn_status status =
         xnn_create_prelu_nc_f32(n, n, n, floats(cpu_stage_read(m->w)), 0, m->out);
     return status != xnn_status_success

@@ -18,11 +18,7 @@ static const cpu_stage_value *value(const cpu_xnn_graph *graph, uint32_t i) {
     return &graph->values[i];
 }
 
-static size_t width_of(const cpu_stage_value *v) {
-    return v->is.rank > 0 ? v->is.dims[v->is.rank - 1] : 1;
-}
-
-static bool same_shape(const cpu_stage_value *a, const cpu_stage_value *b) {
+bool cpu_stage_same_shape(const cpu_stage_value *a, const cpu_stage_value *b) {
     bool same = a->is.rank == b->is.rank;
     for (uint32_t i = 0; same && i < a->is.rank; i++) {
         same = a->is.dims[i] == b->is.dims[i];
@@ -41,7 +37,7 @@ static double work_of(const cpu_xnn_graph *graph, const cpu_stage *s) {
     case CPU_STAGE_AVERAGE_POOL:
         return (double)y->n * taps * LEAST_WORK / LEAST_ELEMENTS / 4.0;
     case CPU_STAGE_PRODUCT:
-        return (double)y->n * (double)width_of(x);
+        return (double)y->n * (double)cpu_stage_channels(x);
     default:
         return (double)(x->n > y->n ? x->n : y->n) * LEAST_WORK / LEAST_ELEMENTS;
     }
@@ -56,7 +52,7 @@ static cut window_cut(const cpu_xnn_graph *graph, const cpu_stage *s) {
     bool by_groups = is_convolution && c->n_groups > 1;
     size_t reach = (size_t)c->window.dilation[0] * (c->window.kernel[0] - 1) + 1;
     bool every_band_reads = c->window.before[0] < reach && c->window.after[0] < reach;
-    bool is_narrow = width_of(y) < CPU_SLICES_MOST / 2 * CHANNELS;
+    bool is_narrow = cpu_stage_channels(y) < CPU_SLICES_MOST / 2 * CHANNELS;
     if (y->is.dims[0] == 1 && y->is.dims[1] >= CPU_SLICES_MOST && every_band_reads &&
         weights <= (is_narrow ? BAND_WEIGHTS_MOST : BAND_WEIGHTS) &&
         s->kind != CPU_STAGE_AVERAGE_POOL) {
@@ -80,8 +76,8 @@ static cut cut_of(const cpu_xnn_graph *graph, const cpu_stage *s) {
         if (s->binary == CPU_XNN_PRELU) {
             return CUT_ROWS;
         }
-        return same_shape(value(graph, s->node.x), value(graph, s->node.w)) ? CUT_ELEMENTS
-                                                                            : CUT_ROWS;
+        return cpu_stage_same_shape(value(graph, s->node.x), value(graph, s->node.w)) ? CUT_ELEMENTS
+                                                                                      : CUT_ROWS;
     default:
         return CUT_NOT;
     }
@@ -102,7 +98,7 @@ static size_t extent_of(const cpu_xnn_graph *graph, const cpu_stage *s, cut how,
     switch (how) {
     case CUT_CHANNELS:
         *out_step = CHANNELS;
-        return width_of(y);
+        return cpu_stage_channels(y);
     case CUT_GROUPS:
         *out_step = s->node.in_channels == 1 ? CHANNELS : 1;
         return s->node.n_groups;
@@ -110,7 +106,7 @@ static size_t extent_of(const cpu_xnn_graph *graph, const cpu_stage *s, cut how,
         *out_step = BAND_ROWS;
         return y->is.dims[1];
     case CUT_ROWS:
-        return s->binary == CPU_XNN_PRELU ? y->n / width_of(y)
+        return s->binary == CPU_XNN_PRELU ? y->n / cpu_stage_channels(y)
                                           : y->is.dims[cpu_stage_rows_dimension(y)];
     case CUT_ELEMENTS:
         *out_step = 256;
@@ -166,7 +162,7 @@ cpu_slice cpu_stage_slice(const cpu_xnn_graph *graph, const cpu_stage *stage, ui
         slice.first = 0;
         slice.n = stage->kind == CPU_STAGE_CONVOLUTION && stage->node.n_groups > 1
                       ? stage->node.n_groups
-                      : width_of(y);
+                      : cpu_stage_channels(y);
     }
     return slice;
 }

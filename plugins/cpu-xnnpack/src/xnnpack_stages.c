@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static const cpu_xnn_limits no_limits = {-INFINITY, INFINITY};
-
 /* ---- building ---- */
 static void keep(cpu_xnn_graph *graph, sy_status status) {
     if (graph->status == SY_OK) {
@@ -72,7 +70,7 @@ static cpu_stage *stage_add(cpu_xnn_graph *graph, cpu_stage_kind kind, uint32_t 
         return NULL;
     }
     cpu_stage *stage = &graph->stages[graph->n_stages++];
-    *stage = (cpu_stage){.kind = kind, .node = {.limits = no_limits, .x = x, .y = y}};
+    *stage = (cpu_stage){.kind = kind, .node = {.limits = CPU_XNN_NO_LIMITS, .x = x, .y = y}};
     stage->node.w = stage->node.bias = CPU_XNN_NONE;
     stage->node.window = (cpu_xnn_window){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}};
     return stage;

@@ -76,6 +76,12 @@ static inline size_t cpu_stage_element(const cpu_stage_value *v) {
     return v->is.type == CPU_XNN_I8 || v->is.type == CPU_XNN_I8_CHANNELS ? 1 : 4;
 }
 
+/* The last dimension. */
+static inline size_t cpu_stage_channels(const cpu_stage_value *v) {
+    return v->is.rank > 0 ? v->is.dims[v->is.rank - 1] : 1;
+}
+
+bool cpu_stage_same_shape(const cpu_stage_value *a, const cpu_stage_value *b);
 /* Rows of a binary that broadcasts are those of the first dimension of y that is not one. */
 uint32_t cpu_stage_rows_dimension(const cpu_stage_value *y);
 /* How many operators a stage becomes. The results do not depend on it. */
