@@ -15,7 +15,6 @@
 #include "bench_machine.h"
 #include "conform/op_runner.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -265,15 +264,20 @@ static void shape_run(bench *b, sy_plugin_entry_function entry) {
     sy_test_host_deinit(&b->host);
 }
 
-/* Numbers up to DEPTH_MOST with commas between. */
-static void depths_read(const char *text, settings *set) {
-    set->n_depths = 0;
-    while (*text != '\0' && set->n_depths < DEPTHS_MOST) {
-        char *end = NULL;
+/* Up to DEPTHS_MOST numbers with commas between, none above DEPTH_MOST. */
+static bool depths_read(const char *text, settings *set) {
+    char *end = NULL;
+    for (set->n_depths = 0; set->n_depths < DEPTHS_MOST; text = end + 1) {
         unsigned long depth = strtoul(text, &end, 10);
-        set->depths[set->n_depths++] = depth > DEPTH_MOST ? DEPTH_MOST : (uint32_t)depth;
-        text = *end == ',' ? end + 1 : "";
+        if (end == text || depth > DEPTH_MOST) {
+            return false;
+        }
+        set->depths[set->n_depths++] = (uint32_t)depth;
+        if (*end != ',') {
+            return *end == '\0';
+        }
     }
+    return false;
 }
 
 static bool arguments(int argc, char **argv, settings *set) {
@@ -285,8 +289,13 @@ static bool arguments(int argc, char **argv, settings *set) {
                  {"bf16", SY_TYPE_BF16},
                  {"q8_0", SY_TYPE_Q8_0},
                  {"q4_0", SY_TYPE_Q4_0}};
-    *set = (settings){.isa = "best", .type_name = "f16", .n_threads = 2, .ms = 300, .n_rows = ROWS};
-    depths_read("0,512,2048", set);
+    *set = (settings){.isa = "best",
+                      .type_name = "f16",
+                      .n_threads = 2,
+                      .ms = 300,
+                      .n_rows = ROWS,
+                      .n_depths = 3,
+                      .depths = {0, 512, DEPTH_MOST}};
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (name[0] != '-') {
@@ -307,7 +316,9 @@ static bool arguments(int argc, char **argv, settings *set) {
         } else if (strcmp(name, "--pairs") == 0) {
             set->n_pairs = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(name, "--depths") == 0) {
-            depths_read(value, set);
+            if (!depths_read(value, set)) {
+                return false;
+            }
         } else if (strcmp(name, "--only") == 0) {
             set->only = value;
         } else if (strcmp(name, "--isa") == 0) {
@@ -329,6 +340,8 @@ int main(int argc, char **argv) {
     static bench b;
     settings set;
     sy_plugin_entry_function entry = NULL;
+    void *library = NULL;
+    sy_error error = {0};
     if (!arguments(argc, argv, &set)) {
         fprintf(
             stderr,
@@ -336,13 +349,7 @@ int main(int argc, char **argv) {
             "q4_0] [--only NAME] [--isa LEVEL] [--ms N] [--depths N,N] [--rows N] [--pairs N]\n");
         return 2;
     }
-    void *library = dlopen(set.plugin, RTLD_NOW | RTLD_LOCAL);
-    void *symbol = library != NULL ? dlsym(library, "sy_plugin_entry") : NULL;
-    if (symbol == NULL) {
-        fprintf(stderr, "%s: no plugin\n", set.plugin);
-        return 1;
-    }
-    memcpy(&entry, &symbol, sizeof(entry));
+    must(sy_op_entry_load(set.plugin, &library, &entry, &error), &error);
     sy_machine_peaks peaks = {0};
     if (set.n_rows > 0) {
         sy_machine_measure_peaks(set.n_threads, &peaks);

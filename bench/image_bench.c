@@ -4,12 +4,10 @@
  * tests/reference/op_probe.c. Times are of submit until the job's signal: buffers of a program lie
  * where the delegate reads them, so copying into them does not count.
  */
+#include "bench_machine.h"
 #include "conform/op_runner.h"
 
 #include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
-#include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define FENCE 0u
@@ -28,21 +26,25 @@ EXPORT sy_status image_run(bench *b, const sy_op_step *step, uint32_t n_runs, ui
                            sy_error *error);
 EXPORT void image_close(bench *b);
 
-static const sy_plugin *table_of(bench *b, const char *plugin) {
+static sy_status open_table(bench *b, const char *plugin, const char *options, sy_error *error) {
     sy_plugin_entry_function entry = NULL;
-    b->library = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
-    void *symbol = b->library != NULL ? dlsym(b->library, "sy_plugin_entry") : NULL;
-    memcpy(&entry, &symbol, sizeof(entry));
-    return entry != NULL ? entry(SY_ABI_VERSION, &b->host.services) : NULL;
+    sy_status status = sy_op_entry_load(plugin, &b->library, &entry, error);
+    return status != SY_OK ? status
+                           : sy_op_runner_open(&b->runner, entry(SY_ABI_VERSION, &b->host.services),
+                                               &b->host, 0, options, error);
 }
 
 bench *image_open(const char *plugin, uint32_t n_workers, const char *options, sy_error *error) {
     bench *b = SY__NEW(NULL, bench);
-    if (b == NULL || sy_test_host_init(&b->host, n_workers, error) != SY_OK) {
+    if (b == NULL) {
+        sy__no_memory(error, sizeof(*b), "a bench");
+        return NULL;
+    }
+    if (sy_test_host_init(&b->host, n_workers, error) != SY_OK) {
         SY__DELETE(NULL, b);
         return NULL;
     }
-    if (sy_op_runner_open(&b->runner, table_of(b, plugin), &b->host, 0, options, error) != SY_OK) {
+    if (open_table(b, plugin, options, error) != SY_OK) {
         image_close(b);
         return NULL;
     }
@@ -62,12 +64,6 @@ sy_status image_load(bench *b, sy_test_graph *graph, uint64_t *out_bytes, sy_err
     return status;
 }
 
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 /* out_ns: one time for each run. */
 sy_status image_run(bench *b, const sy_op_step *step, uint32_t n_runs, uint64_t *out_ns,
                     sy_error *error) {
@@ -76,12 +72,12 @@ sy_status image_run(bench *b, const sy_op_step *step, uint32_t n_runs, uint64_t 
     for (uint32_t i = 0; status == SY_OK && i < n_runs; i++) {
         sy_op_flight flight = {.n_signals = 1};
         flight.signals[0] = sy_test_host_next_point(&b->host, FENCE);
-        uint64_t start = now_ns();
+        uint64_t start = sy_machine_now_ns();
         status = sy_op_start(&b->unit, step, &flight, error);
         if (status == SY_OK) {
             status = services->fence_wait(services->context, flight.signals[0], 0);
         }
-        out_ns[i] = now_ns() - start;
+        out_ns[i] = sy_machine_now_ns() - start;
     }
     return status == SY_OK ? sy_op_collect(&b->unit, step, error) : status;
 }

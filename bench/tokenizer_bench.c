@@ -4,7 +4,7 @@
  * file in the page cache and of encoding a whole text, best of the passes; one line of JSON.
  */
 #include "bench_machine.h"
-#include "switchyard/tokenizer.h"
+#include "text_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,20 +16,6 @@ typedef struct figures {
     uint64_t table_bytes, encode_peak_bytes; /* heap: kept, and on top of it while encoding */
     size_t n_tokens;
 } figures;
-
-static char *read_text(const char *path, size_t *out_n_bytes) {
-    FILE *file = fopen(path, "rb");
-    long n = file != NULL && fseek(file, 0, SEEK_END) == 0 ? ftell(file) : -1;
-    char *text = n >= 0 ? malloc((size_t)n + 1) : NULL;
-    if (text != NULL) {
-        rewind(file);
-        *out_n_bytes = fread(text, 1, (size_t)n, file);
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return text;
-}
 
 static uint64_t smaller(uint64_t best, uint64_t ns) {
     return best == 0 || ns < best ? ns : best;
@@ -56,23 +42,28 @@ static sy_status pass(const char *path, const char *text, size_t n_bytes, figure
     return status;
 }
 
+static sy_status measure(int argc, char **argv, figures *f, size_t *out_n_bytes, sy_error *error) {
+    unsigned long n_passes = argc > 3 ? strtoul(argv[3], NULL, 10) : PASSES;
+    sy_cli_text text;
+    sy_status status = sy_cli_read_text(argv[2], &text, error);
+    for (unsigned long i = 0; status == SY_OK && (i == 0 || i < n_passes); i++) {
+        status = pass(argv[1], text.bytes, text.n_bytes, f, error);
+    }
+    *out_n_bytes = text.n_bytes;
+    sy_cli_free_text(&text);
+    return status;
+}
+
 int main(int argc, char **argv) {
     size_t n_bytes = 0;
-    char *text = argc > 2 ? read_text(argv[2], &n_bytes) : NULL;
-    if (text == NULL) {
-        fprintf(stderr, "usage: sy_tokenizer_bench VOCABULARY.gguf TEXT [PASSES]\n");
-        return 2;
-    }
-    unsigned long n_passes = argc > 3 ? strtoul(argv[3], NULL, 10) : PASSES;
     figures f = {0};
     sy_error error;
     sy_error_clear(&error);
-    sy_status status = SY_OK;
-    for (unsigned long i = 0; status == SY_OK && (i == 0 || i < n_passes); i++) {
-        status = pass(argv[1], text, n_bytes, &f, &error);
+    if (argc < 3) {
+        fprintf(stderr, "usage: sy_tokenizer_bench VOCABULARY.gguf TEXT [PASSES]\n");
+        return 2;
     }
-    free(text);
-    if (status != SY_OK) {
+    if (measure(argc, argv, &f, &n_bytes, &error) != SY_OK) {
         char message[1024];
         sy_error_format(&error, message, sizeof message);
         fprintf(stderr, "%s\n", message);

@@ -8,15 +8,14 @@
  * qc4w has a scale for each column, qb4w for each 32 weights, as Q4_0. One row runs over as many
  * matrices as make 96 MiB, so that weights come from memory; engines take turns.
  */
+#include "bench_machine.h"
 #include "conform/op_runner.h"
 
-#include <dlfcn.h>
 #include <math.h>
 #include <pthreadpool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <xnnpack.h>
 
 #define MANY_BYTES ((uint64_t)96 << 20)
@@ -57,12 +56,6 @@ static void must(bool holds, const char *what) {
 
 static void xnn(enum xnn_status status, const char *what) {
     must(status == xnn_status_success, what);
-}
-
-static uint64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
 static uint32_t random_u32(void) {
@@ -171,15 +164,15 @@ static void xnnpack_free(bench *b, engine *e) {
 
 /* ---- measuring ---- */
 static void round_run(engine *e) {
-    uint64_t start = now_ns();
+    uint64_t start = sy_machine_now_ns();
     do {
-        uint64_t before = now_ns();
+        uint64_t before = sy_machine_now_ns();
         for (uint32_t i = 0; i < e->bench->n_copies; i++) {
             e->run(e, i);
         }
-        double each = (double)(now_ns() - before) / e->bench->n_copies;
+        double each = (double)(sy_machine_now_ns() - before) / e->bench->n_copies;
         e->best_ns = each < e->best_ns ? each : e->best_ns;
-    } while (now_ns() - start < ROUND_NS);
+    } while (sy_machine_now_ns() - start < ROUND_NS);
 }
 
 static void inputs_make(bench *b) {
@@ -242,16 +235,18 @@ int main(int argc, char **argv) {
     sy_error error = {0};
     bench *b = calloc(1, sizeof(*b));
     uint32_t n_threads = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 1;
-    must(b != NULL && argc > 1, "sy_xnnpack_int4_bench PLUGIN.so [threads]");
-    void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
-    must(library != NULL, "dlopen");
-    void *symbol = dlsym(library, "sy_plugin_entry");
+    if (argc < 2 || n_threads == 0) {
+        fprintf(stderr, "usage: sy_xnnpack_int4_bench PLUGIN.so [THREADS]\n");
+        return 2;
+    }
+    void *library = NULL;
     sy_plugin_entry_function entry = NULL;
-    memcpy(&entry, &symbol, sizeof(entry));
-    must(entry != NULL && sy_test_host_init(&b->host, n_threads, &error) == SY_OK, "host");
+    must(b != NULL, "memory");
+    must(sy_op_entry_load(argv[1], &library, &entry, &error) == SY_OK, error.message);
+    must(sy_test_host_init(&b->host, n_threads, &error) == SY_OK, error.message);
     must(sy_op_runner_open(&b->runner, entry(SY_ABI_VERSION, &b->host.services), &b->host, 0, NULL,
                            &error) == SY_OK,
-         "open");
+         error.message);
     xnn(xnn_initialize(NULL), "xnn_initialize");
     b->pool = n_threads > 1 ? pthreadpool_create(n_threads) : NULL;
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "conform/op_runner.h"
 
+#include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +19,24 @@ static sy_status failed(const sy_op_runner *runner, sy_status status, const char
         error->i_node = host->report_node;
     }
     return status;
+}
+
+sy_status sy_op_entry_load(const char *path, void **out_library,
+                           sy_plugin_entry_function *out_entry, sy_error *error) {
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = library != NULL ? dlsym(library, "sy_plugin_entry") : NULL;
+    if (symbol == NULL) {
+        const char *why = dlerror();
+        sy_error_set(error, SY_NOT_FOUND, "The plugin cannot be loaded: %.300s.",
+                     why != NULL ? why : "it has no sy_plugin_entry");
+        if (library != NULL) {
+            dlclose(library);
+        }
+        return SY_NOT_FOUND;
+    }
+    memcpy(out_entry, &symbol, sizeof(*out_entry));
+    *out_library = library;
+    return SY_OK;
 }
 
 sy_status sy_op_runner_open(sy_op_runner *runner, const sy_plugin *plugin, sy_test_host *host,

@@ -24,6 +24,10 @@ typedef struct sy_op_runner {
     sy_device_info info;
 } sy_op_runner;
 
+/* Loads a plugin file and finds its entry function; *out_library is for dlclose. NOT_FOUND with
+ * what the loader said. */
+SY_MUST_CHECK sy_status sy_op_entry_load(const char *path, void **out_library,
+                                         sy_plugin_entry_function *out_entry, sy_error *error);
 /* Opens device i_device of a table. FAILED_PRECONDITION for a NULL table (with its report). */
 SY_MUST_CHECK sy_status sy_op_runner_open(sy_op_runner *runner, const sy_plugin *plugin,
                                           sy_test_host *host, uint32_t i_device,

@@ -7,19 +7,15 @@
 #include "reference.h"
 #include "switchyard/types.h"
 
-#include <dlfcn.h>
-
 const sy_plugin *compare_delegate_entry(sy_test_host *host) {
     char path[512];
     const char *folder = getenv("SY_BUILD_DIR");
     snprintf(path, sizeof(path), "%s/plugins/cpu-xnnpack/cpu-xnnpack.so",
              folder != NULL ? folder : ".");
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    CHECK_TEXT(library != NULL, "%s", dlerror());
-    void *symbol = dlsym(library, "sy_plugin_entry");
-    CHECK(symbol != NULL);
+    void *library = NULL; /* stays until the process ends */
     sy_plugin_entry_function entry = NULL;
-    memcpy(&entry, &symbol, sizeof(entry));
+    sy_error error = {0};
+    CHECK_OK_ERROR(sy_op_entry_load(path, &library, &entry, &error), error);
     return entry(SY_ABI_VERSION, &host->services);
 }
 

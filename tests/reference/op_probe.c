@@ -47,17 +47,21 @@ EXPORT uint32_t probe_state_destroy(probe *p, sy_state *state);
 EXPORT uint32_t probe_decode(uint32_t type, const void *row, size_t n_elements, float *out_values);
 EXPORT uint32_t probe_encode(uint32_t type, const float *values, size_t n_elements, void *out_row);
 
-static const sy_plugin *load_table(probe *p, const char *plugin_path) {
-    if (plugin_path == NULL) {
-        return sy__reference_entry(SY_ABI_VERSION, &p->host.services);
+static sy_status open_table(probe *p, const char *plugin_path, sy_error *error) {
+    sy_plugin_entry_function entry = sy__reference_entry;
+    sy_status status =
+        plugin_path != NULL ? sy_op_entry_load(plugin_path, &p->library, &entry, error) : SY_OK;
+    return status != SY_OK ? status
+                           : sy_op_runner_open(&p->runner, entry(SY_ABI_VERSION, &p->host.services),
+                                               &p->host, 0, NULL, error);
+}
+
+static void probe_free(probe *p) {
+    sy_test_host_deinit(&p->host);
+    if (p->library != NULL) {
+        dlclose(p->library);
     }
-    p->library = dlopen(plugin_path, RTLD_NOW | RTLD_LOCAL);
-    if (p->library == NULL) {
-        return NULL;
-    }
-    sy_plugin_entry_function entry;
-    *(void **)(void *)&entry = dlsym(p->library, "sy_plugin_entry");
-    return entry != NULL ? entry(SY_ABI_VERSION, &p->host.services) : NULL;
+    SY__DELETE(NULL, p);
 }
 
 probe *probe_open(const char *plugin_path, uint32_t n_workers, char *message, size_t n) {
@@ -67,14 +71,14 @@ probe *probe_open(const char *plugin_path, uint32_t n_workers, char *message, si
         snprintf(message, n, "no memory");
         return NULL;
     }
-    sy_status status = sy_test_host_init(&p->host, n_workers, &error);
-    if (status == SY_OK) {
-        status =
-            sy_op_runner_open(&p->runner, load_table(p, plugin_path), &p->host, 0, NULL, &error);
-    }
-    if (status != SY_OK) {
+    if (sy_test_host_init(&p->host, n_workers, &error) != SY_OK) {
         snprintf(message, n, "%s", error.message);
         SY__DELETE(NULL, p);
+        return NULL;
+    }
+    if (open_table(p, plugin_path, &error) != SY_OK) {
+        snprintf(message, n, "%s", error.message);
+        probe_free(p);
         return NULL;
     }
     return p;
@@ -88,11 +92,7 @@ uint32_t probe_close(probe *p) {
         fprintf(stderr, "close %u, %zu allocations live, %s\n", status, p->host.n_live,
                 p->host.misuse);
     }
-    sy_test_host_deinit(&p->host);
-    if (p->library != NULL) {
-        dlclose(p->library);
-    }
-    SY__DELETE(NULL, p);
+    probe_free(p);
     return n_wrong;
 }
 
