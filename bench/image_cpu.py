@@ -42,98 +42,72 @@ class Switchyard:
 
     def __init__(self, build, model, n_threads, options):
         import op_probe
-        self.probe = op_probe
-        self.graphs = op_probe.Probe.library or op_probe.load_library()
-        op_probe.Probe.library = self.graphs
+        self.probe, self.error = op_probe, Error()
+        self.graph = op_probe.Graph(image_models.VERSIONS)
         self.library = ctypes.CDLL(str(build / "bin/sy_image_bench.so"))
         self.library.image_open.restype = ctypes.c_void_p
-        self.error = Error()
         plugin = str(build / "plugins/cpu-xnnpack/cpu-xnnpack.so").encode()
         self.handle = self.library.image_open(plugin, n_threads, options.encode(),
                                               ctypes.byref(self.error))
         if not self.handle:
+            self.graph.close()
             raise RuntimeError(self.error.text())
-        self.keep, self.ids = [], {}
-        self.graph = self.graphs.probe_graph_create()
-        self.read(model)
-        sizes = (ctypes.c_uint64 * 2)()
-        start = time.perf_counter()
-        self.check(self.library.image_load(ctypes.c_void_p(self.handle),
-                                           ctypes.c_void_p(self.graph), sizes,
-                                           ctypes.byref(self.error)))
-        self.load_ms = (time.perf_counter() - start) * 1e3
-        self.weight_mib, self.scratch_mib = (n / 2 ** 20 for n in sizes)
+        try:
+            self.load(model.graph)
+        except RuntimeError:
+            self.close()
+            raise
 
     def check(self, status):
         if status != 0:
             raise RuntimeError(f"status {status}: {self.error.text()}")
 
-    def read(self, model):
-        graph = model.graph
+    def load(self, graph):
+        self.read(graph)
+        sizes = (ctypes.c_uint64 * 2)()
+        start = time.perf_counter()
+        self.check(self.library.image_load(ctypes.c_void_p(self.handle),
+                                           ctypes.c_void_p(self.graph.graph), sizes,
+                                           ctypes.byref(self.error)))
+        self.load_ms = (time.perf_counter() - start) * 1e3
+        self.weight_mib, self.scratch_mib = (n / 2 ** 20 for n in sizes)
+
+    def read(self, graph):
         known = {v.name: v.type.tensor_type
                  for v in [*graph.value_info, *graph.input, *graph.output]}
         weights = {w.name: w for w in graph.initializer}
-        self.outputs = [o.name for o in graph.output]
-        self.out_shapes = []
+        ends = [o.name for o in graph.output]
+
+        def value(name, kind):
+            shape = [d.dim_value for d in known[name].shape.dim]
+            self.graph.value(name, TYPES[known[name].elem_type][0], shape, kind)
+
         for info in graph.input:
-            self.value(info.name, known[info.name], self.probe.INPUT)
+            value(info.name, self.probe.INPUT)
+        for name in ends:
+            value(name, self.probe.OUTPUT)
         for node in graph.node:
             for name in node.input:
-                if name in weights and name not in self.ids:
-                    self.weight(name, numpy_helper.to_array(weights[name]),
-                                weights[name].data_type)
+                if name in weights and name not in self.graph.ids:
+                    self.graph.weight(name, TYPES[weights[name].data_type][0],
+                                      numpy_helper.to_array(weights[name]))
             for name in node.output:
-                if name and name not in self.outputs:
-                    self.value(name, known[name], 0)
-        for name in self.outputs:
-            shape = self.value(name, known[name], self.probe.OUTPUT)
-            self.out_shapes.append((shape, TYPES[known[name].elem_type][1]))
+                if name and name not in ends:
+                    value(name, self.probe.INNER)
         for node in graph.node:
-            self.node(node)
-
-    def value(self, name, info, kind):
-        shape = [d.dim_value for d in info.shape.dim]
-        self.ids[name] = self.graphs.probe_value(
-            self.graph, name.encode(), kind, self.probe.TYPES[TYPES[info.elem_type][0]],
-            len(shape), (ctypes.c_int64 * 8)(*shape), None)
-        return shape
-
-    def weight(self, name, array, kind):
-        data = ctypes.create_string_buffer(np.ascontiguousarray(array).tobytes(),
-                                           max(1, array.nbytes))
-        self.keep.append(data)
-        self.ids[name] = self.graphs.probe_weight(
-            self.graph, name.encode(), self.probe.TYPES[TYPES[kind][0]], array.ndim,
-            (ctypes.c_int64 * 8)(*array.shape), data, array.nbytes)
-
-    def node(self, node):
-        which = self.probe.Operator(b"", node.op_type.encode(),
-                                    image_models.VERSIONS[node.op_type])
-        ins = [self.ids[i] if i else self.probe.NO_VALUE for i in node.input]
-        made = self.graphs.probe_node(self.graph, ctypes.byref(which), len(ins),
-                                      (ctypes.c_uint32 * len(ins))(*ins), 1,
-                                      (ctypes.c_uint32 * 1)(self.ids[node.output[0]]))
-        for a in node.attribute:
-            found = helper.get_attribute_value(a)
-            if isinstance(found, bytes):
-                found = found.decode()
-            self.add_attribute(made, a.name, found)
-
-    def add_attribute(self, node, name, found):
-        holder = type("Holder", (), {"library": self.graphs})()
-        self.probe.Probe.add_attribute(holder, self.graph, node, name, found)
+            self.graph.node(node.op_type, node.input, node.output[0],
+                            {a.name: helper.get_attribute_value(a) for a in node.attribute})
 
     def start(self, given):
         ins = [ctypes.create_string_buffer(x.tobytes(), x.nbytes) for x in given]
-        outs = [ctypes.create_string_buffer(int(np.prod(shape)) * np.dtype(t).itemsize)
-                for shape, t in self.out_shapes]
+        outputs = [o for _, o in self.graph.outputs]
+        outs = [ctypes.create_string_buffer(o.n_bytes()) for o in outputs]
         lists = self.probe.pointers(ins), self.probe.pointers(outs)
         self.step = self.probe.Step(inputs=ctypes.addressof(lists[0]),
                                     outputs=ctypes.addressof(lists[1]))
-        self.keep += [ins, outs, lists]
+        self.keep = ins, outs, lists
         self.run(1)
-        return [np.frombuffer(b.raw, t).reshape(shape)
-                for (shape, t), b in zip(self.out_shapes, outs)]
+        return [o.read(b.raw) for o, b in zip(outputs, outs)]
 
     def run(self, n):
         times = (ctypes.c_uint64 * n)()
@@ -143,7 +117,7 @@ class Switchyard:
 
     def close(self):
         self.library.image_close(ctypes.c_void_p(self.handle))
-        self.graphs.probe_graph_destroy(ctypes.c_void_p(self.graph))
+        self.graph.close()
 
 
 class Onnxruntime:
@@ -253,6 +227,12 @@ def main():
     parser.add_argument("--json", type=pathlib.Path, help="adds every figure to this file")
     parser.add_argument("--make-only", action="store_true")
     args = parser.parse_args()
+    names, kinds = args.models.split(","), args.types.split(",")
+    for given, wanted in ((names, [*image_models.GENERATED, *image_models.REAL]),
+                          (kinds, image_models.FORMS)):
+        for word in given:
+            if word not in wanted:
+                parser.error(f"{word} is none of {', '.join(wanted)}")
     builds = {}
     for text in args.build:
         label, _, path = text.rpartition("=")
@@ -262,8 +242,8 @@ def main():
     from op_probe import SHARED
     print(f"{'model':16} {'type':5} {'threads':>7} {'engine':12} {'best ms':>8} {'median':>8} "
           f"{'ratio':>6} {'load ms':>8} {'MiB':>6} {'error':>8}")
-    for name in args.models.split(","):
-        for kind in args.types.split(","):
+    for name in names:
+        for kind in kinds:
             model = made(name, kind, SHARED, args.cache)
             for n_threads in [] if args.make_only else map(int, args.threads.split(",")):
                 for row in one(args, model, kind, name, n_threads, builds):

@@ -188,8 +188,7 @@ GENERATED = {
 }
 REAL = {"face-slim": "models/face-detector/models/onnx/version-slim-320_simplified.onnx",
         "face-rfb": "models/face-detector/models/onnx/version-RFB-320_simplified.onnx"}
-
-
+# What cut() leaves.
 BACKBONE = {"Conv", "Relu", "Add", "Mul", "BatchNormalization", "MaxPool", "Clip", "LeakyRelu",
             "Concat"}
 
@@ -259,6 +258,10 @@ def as_int8(model):
     return onnx.shape_inference.infer_shapes(made)
 
 
+FORMS = {"f32": lambda model: model, "f16": as_f16, "int8": as_int8}
+
+
 def make(name, kind, data):
+    """data: the folder that REAL names files of."""
     model = GENERATED[name]() if name in GENERATED else cut(onnx.load(data / REAL[name]))
-    return {"f32": lambda m: m, "f16": as_f16, "int8": as_int8}[kind](model)
+    return FORMS[kind](model)

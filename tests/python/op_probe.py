@@ -32,7 +32,7 @@ BLOCKS = {"Q4_0": (32, 18), "Q4_1": (32, 20), "Q5_0": (32, 22), "Q5_1": (32, 24)
 DTYPES = {"f32": np.float32, "f16": np.float16, "i8": np.int8, "i16": np.int16, "i32": np.int32,
           "i64": np.int64, "f64": np.float64, "u8": np.uint8, "u16": np.uint16, "bool": np.bool_,
           "bf16": np.uint16}  # bf16: its bits
-INPUT, WEIGHT, STATE, OUTPUT = 1, 2, 3, 4
+INNER, INPUT, WEIGHT, STATE, OUTPUT = range(5)
 NO_VALUE = 0xffffffff
 TOKENS = 1
 
@@ -152,13 +152,77 @@ def load_library():
     return library
 
 
+def add_attribute(library, graph, node, name, value):
+    name = name.encode()
+    if isinstance(value, str):
+        value = value.encode()
+    if isinstance(value, bytes):
+        library.probe_string(graph, node, name, value)
+    elif isinstance(value, float):
+        library.probe_float(graph, node, name, value)
+    elif isinstance(value, (list, tuple)):
+        library.probe_ints(graph, node, name, (ctypes.c_int64 * len(value))(*value), len(value))
+    else:
+        library.probe_int(graph, node, name, int(value))
+
+
+class Graph:
+    """ONNX nodes over named values. versions: {operator: version}."""
+
+    def __init__(self, versions):
+        self.library, self.versions = Probe.shared_library(), versions
+        self.graph = self.library.probe_graph_create()
+        self.ids, self.keep, self.outputs = {}, [], []
+
+    def value(self, name, type_name, shape, kind=INNER):
+        dims = (ctypes.c_int64 * 8)(*shape)
+        self.ids[name] = self.library.probe_value(self.graph, name.encode(), kind,
+                                                  TYPES[type_name], len(shape), dims, None)
+        if kind == OUTPUT:
+            self.outputs.append((name, Output(type_name, shape)))
+        return name
+
+    def weight(self, name, type_name, array):
+        array = np.ascontiguousarray(array)
+        data = ctypes.create_string_buffer(array.tobytes(), max(1, array.nbytes))
+        self.keep.append(data)
+        dims = (ctypes.c_int64 * 8)(*array.shape)
+        self.ids[name] = self.library.probe_weight(self.graph, name.encode(), TYPES[type_name],
+                                                   array.ndim, dims, data, array.nbytes)
+        return name
+
+    def node(self, op, inputs, output, attributes):
+        ins = [self.ids[i] if i else NO_VALUE for i in inputs]
+        which = Operator(b"", op.encode(), self.versions[op])
+        node = self.library.probe_node(self.graph, ctypes.byref(which), len(ins),
+                                       (ctypes.c_uint32 * len(ins))(*ins), 1,
+                                       (ctypes.c_uint32 * 1)(self.ids[output]))
+        for name, value in attributes.items():
+            add_attribute(self.library, self.graph, node, name, value)
+
+    def run(self, probe, given):
+        """given: the inputs' arrays. Answers {output: array}."""
+        ins = [ctypes.create_string_buffer(x.tobytes(), x.nbytes) for x in given]
+        outs = [ctypes.create_string_buffer(o.n_bytes()) for _, o in self.outputs]
+        probe.submit(self.graph, ins, outs, (), {}, [])
+        return {name: o.read(b.raw) for (name, o), b in zip(self.outputs, outs)}
+
+    def close(self):
+        self.library.probe_graph_destroy(self.graph)
+
+
 class Probe:
     """A delegate: the reference, or the plugin file at `path`."""
     library = None
 
-    def __init__(self, path=None, n_workers=1):
+    @classmethod
+    def shared_library(cls):
         if Probe.library is None:
             Probe.library = load_library()
+        return Probe.library
+
+    def __init__(self, path=None, n_workers=1):
+        self.shared_library()
         message = ctypes.create_string_buffer(1024)
         self.handle = self.library.probe_open(path and str(path).encode(), n_workers, message, 1024)
         if not self.handle:
@@ -188,18 +252,6 @@ class Probe:
         symbols = (ctypes.c_uint32 * 8)(*[tensor.symbols.get(d, 0) for d in range(8)])
         return self.library.probe_value(graph, name, tensor.kind, type_number, rank, dims, symbols)
 
-    def add_attribute(self, graph, node, name, value):
-        name = name.encode()
-        if isinstance(value, str):
-            self.library.probe_string(graph, node, name, value.encode())
-        elif isinstance(value, float):
-            self.library.probe_float(graph, node, name, value)
-        elif isinstance(value, (list, tuple)):
-            self.library.probe_ints(graph, node, name, (ctypes.c_int64 * len(value))(*value),
-                                    len(value))
-        else:
-            self.library.probe_int(graph, node, name, int(value))
-
     def run_in(self, graph, domain, op, version, inputs, outputs, sequences, symbols, attributes):
         keep = []
         ins = [NO_VALUE if t is None else self.add_input(graph, i, t, keep)
@@ -216,7 +268,7 @@ class Probe:
                                        (ctypes.c_uint32 * max(1, len(ins)))(*ins), len(outs),
                                        (ctypes.c_uint32 * max(1, len(outs)))(*outs))
         for name, value in attributes.items():
-            self.add_attribute(graph, node, name, value)
+            add_attribute(self.library, graph, node, name, value)
         given = [ctypes.create_string_buffer(t.data, max(1, len(t.data)))
                  for t in inputs if t is not None and t.kind == INPUT]
         got = [ctypes.create_string_buffer(max(1, o.n_bytes())) for o in outputs]

@@ -3,7 +3,6 @@
 graph on the reference and on the CPU delegate: in f32 against ONNX's evaluator, and quantised to
 int8 (QuantizeLinear and DequantizeLinear around every node) against the reference's reading."""
 import copy
-import ctypes
 
 import numpy as np
 import onnx
@@ -11,66 +10,15 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from op_probe import (BUILD, INPUT, NO_VALUE, OUTPUT, SHARED, TYPES, Failure, Operator, Probe,
-                      load_library)
+from op_probe import BUILD, INNER, INPUT, OUTPUT, SHARED, Failure, Graph, Probe
 
 MODEL = SHARED / "models/face-detector/models/onnx/version-slim-320_simplified.onnx"
 PLUGIN = BUILD / "plugins/cpu-xnnpack/cpu-xnnpack.so"
-INNER = 0
 OPSET = {"Conv": 22, "Relu": 14, "Add": 14, "QuantizeLinear": 21, "DequantizeLinear": 21}
 HEIGHT, WIDTH = 120, 160
 
 pytestmark = [pytest.mark.skipif(not MODEL.is_file(), reason=f"no model at {MODEL}"),
               pytest.mark.skipif(not PLUGIN.is_file(), reason=f"no plugin at {PLUGIN}")]
-
-
-class Graph:
-    """Nodes over named values; runs on one delegate after the other."""
-
-    def __init__(self):
-        self.library = Probe.library or load_library()
-        self.graph = self.library.probe_graph_create()
-        self.ids, self.keep, self.outputs, self.given = {}, [], [], []
-
-    def value(self, name, type_name, shape, kind=INNER, data=None):
-        dims = (ctypes.c_int64 * 8)(*shape)
-        self.ids[name] = self.library.probe_value(self.graph, name.encode(), kind,
-                                                  TYPES[type_name], len(shape), dims, None)
-        if kind == INPUT:
-            self.given.append(ctypes.create_string_buffer(data.tobytes(), data.nbytes))
-        if kind == OUTPUT:
-            self.outputs.append((name, type_name, tuple(shape)))
-        return name
-
-    def weight(self, name, type_name, array):
-        array = np.ascontiguousarray(array)
-        data = ctypes.create_string_buffer(array.tobytes(), max(1, array.nbytes))
-        self.keep.append(data)
-        dims = (ctypes.c_int64 * 8)(*array.shape)
-        self.ids[name] = self.library.probe_weight(self.graph, name.encode(), TYPES[type_name],
-                                                   array.ndim, dims, data, array.nbytes)
-        return name
-
-    def node(self, op, inputs, output, **attributes):
-        ins = [self.ids[i] if i else NO_VALUE for i in inputs]
-        which = Operator(b"", op.encode(), OPSET[op])
-        node = self.library.probe_node(self.graph, ctypes.byref(which), len(ins),
-                                       (ctypes.c_uint32 * len(ins))(*ins), 1,
-                                       (ctypes.c_uint32 * 1)(self.ids[output]))
-        for name, found in attributes.items():
-            Probe.add_attribute(self, self.graph, node, name, found)
-
-    def run(self, probe):
-        sizes = [int(np.prod(shape)) * (1 if t in ("i8", "u8") else 4)
-                 for _, t, shape in self.outputs]
-        got = [ctypes.create_string_buffer(n) for n in sizes]
-        probe.submit(self.graph, self.given, got, (), {}, [])
-        types = {"f32": np.float32, "i8": np.int8}
-        return {name: np.frombuffer(b.raw, types[t]).reshape(shape)
-                for (name, t, shape), b in zip(self.outputs, got)}
-
-    def close(self):
-        self.library.probe_graph_destroy(self.graph)
 
 
 class Network:
@@ -121,8 +69,8 @@ def attributes_of(node):
 
 
 def float_graph(network):
-    graph = Graph()
-    graph.value("input", "f32", network.picture.shape, INPUT, network.picture)
+    graph = Graph(OPSET)
+    graph.value("input", "f32", network.picture.shape, INPUT)
     for node in network.nodes:
         for name in node.input:
             if name not in graph.ids:
@@ -130,7 +78,7 @@ def float_graph(network):
         out = node.output[0]
         kind = OUTPUT if out in network.ends else INNER
         graph.value(out, "f32", network.values[out].shape, kind)
-        graph.node(node.op_type, node.input, out, **attributes_of(node))
+        graph.node(node.op_type, node.input, out, attributes_of(node))
     return graph
 
 
@@ -138,7 +86,7 @@ class Quantised:
     """The same network in int8: weights by channel, activations by the range of the picture's."""
 
     def __init__(self, network):
-        self.network, self.graph, self.factors = network, Graph(), {}
+        self.network, self.graph, self.factors = network, Graph(OPSET), {}
         self.quantise("input", network.picture.shape, INPUT)
         readers = {}
         for node in network.nodes:
@@ -157,7 +105,9 @@ class Quantised:
         zero = np.int8(np.clip(np.rint(-128 - low / scale), -128, 127))
         self.factors[name] = scale, zero
         data = np.clip(np.rint(values / scale) + zero, -128, 127).astype(np.int8)
-        self.graph.value(name + ".q", "i8", shape, kind, data)
+        if kind == INPUT:
+            self.given = [data]
+        self.graph.value(name + ".q", "i8", shape, kind)
         self.graph.weight(name + ".s", "f32", np.array(scale))
         self.graph.weight(name + ".z", "i8", np.array(zero))
         if kind == INPUT:
@@ -165,7 +115,8 @@ class Quantised:
 
     def dequantise(self, name, shape):
         self.graph.value(name, "f32", shape)
-        self.graph.node("DequantizeLinear", [name + ".q", name + ".s", name + ".z"], name)
+        self.graph.node("DequantizeLinear", [name + ".q", name + ".s", name + ".z"], name,
+                        {})
 
     def weight(self, name):
         array = self.network.weights[name]
@@ -174,7 +125,7 @@ class Quantised:
         self.graph.weight(name + ".q", "i8", np.rint(array / shaped).astype(np.int8))
         self.graph.weight(name + ".s", "f32", scales.astype(np.float32))
         self.graph.value(name, "f32", array.shape)
-        self.graph.node("DequantizeLinear", [name + ".q", name + ".s"], name, axis=0)
+        self.graph.node("DequantizeLinear", [name + ".q", name + ".s"], name, {"axis": 0})
 
     def bias(self, node):
         name, scales = node.input[2], self.network.weights[node.input[1]]
@@ -184,7 +135,7 @@ class Quantised:
         self.graph.weight(name + ".q", "i32", units)
         self.graph.weight(name + ".s", "f32", factor)
         self.graph.value(name, "f32", units.shape)
-        self.graph.node("DequantizeLinear", [name + ".q", name + ".s"], name, axis=0)
+        self.graph.node("DequantizeLinear", [name + ".q", name + ".s"], name, {"axis": 0})
 
     def inner(self, node, fused):
         out, shape = node.output[0], self.network.values[node.output[0]].shape
@@ -193,18 +144,19 @@ class Quantised:
             self.bias(node)
         made = out if fused else out + ".f"
         self.graph.value(made, "f32", shape)
-        self.graph.node(node.op_type, node.input, made, **attributes_of(node))
+        self.graph.node(node.op_type, node.input, made, attributes_of(node))
         if not fused:
             is_end = out in self.network.ends
             self.quantise(out, shape, OUTPUT if is_end else INNER)
-            self.graph.node("QuantizeLinear", [made, out + ".s", out + ".z"], out + ".q")
+            self.graph.node("QuantizeLinear", [made, out + ".s", out + ".z"], out + ".q",
+                            {})
             if not is_end:
                 self.dequantise(out, shape)
 
 
-def run_or_skip(graph, delegate):
+def run_or_skip(graph, delegate, given):
     try:
-        return graph.run(delegate)
+        return graph.run(delegate, given)
     except Failure as failure:
         if "XNNPACK, which is not built in" in str(failure):
             pytest.skip("the delegate is built without XNNPACK")
@@ -214,7 +166,8 @@ def run_or_skip(graph, delegate):
 def test_float_network_is_right(network, delegate):
     graph = float_graph(network)
     reference = Probe(n_workers=2)
-    expected, got = graph.run(reference), run_or_skip(graph, delegate)
+    given = [network.picture]
+    expected, got = graph.run(reference, given), run_or_skip(graph, delegate, given)
     reference.close()
     for name in network.ends:
         largest = np.abs(network.values[name]).max()
@@ -228,7 +181,8 @@ def run_int8(network, delegate):
     """Outputs of the reference, of the delegate, and the scale and zero point of each."""
     quantised = Quantised(network)
     reference = Probe(n_workers=2)
-    expected, got = quantised.graph.run(reference), run_or_skip(quantised.graph, delegate)
+    expected = quantised.graph.run(reference, quantised.given)
+    got = run_or_skip(quantised.graph, delegate, quantised.given)
     reference.close()
     quantised.graph.close()
     return expected, got, quantised.factors
