@@ -11,8 +11,9 @@
 #define PLACES_MAX 4096u
 
 typedef struct place {
-    uint64_t first, last; /* words of the text, which may overlap */
-    uint8_t n_bytes, n;   /* 0 bytes: nothing here */
+    _Alignas(64) uint64_t first; /* and last: words of the text, which may overlap */
+    uint64_t last;
+    uint8_t n_bytes, n; /* 0 bytes: nothing here */
     int32_t items[SY__SEEN_ITEMS];
 } place;
 

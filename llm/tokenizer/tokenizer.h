@@ -209,6 +209,8 @@ typedef struct sy__piece_walk {
     sy__seen *seen; /* or NULL */
 } sy__piece_walk;
 bool sy__lengths_create(sy_tokenizer *tokenizer);
+/* From the beginning of this text on. */
+sy__piece_walk sy__piece_walk_from(const sy__encoder *encoder, const char *text, size_t n_bytes);
 bool sy__piece_walk_next(sy__piece_walk *walk, size_t *out_n_bytes, int32_t *out_id);
 
 /* copy.c: texts, types and scores of a vocabulary into the tokenizer's own memory. */
@@ -292,9 +294,6 @@ typedef bool (*sy__pair_finder)(sy__encoder *encoder, const char *text, const sy
 bool sy__merge_symbols(sy__encoder *encoder, const char *text, sy__pair_finder find);
 /* Appends a symbol with its start, n_bytes, spelled, n_spelled, id and frozen. */
 bool sy__symbol_add(sy__encoder *encoder, sy__symbol symbol);
-
-/* lengths.c: from the beginning of this text on. */
-sy__piece_walk sy__piece_walk_from(const sy__encoder *encoder, const char *text, size_t n_bytes);
 
 /* normalize.c: SentencePiece's normalisation of one fragment into encoder->text. */
 sy_status sy__charsmap_init(sy__charsmap *charsmap, const sy_allocator *allocator,
