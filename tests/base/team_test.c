@@ -146,7 +146,6 @@ static void stragglers_are_left_out_and_come_back(void) {
     sy__team_destroy(counts.team);
 }
 
-/* Ends teams in every state: awake, asleep, with helpers left out or on trial. */
 static void helper_leaves_the_callers_cpu(void) {
     cpu_set_t allowed, one, after;
     CHECK(sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
@@ -173,6 +172,7 @@ static void helper_leaves_the_callers_cpu(void) {
     CHECK(sched_setaffinity(0, sizeof(allowed), &allowed) == 0);
 }
 
+/* Ends teams in every state: awake, asleep, with helpers left out or on trial. */
 static void teams_end_in_every_state(void) {
     for (int round = 0; round < 60; round++) {
         tally counts = {.team = new_team(2 + (uint32_t)round % 3), .n_workers = 4};
