@@ -103,6 +103,8 @@ def attention_factor(decode, depth, fact):
     if not decode or not depth or not depth.get("read_gbs"):
         return None
     added = 1 / depth["value"] - 1 / decode["value"]
+    if added <= 0:  # the two runs met memory of different speed
+        return None
     return added / (fact["cache_bytes_2048"] / 1e9 / depth["read_gbs"])
 
 
@@ -228,7 +230,7 @@ def attention_lines(tables, facts):
         return []
     worst = max(known, key=known.get)
     middle = median(known.values())
-    return [("depth: time of attention over the cache's bytes / bandwidth, median <= 2 (worst: "
+    return [(f"depth: time of attention over the cache's bytes / bandwidth, median <= 2 ({len(known)} cells; worst: "
              f"{number(known[worst])} at {worst})", number(middle), middle <= 2)]
 
 
