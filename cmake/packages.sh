@@ -77,13 +77,16 @@ require_programs() {
     done
 }
 
-# build_preset NAME: configures and builds one preset of CMakePresets.json; quiet unless it fails.
+# build_preset NAME [CMAKE ARGUMENTS]: configures and builds one preset of CMakePresets.json; quiet
+# unless it fails.
 build_preset() {
-    log="build/$1.log"
+    preset=$1
+    shift
+    log="build/$preset.log"
     mkdir -p build
-    say "building build/$1"
-    if ! { cmake --preset "$1" && cmake --build --preset "$1"; } >"$log" 2>&1; then
+    say "building build/$preset"
+    if ! { cmake --preset "$preset" "$@" && cmake --build --preset "$preset"; } >"$log" 2>&1; then
         grep -E -A 12 'error|FAILED|Error' "$log" | head -n 60 >&2
-        die "the build of $1 failed; the whole log is in $log"
+        die "the build of $preset failed; the whole log is in $log"
     fi
 }
