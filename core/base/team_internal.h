@@ -86,11 +86,12 @@ void *sy__worker_main(void *argument);
 
 /* team_watch.c */
 #define SY__TRIAL_NS 32000000u /* several time slices */
-#define SY__TRIAL_LOSS_NS (SY__TRIAL_NS / 4)
 void sy__watch_start(sy__watch *watch);
 /* Nanoseconds that this thread wanted to run and did not since it was last asked. was_late:
  * somebody waited for it, so sleeping in a task counts as well. */
-uint64_t sy__watch_lost(sy__watch *watch, bool was_late, uint64_t *out_wall_ns);
+uint64_t sy__watch_lost(sy__watch *watch, bool was_late);
+/* Counts what a thread lost while somebody is on trial; true when that is too much to pass. */
+bool sy__trial_loses(sy__team *team, uint64_t lost_ns);
 /* Every few milliseconds, by the holder of `busy`: benches, gives trials, takes back. */
 void sy__team_look(sy__team *team, const void *thread);
 /* For a helper while it helps: it leaves when it lost too much, or the one on trial does. */

@@ -34,7 +34,7 @@ void sy__watch_start(sy__watch *watch) {
     watch->debt_ns = 0;
 }
 
-uint64_t sy__watch_lost(sy__watch *watch, bool was_late, uint64_t *out_wall_ns) {
+uint64_t sy__watch_lost(sy__watch *watch, bool was_late) {
     sy__watch now;
     read_now(&now);
     uint64_t wall_ns = now.wall_ns - watch->wall_ns, cpu_ns = now.cpu_ns - watch->cpu_ns;
@@ -44,7 +44,6 @@ uint64_t sy__watch_lost(sy__watch *watch, bool was_late, uint64_t *out_wall_ns) 
     }
     now.debt_ns = watch->debt_ns;
     *watch = now;
-    *out_wall_ns = wall_ns;
     return lost_ns;
 }
 
@@ -70,13 +69,18 @@ static void bench(sy__team *team, uint32_t i_worker) {
     }
 }
 
-/* While somebody is on trial it is that one who is too many. A single loss is bad luck. */
+/* A single loss is bad luck. */
+bool sy__trial_loses(sy__team *team, uint64_t lost_ns) {
+    return atomic_fetch_add(&team->trial_lost_ns, lost_ns) + lost_ns > SY__TRIAL_NS / 4;
+}
+
+/* While somebody is on trial it is that one who is too many. */
 static bool blame_trial(sy__team *team, uint64_t lost_ns) {
     unsigned i_trial = atomic_load(&team->on_trial);
     if (i_trial == 0) {
         return false;
     }
-    if (atomic_fetch_add(&team->trial_lost_ns, lost_ns) + lost_ns > SY__TRIAL_LOSS_NS) {
+    if (sy__trial_loses(team, lost_ns)) {
         (void)change_role(&team->workers[i_trial], SY__ON_TRIAL, SY__BENCHED);
     }
     return true;
@@ -84,8 +88,9 @@ static bool blame_trial(sy__team *team, uint64_t lost_ns) {
 
 /* Whether the thread of this watch, or who is blamed for it, has to go. */
 static bool is_too_many(sy__team *team, sy__watch *watch, bool was_late) {
-    uint64_t wall_ns = 0, lost_ns = sy__watch_lost(watch, was_late, &wall_ns);
-    bool owes_much = owe_much(watch, lost_ns, wall_ns / sy__team_n_parts(team));
+    uint64_t before_ns = watch->wall_ns, lost_ns = sy__watch_lost(watch, was_late);
+    uint64_t tolerated_ns = (watch->wall_ns - before_ns) / sy__team_n_parts(team);
+    bool owes_much = owe_much(watch, lost_ns, tolerated_ns);
     return !blame_trial(team, lost_ns) && owes_much;
 }
 

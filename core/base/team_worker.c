@@ -89,7 +89,7 @@ static void end_trial(sy__worker *self, sy__role role) {
  * after the helper comes and the next one much later, so a single loss proves nothing. */
 static void stand_trial(sy__worker *self) {
     sy__team_part(self->team);
-    uint64_t start_ns = sy__clock_now_ns(), wall_ns = 0;
+    uint64_t start_ns = sy__clock_now_ns();
     sy__watch_start(&self->watch);
     for (uint32_t n = 1; has_role(self, SY__ON_TRIAL); n++) {
         sy__team_relax();
@@ -101,8 +101,7 @@ static void stand_trial(sy__worker *self) {
         if (!ends && now_ns - self->watch.wall_ns <= CHECK_NS) {
             continue;
         }
-        uint64_t lost_ns = sy__watch_lost(&self->watch, false, &wall_ns);
-        if (atomic_fetch_add(&self->team->trial_lost_ns, lost_ns) + lost_ns > SY__TRIAL_LOSS_NS) {
+        if (sy__trial_loses(self->team, sy__watch_lost(&self->watch, false))) {
             end_trial(self, SY__BENCHED);
         } else if (ends) {
             self->watch.debt_ns = PROBATION_NS;
