@@ -209,7 +209,8 @@ static void run_range(const group_work *work, uint32_t i, bool from_end, uint32_
     uint64_t begin = 0, end = 0, range_end = range_begin(work, (uint64_t)i + 1);
     const uint8_t *after = weights_after(work, i);
     while (take(&work->ranges[i], from_end, &begin, &end)) {
-        run_span(work, begin, end, end < range_end ? weights_at(work, end) : after, i_worker);
+        bool goes_on = !from_end && end < range_end;
+        run_span(work, begin, end, goes_on ? weights_at(work, end) : after, i_worker);
     }
 }
 
@@ -301,15 +302,14 @@ static void add_parts(group_work *work, const cpu_step *step) {
 static sy_status run_ranges(group_work *work, const cpu_step *step) {
     const cpu_linear_group *group = step->params.group;
     column_range ranges[RANGES_MOST];
-    group_work next = {.run = work->run, .n_rows = work->n_rows, .n_workers = work->n_workers};
     work->ranges = ranges;
     work->n_ranges = work->n_workers < RANGES_MOST ? work->n_workers : RANGES_MOST;
+    group_work next = {.run = work->run, .n_rows = work->n_rows, .n_ranges = work->n_ranges};
     for (uint32_t i = 0; i < work->n_ranges; i++) {
         atomic_init(&ranges[i].left, range_span(work, i));
     }
     if (group != NULL && group->next != 0) {
         add_parts(&next, &work->run->unit->steps[group->next - 1]);
-        next.n_ranges = work->n_ranges;
         work->next = &next;
     }
     return cpu_run_tasks(work->run, range_task, work, work->n_ranges,
