@@ -31,6 +31,20 @@ ALWAYS_INLINE const uint8_t *lane_at(const lane_rows *rows, unsigned j, size_t o
     return rows->base[j / 3] + j % 3 * rows->stride + offset;
 }
 
+#ifndef LANE_WORDS
+/* The four bytes at `offset` of every row. */
+ALWAYS_INLINE vwords load_words(const lane_rows *rows, size_t offset) {
+    vwords words;
+#pragma GCC unroll 8
+    for (unsigned j = 0; j < VF; j++) {
+        uint32_t word = 0;
+        memcpy(&word, lane_at(rows, j, offset), 4);
+        words[j] = word;
+    }
+    return words;
+}
+#endif
+
 ALWAYS_INLINE vbytes bytes_of(uint8_t value) {
     return (vbytes){0} + value;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Template, part of panel_fast_x86.h: bytes of 16 rows of weights side by side. */
 #define LANE_FIFTH_BITS
+#define LANE_WORDS
 #include "lanes.h"
 
 #define LANES_ROWS 4 /* rows of activations that meet the weights in registers */

@@ -31,18 +31,6 @@ ALWAYS_INLINE void load_longs(const lane_rows *rows, size_t offset, vwords out[2
     out[1] = (vwords)_mm_unpackhi_epi64(a, b);
 }
 
-/* The four bytes at `offset` of every row. */
-ALWAYS_INLINE vwords load_words(const lane_rows *rows, size_t offset) {
-    vwords words;
-#pragma GCC unroll 4
-    for (unsigned j = 0; j < 4; j++) {
-        uint32_t word = 0;
-        memcpy(&word, lane_at(rows, j, offset), 4);
-        words[j] = word;
-    }
-    return words;
-}
-
 /* f16 in the low and in the high half of the words. */
 ALWAYS_INLINE vfloat halves_low(vwords words) {
     return halves_to_floats((__m128i)(words & words_of(0xffff)));

@@ -32,49 +32,42 @@ ALWAYS_INLINE void put_k4_factors(sink *out, const k4_factors *f, unsigned i, vf
     put_factors(out, 0, f->d * byte_float(f->scale[i / 4], i % 4),
                 f->minus * byte_float(f->minimum[i / 4], i % 4), acc);
 }
-ALWAYS_INLINE void lanes_q4_k(const lane_rows *rows, const block_sink *block, vfloat *acc) {
-    k4_factors f = lanes_k4_factors(rows);
+/* qs: offset of the low four bits; high: the fifth ones, a bit per chunk, or NULL. */
+ALWAYS_INLINE void lanes_k4(const lane_rows *rows, const block_sink *block, size_t qs,
+                            const vbytes *high, const k4_factors *f, vfloat *acc) {
 #pragma GCC unroll 4
     for (unsigned i = 0; i < 8; i += 2) {
         sink even = sink_of(block, i), odd = sink_of(block, i + 1);
 #pragma GCC unroll 2
         for (unsigned h = 0; h < 2; h++) {
             vbytes q[4];
-            load_fours(rows, offsetof(block_q4_k, qs) + 16 * i + 16 * h, q);
+            load_fours(rows, qs + 16 * i + 16 * h, q);
 #pragma GCC unroll 4
             for (unsigned g = 0; g < 4; g++) {
-                put_four(&even, 4 * h + g, low_nibbles(q[g]));
-                put_four(&odd, 4 * h + g, high_nibbles(q[g]));
+                vbytes first = low_nibbles(q[g]), second = high_nibbles(q[g]);
+                if (high != NULL) {
+                    vbytes bits = bytes_right(high[4 * h + g], i);
+                    first |= bytes_left(bits & bytes_of(1), 4);
+                    second |= bytes_left(bits & bytes_of(2), 3);
+                }
+                put_four(&even, 4 * h + g, first);
+                put_four(&odd, 4 * h + g, second);
             }
         }
-        put_k4_factors(&even, &f, i, acc);
-        put_k4_factors(&odd, &f, i + 1, acc);
+        put_k4_factors(&even, f, i, acc);
+        put_k4_factors(&odd, f, i + 1, acc);
     }
+}
+ALWAYS_INLINE void lanes_q4_k(const lane_rows *rows, const block_sink *block, vfloat *acc) {
+    k4_factors f = lanes_k4_factors(rows);
+    lanes_k4(rows, block, offsetof(block_q4_k, qs), NULL, &f, acc);
 }
 ALWAYS_INLINE void lanes_q5_k(const lane_rows *rows, const block_sink *block, vfloat *acc) {
     k4_factors f = lanes_k4_factors(rows);
     vbytes high[8];
     load_fours(rows, offsetof(block_q5_k, qh), high);
     load_fours(rows, offsetof(block_q5_k, qh) + 16, high + 4);
-#pragma GCC unroll 4
-    for (unsigned i = 0; i < 8; i += 2) {
-        sink even = sink_of(block, i), odd = sink_of(block, i + 1);
-#pragma GCC unroll 2
-        for (unsigned h = 0; h < 2; h++) {
-            vbytes q[4];
-            load_fours(rows, offsetof(block_q5_k, qs) + 16 * i + 16 * h, q);
-#pragma GCC unroll 4
-            for (unsigned g = 0; g < 4; g++) {
-                vbytes bits = bytes_right(high[4 * h + g], i);
-                vbytes first = bytes_left(bits & bytes_of(1), 4);
-                vbytes second = bytes_left(bits & bytes_of(2), 3);
-                put_four(&even, 4 * h + g, low_nibbles(q[g]) | first);
-                put_four(&odd, 4 * h + g, high_nibbles(q[g]) | second);
-            }
-        }
-        put_k4_factors(&even, &f, i, acc);
-        put_k4_factors(&odd, &f, i + 1, acc);
-    }
+    lanes_k4(rows, block, offsetof(block_q5_k, qs), high, &f, acc);
 }
 /* 16 elements of chunk j of four that share these bytes; h: which half of the chunk. */
 ALWAYS_INLINE void put_q6_k(sink *out, unsigned j, unsigned h, const vbytes q[2][4],
