@@ -123,6 +123,16 @@ def logits(path, chunk, *flags):
     return np.frombuffer(result.stdout, np.float32)
 
 
+def delegate_is_near(type_name, path, exact, bound):
+    """The CPU delegate alone: near the exact logits, and the last row the same bits by itself."""
+    flags = ["--plugins", BUILD / "plugins", "--without", "reference"]
+    found = logits(path, 1, *flags)
+    rms = np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact ** 2))
+    print(f"{type_name}: relative rms {rms:.2g}")
+    assert np.isfinite(found).all() and 0 < rms < bound
+    assert np.array_equal(logits(path, len(IDS), *flags), found[-VOCAB:])
+
+
 @pytest.mark.parametrize("type_name", NAMES)
 def test_a_model_of_the_type(type_name, tmp_path):
     blocks, values = tmp_path / "blocks.gguf", tmp_path / "values.gguf"
@@ -130,12 +140,7 @@ def test_a_model_of_the_type(type_name, tmp_path):
     write_model(type_name, values, True)
     exact = logits(values, 1)
     assert np.array_equal(logits(blocks, 1), exact)  # the reference delegate decodes exactly
-    flags = ["--plugins", BUILD / "plugins", "--without", "reference"]
-    found = logits(blocks, 1, *flags)
-    rms = np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact ** 2))
-    print(f"{type_name}: relative rms {rms:.2g}")
-    assert np.isfinite(found).all() and 0 < rms < 2e-4
-    assert np.array_equal(logits(blocks, len(IDS), *flags), found[-VOCAB:])
+    delegate_is_near(type_name, blocks, exact, 2e-4)
 
 
 @pytest.mark.parametrize("type_name", ["NVFP4", "Q8_0"])
@@ -146,12 +151,7 @@ def test_scales_beside_the_matrices(type_name, tmp_path):
     write_model(type_name, within, True, "within")
     exact = logits(within, 1)
     assert np.array_equal(logits(beside, 1), exact)
-    flags = ["--plugins", BUILD / "plugins", "--without", "reference"]
-    found = logits(beside, 1, *flags)
-    rms = np.sqrt(np.mean((found - exact) ** 2) / np.mean(exact ** 2))
-    print(f"{type_name}: relative rms {rms:.2g}")
-    assert np.isfinite(found).all() and 0 < rms < 4e-4
-    assert np.array_equal(logits(beside, len(IDS), *flags), found[-VOCAB:])
+    delegate_is_near(type_name, beside, exact, 4e-4)
 
 
 @pytest.mark.parametrize("type_name", QUANTISED["rows"])
