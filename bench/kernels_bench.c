@@ -84,6 +84,9 @@ static void linear_pass(void *user, uint32_t i_thread, uint32_t i_pass) {
             l.weights = weights + c * l.weight_row_bytes;
             l.out += c;
             l.space = work->spaces + i_thread * work->space_bytes;
+            if (c + l.n_columns < end) { /* as the delegate does within a worker's range */
+                l.ahead = l.weights + l.n_columns * l.weight_row_bytes;
+            }
             work->kernels->linear(&l);
         }
     }
