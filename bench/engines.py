@@ -5,6 +5,7 @@ Every engine is driven through its documented command line, nothing else. A call
 {"measure", "value", ...}: tokens/s for prefill, decode, depth and sessions.
 """
 import dataclasses
+import itertools
 import json
 import pathlib
 import re
@@ -219,7 +220,7 @@ class Switchyard(Engine):
     def command(self, models, cell, measure, setting, n_repeats):
         lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
-                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", cell.n_depth),
+                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", f"0,{cell.n_depth}"),
                    "sessions": ("-p", 0, "-n", 64, "-d", 16, "--batch", f"1,{SESSIONS}")}
         return [self.program, "bench", self.model(models, cell), *self.shared(cell), "-r", n_repeats, "--json", "-",
                 *lengths[measure]]
@@ -230,15 +231,17 @@ class Switchyard(Engine):
             raise ValueError("not the JSON of switchyard bench, version 1: " + out[:200])
         if "reference" in found.get("decode_on", ""):  # never what is to be measured
             raise ValueError(f"decode ran on {found['decode_on']}: the plugins were not found or not trusted")
-        samples, alone = [], 0.0
+        samples, alone, empty = [], 0.0, []
         for series in found["series"]:
             values, kind = series["tokens_per_s"], series["kind"]
             if series["sequences"] > 1:
                 samples += [{"measure": "sessions", "value": v, "one": alone} for v in values]
-                continue
-            alone = max(values, default=0.0)
-            kind = "depth" if kind == "decode" and series["depth"] >= DEPTH_TOKENS else kind
-            samples += [{"measure": kind, "value": v} for v in values]
+            elif kind == "decode" and series["depth"] >= DEPTH_TOKENS // 2:  # beside decoding from nothing, in turns
+                samples += [{"measure": "depth", "value": v, "empty": e}
+                            for v, e in itertools.zip_longest(values, empty[:len(values)])]
+            else:
+                alone, empty = max(values, default=0.0), values if kind == "decode" else []
+                samples += [{"measure": kind, "value": v} for v in values]
         return [s for s in samples if s["measure"] == ("decode" if measure == "busy" else measure)]
 
     def start_command(self, models, cell, setting, prompt, context, n_tokens):

@@ -26,7 +26,8 @@ SHAPES = ("llama32-1b", "qwen25-0.5b", "gemma3-270m")
 TYPES = ("Q4_0", "Q4_K_M", "Q8_0", "f16")
 SPEED = ("decode", "prefill", "depth")
 MEASURES = SPEED + ("start", "memory", "sessions", "busy", "accuracy")
-NEIGHBOURS = ("alone-1", "alone-2", "idle", "busy")
+NEIGHBOURS = ("alone-1", "busy", "alone-2", "idle")
+BUSY_TURNS = 5  # of our own in a round: the scheduler's choices differ from turn to turn
 MORE_TO_DO = 3  # exit status when --stop-after ended the run
 BY_SIZE = ("start", "memory", "depth")
 MEMORY_TOKENS = 2000
@@ -46,11 +47,12 @@ class Job:
     engine: object
     setting: dict = None  # None: the best known when its turn comes
     neighbour: str = ""
+    turn: int = 0  # with each neighbour, within the round
 
     @property
     def key(self):
-        tried = engine_kinds.setting_text(self.setting) if self.round == 0 else ""
-        return "|".join((str(self.round), self.measure, self.cell.name, self.engine.name, self.neighbour, tried))
+        last = engine_kinds.setting_text(self.setting) if self.round == 0 else str(self.turn or "")
+        return "|".join((str(self.round), self.measure, self.cell.name, self.engine.name, self.neighbour, last))
 
 
 def default_cells():
@@ -169,7 +171,8 @@ class Bench:
                 if len(settings) > 1 and (self.flags.search != "model" or self.most_threads(measure, cell)):
                     yield from self.trials(settings, measure, cell, engine)
             elif measure == "busy":
-                yield from (Job(i_round, measure, cell, engine, {}, n) for n in NEIGHBOURS)
+                turns = range(BUSY_TURNS if engine.name == report.OURS else 1)
+                yield from (Job(i_round, measure, cell, engine, {}, n, turn) for turn in turns for n in NEIGHBOURS)
             else:
                 yield Job(i_round, measure, cell, engine, settings[0] if len(settings) == 1 else None)
 
@@ -278,7 +281,7 @@ class Bench:
         if job.round == 0 and self.flags.search == "quick":
             record["quick"] = True
         if job.neighbour:
-            record["neighbour"] = job.neighbour
+            record.update(neighbour=job.neighbour, turn=job.turn)
         busy, start = facts.busy_seconds(), time.monotonic()
         try:
             samples, used = self.take(job, setting)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """From samples to one table: best of many, ratios, share of the machine, goals, geometric means."""
+import itertools
 import math
 
 OURS = "switchyard"
@@ -98,13 +99,11 @@ def used_share(measure, cell, sample, facts):
     return None
 
 
-def attention_factor(decode, depth, fact):
-    """Time that 2048 tokens of context add, over the least time for the cache's bytes."""
-    if not decode or not depth or not depth.get("read_gbs"):
+def attention_factor(depth, fact):
+    """Time that 2048 tokens of context add to a token of the same process, over the least time for the cache's bytes."""
+    if not depth or not depth.get("empty") or not depth.get("read_gbs"):
         return None
-    added = 1 / depth["value"] - 1 / decode["value"]
-    if added <= 0:  # the two runs met memory of different speed
-        return None
+    added = max(0.0, 1 / depth["value"] - 1 / depth["empty"])
     return added / (fact["cache_bytes_2048"] / 1e9 / depth["read_gbs"])
 
 
@@ -220,12 +219,13 @@ def no_worse(sample):
 
 
 def attention_lines(tables, facts):
-    decode = {r["cell"]: r["ours"] for r in tables.get("decode", [])}
-    factors = {}
+    """The middle of all samples of a cell, and of all cells: memory changes its speed between two samples too."""
+    known = {}
     for row in tables.get("depth", []):
-        if row["cell"] in facts and row["ours"] and decode.get(row["cell"]):
-            factors[row["cell"]] = attention_factor(decode[row["cell"]], row["ours"], facts[row["cell"]])
-    known = {c: f for c, f in factors.items() if f is not None}
+        factors = [attention_factor(s, facts[row["cell"]]) for s in row["all"].get(OURS, []) if row["cell"] in facts]
+        factors = [f for f in factors if f is not None]
+        if factors:
+            known[row["cell"]] = median(factors)
     if not known:
         return []
     worst = max(known, key=known.get)
@@ -256,22 +256,30 @@ BUSY = {"alone-1": "1 thread alone", "alone-2": "2 threads alone", "idle": "2, n
         "busy": "2, busy neighbour"}
 
 
+def turn_ratios(samples, above, below):
+    """Speed with one neighbour over that with another, turn by turn: {neighbour: best of the turn} each."""
+    turns = {}
+    for s in samples:
+        turn = turns.setdefault((s["round"], s.get("turn", 0)), {})
+        turn[s["neighbour"]] = max(turn.get(s["neighbour"], 0.0), s["value"])
+    return [t[above] / t[below] for t in turns.values() if t.get(above) and t.get(below)]
+
+
 def render_busy(samples, engines):
-    """One row an engine: the neighbour is in the sample."""
-    cells = sorted({s["cell"] for s in samples if s["measure"] == "busy"})
-    header = ["model", "engine", *BUSY.values(), "busy / 1 thread (>= 0.95)", "idle / 2 threads (>= 0.97)", "met"]
+    """One row an engine: the middle of its turns, because a neighbour's cost is what usually happens."""
+    mine = [s for s in samples if s["measure"] == "busy"]
+    header = ["model", "engine", *BUSY.values(), "busy / 1 thread (>= 0.95)", "idle / 2 threads (>= 0.97)", "met", "turns"]
     lines = []
-    for cell in cells:
-        for engine in engines:
-            mine = [s for s in samples if (s["measure"], s["cell"], s["engine"]) == ("busy", cell, engine)]
-            tops = {n: best([s for s in mine if s["neighbour"] == n], "busy") for n in BUSY}
-            if not any(tops.values()):
-                continue
-            kept, lost = ratio(tops["busy"], tops["alone-1"]), ratio(tops["idle"], tops["alone-2"])
-            met = kept >= 0.95 and lost >= 0.97 if kept and lost and engine == OURS else None
-            shape, kind, _ = cell.split(":")
-            lines.append([f"{shape} {kind}", engine, *(number(t and t["value"]) for t in tops.values()), number(kept),
-                          number(lost), mark(met)])
+    for cell, engine in itertools.product(sorted({s["cell"] for s in mine}), engines):
+        found = [s for s in mine if (s["cell"], s["engine"]) == (cell, engine)]
+        if not found:
+            continue
+        speeds = [median([s["value"] for s in found if s["neighbour"] == n]) for n in BUSY]
+        busy, idle = turn_ratios(found, "busy", "alone-1"), turn_ratios(found, "idle", "alone-2")
+        met = median(busy) >= 0.95 and median(idle) >= 0.97 if busy and idle and engine == OURS else None
+        shape, kind, _ = cell.split(":")
+        lines.append([f"{shape} {kind}", engine, *map(number, speeds), number(median(busy)), number(median(idle)),
+                      mark(met), str(len(busy))])
     return table(header, lines)
 
 
