@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Switchyard delegate ABI, version 0.9.
+ * Switchyard delegate ABI, version 0.10.
  *
  * This header stands alone: a delegate is one shared object that includes this file and the C
  * standard headers, links nothing of Switchyard and exports exactly one symbol, sy_plugin_entry.
@@ -77,7 +77,7 @@ enum {
  *   frozen has no header and never changes within a major.
  */
 #define SY_ABI_MAJOR 0u
-#define SY_ABI_MINOR 9u
+#define SY_ABI_MINOR 10u
 #define SY_ABI_VERSION (SY_ABI_MAJOR << 16 | SY_ABI_MINOR)
 
 /* An extension of an open struct. Frozen. must = 1: refuse the call if `id` is unknown (SYP-4). */
@@ -483,6 +483,21 @@ typedef struct sy_job {
  * committed; rows past that may hold leftovers of a step that failed and are simply overwritten.
  * Canonical layout (save, load): row-major [n_rows, width] in the description's element type, so a
  * state moves between delegates whatever their own layout is.
+ *
+ * Sharing. After a clone or fork at n rows, the rows below n may lie in memory that both states
+ * read. Nobody sees a difference but in bytes: who writes such rows - truncate, shift or load, from
+ * the row named n_rows, to or first on - takes memory of its own for them in that call, and may
+ * answer RESOURCE_EXHAUSTED, having changed nothing. A step takes none and never fails for memory:
+ * its n_past is at least the n of the newest clone or fork on either side, or at least the row that
+ * a later truncate, shift or load named. A delegate that shares refuses any other step with
+ * FAILED_PRECONDITION; one that copies may run it.
+ *
+ * Windows. With window and step_tokens given, a delegate may forget old rows. Of n rows written it
+ * keeps at least the newest `window`, and after a step also what the same step, repeated, reads. A
+ * call that needs rows that are gone - a truncate, clone or fork to n where a step at n would read
+ * them, a save of them - answers OUT_OF_RANGE, having changed nothing; the host then computes them
+ * again. A shift moves what is left. A load past the end of what is there begins anew: rows before
+ * it are gone.
  */
 /* state_create. Open. */
 typedef struct sy_state_description {
@@ -490,10 +505,42 @@ typedef struct sy_state_description {
     sy_element_type type; /* of the canonical rows: f32, f16, bf16, Q8_0, Q4_0 */
     uint32_t role;        /* SY_STATE_* */
     uint32_t width;       /* elements per row, e.g. n_kv_heads * head size */
-    uint32_t window;      /* 0 all rows; else only the newest `window` rows are ever read */
+    uint32_t window;      /* 0 all rows; else row p reads rows p - window + 1 to p alone */
     uint64_t max_tokens;  /* rows; reserved now, never grows */
+    /* 0.10 */
+    uint32_t step_tokens; /* most rows that a step writes; 0 not known: all rows are kept */
+    uint32_t reserved;
 } sy_state_description;
 enum { SY_STATE_KEY = 0, SY_STATE_VALUE = 1, SY_STATE_RECURRENT = 2 };
+
+/* state_need, state_reserve: a call that the host may make. Open, since 0.10. */
+typedef struct sy_state_request {
+    sy_header header;
+    uint32_t call;                           /* SY_STATE_CALL_* */
+    uint32_t count;                          /* as many times; 0 means 1 */
+    const sy_state_description *description; /* CREATE */
+    sy_state *state;                         /* the others */
+    uint64_t n_rows;     /* FORK, TRUNCATE as there; WRITE: first row that shift or load writes */
+    uint64_t max_tokens; /* FORK */
+} sy_state_request;
+enum {
+    SY_STATE_CALL_HOLD = 0, /* none: what the state holds now */
+    SY_STATE_CALL_CREATE = 1,
+    SY_STATE_CALL_FORK = 2, /* and clone */
+    SY_STATE_CALL_TRUNCATE = 3,
+    SY_STATE_CALL_WRITE = 4 /* shift, load */
+};
+
+/* state_need: bytes of the delegate's own layout, with all it keeps beside the rows. Open, since
+ * 0.10. */
+typedef struct sy_state_usage {
+    sy_header header;
+    uint64_t own_bytes;    /* HOLD: that no other state shares; else what the calls would take */
+    uint64_t shared_bytes; /* HOLD: that others share; else what the new states would share */
+    uint64_t new_bytes;    /* of own_bytes what the pool lacks: host->alloc is asked for it */
+    uint32_t block_tokens; /* rows are shared in blocks of so many; 0 where nothing is shared */
+    uint32_t reserved;
+} sy_state_usage;
 
 /* ---------------------------------------------------------------------------------------------
  * 10 Services of the host
@@ -613,6 +660,7 @@ typedef struct sy_plugin {
     /* State: all of them or none. A delegate without them says NO to nodes with a STATE value. */
     sy_status (*state_create)(sy_device *device, const sy_state_description *description,
                               sy_state **out_state);
+    /* A state of the same max_tokens with equal rows below n_rows. */
     sy_status (*state_clone)(sy_state *state, uint64_t n_rows, sy_state **out_state);
     /* Rows from n_rows on will not be read again before they are written. */
     sy_status (*state_truncate)(sy_state *state, uint64_t n_rows);
@@ -623,6 +671,21 @@ typedef struct sy_plugin {
     sy_status (*state_load)(sy_state *state, uint64_t first, uint64_t count, const void *rows,
                             uint64_t n_bytes);
     sy_status (*state_destroy)(sy_state *state);
+
+    /* 0.10: these three together or none. */
+    /* As clone, for max_tokens >= n_rows of its own: a copy of n_rows takes next to nothing. */
+    sy_status (*state_fork)(sy_state *state, uint64_t n_rows, uint64_t max_tokens,
+                            sy_state **out_state);
+    /* Sums what calls would take, each as if it were the first; request i lies at
+     * (const char *)requests + i * stride. Answers what the calls would, memory apart. */
+    sy_status (*state_need)(sy_device *device, const sy_state_request *requests, size_t stride,
+                            uint32_t n_requests, sy_state_usage *out_usage);
+    /* Puts what these calls need into the device's pool, all of it or RESOURCE_EXHAUSTED and
+     * nothing, so that they cannot fail for memory. keep != 0: the pool never falls below what was
+     * kept until the device is closed; else it goes back when it is free again. No requests: memory
+     * that is free and not kept goes back now. */
+    sy_status (*state_reserve)(sy_device *device, const sy_state_request *requests, size_t stride,
+                               uint32_t n_requests, uint32_t keep);
 } sy_plugin;
 enum { SY_ACCESS_READ = 1, SY_ACCESS_WRITE = 2 };
 

@@ -71,6 +71,11 @@ static const char *missing_function(const sy_plugin *table) {
                   (table->state_truncate != NULL) + (table->state_shift != NULL) +
                   (table->state_save != NULL) + (table->state_load != NULL) +
                   (table->state_destroy != NULL);
+    int n_shared =
+        (table->state_fork != NULL) + (table->state_need != NULL) + (table->state_reserve != NULL);
+    if (n_shared != 0 && (n_shared != 3 || n_state != 7)) {
+        return "state_fork, state_need or state_reserve (all or none)";
+    }
     return n_state == 0 || n_state == 7 ? NULL : "one of the state functions (all or none)";
 }
 

@@ -75,6 +75,9 @@ static sy_status build(sy_executor *executor, sy_error *error) {
         status = list_values(executor, SY_VALUE_STATE, &executor->state_values, &executor->n_states,
                              error);
     }
+    if (status == SY_OK) {
+        status = sy__describe_states(executor, error);
+    }
     if (status != SY_OK) {
         return status;
     }

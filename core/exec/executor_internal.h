@@ -59,8 +59,10 @@ struct sy_executor {
     sy__side sides[SY_LIMIT_DELEGATES];
     uint8_t *host_arena;
     uint64_t host_arena_bytes;
-    uint32_t *inputs, n_inputs;       /* INPUT values of the graph */
-    uint32_t *state_values, n_states; /* STATE values of the graph */
+    uint32_t *inputs, n_inputs;               /* INPUT values of the graph */
+    uint32_t *state_values, n_states;         /* STATE values of the graph */
+    sy_state_description *state_descriptions; /* [n_states], max_tokens 0 */
+    sy_state_request *state_requests;         /* [n_states], of the call at hand */
     uint64_t fence, n_steps;
     sy_sequence *sequences; /* [n_sequences_max] */
     int64_t symbols[SY_SYMBOL_COUNT_MAX];
@@ -72,6 +74,25 @@ struct sy_state_set {
     uint64_t max_tokens;
     sy_state **states; /* [executor->n_states] */
 };
+
+/* state_facts.c: what the states are made from. */
+sy_status sy__describe_states(sy_executor *executor, sy_error *error);
+/* Rows [*out_first, n_rows) are what a state of n_rows rows surely keeps. */
+uint64_t sy__state_first_row(const sy_executor *executor, uint32_t slot, uint64_t n_rows);
+uint64_t sy__state_row_bytes(const sy_executor *executor, uint32_t slot);
+const sy_delegate *sy__state_owner(const sy_executor *executor, uint32_t slot);
+/* state_memory.c: the request of one call on all states of a set, or on new ones. */
+typedef struct sy__state_call {
+    uint32_t call, count;    /* SY_STATE_CALL_* */
+    const sy_state_set *set; /* NULL: CREATE */
+    uint64_t n_rows, max_tokens;
+} sy__state_call;
+/* Makes the delegates ready for a call that is to change all states of a set or none. */
+sy_status sy__states_reserve(const sy_executor *executor, const sy__state_call *call, uint32_t keep,
+                             sy_error *error);
+/* states.c */
+sy_status sy__state_check_rows(const sy_state_set *set, uint64_t n_rows, sy_error *error);
+sy_status sy__state_check_tokens(uint64_t max_tokens, sy_error *error);
 
 /* layout.c: places crossing values, finds transfers. */
 sy_status sy__layout_phase(sy_executor *executor, uint32_t i_phase, sy_error *error);

@@ -82,6 +82,11 @@ static void check_table(sy__conform *c, const sy_plugin *t) {
                    (t->state_save != NULL) + (t->state_load != NULL) + (t->state_destroy != NULL);
     sy__conform_check(c, n_states == 0 || n_states == 7, "L1.states_whole",
                       "It has %d of the 7 state functions: all or none.", n_states);
+    int n_forks = (t->state_fork != NULL) + (t->state_need != NULL) + (t->state_reserve != NULL);
+    sy__conform_check(c, n_forks == 0 || (n_forks == 3 && n_states == 7), "L1.states_whole",
+                      "It has %d of state_fork, state_need and state_reserve: all or none, with "
+                      "the 7.",
+                      n_forks);
     sy__conform_check(c, (t->buffer_map == NULL) == (t->buffer_unmap == NULL), "L1.map_whole",
                       "It has one of buffer_map and buffer_unmap without the other.");
     bool is_named = t->name != NULL && t->name[0] != '\0' &&
@@ -95,7 +100,8 @@ static void check_table(sy__conform *c, const sy_plugin *t) {
     }
 }
 
-/* Infos in a wide stride with headers that claim more: nothing past the 0.9 part may change. */
+/* Infos in a wide stride with headers that claim more: nothing past what this build knows may
+ * change. */
 static void check_enumerate(sy__conform *c, const sy_plugin *t, sy_test_host *host) {
     enum { STRIDE = sizeof(sy_device_info) + 64 };
     static union {

@@ -129,6 +129,6 @@ const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *services) {
         return &table;
     }
     host->report(host->context, SY_SEVERITY_ERROR, SY_STATUS(SY_UNIMPLEMENTED, SY_DETAIL_VERSION),
-                 SY_NO_VALUE, "needs a host of delegate ABI 0.9 or a later minor");
+                 SY_NO_VALUE, "needs a host of delegate ABI 0.10 or a later minor");
     return NULL;
 }

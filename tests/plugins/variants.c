@@ -283,7 +283,7 @@ static void fill_table(void) {
     sy_header *header = &answer.table.header;
     header->abi = IS(FUTURE_MAJOR)   ? 1u << 16
                   : IS(FUTURE_MINOR) ? SY_ABI_VERSION + 1
-                  : IS(OLDER_MINOR)  ? SY_ABI_VERSION - 1
+                  : IS(OLDER_MINOR)  ? (SY_ABI_MAJOR << 16 | 8) /* a draft */
                                      : SY_ABI_VERSION;
     header->size = IS(SHORT_HEADER)  ? (uint32_t)offsetof(sy_plugin, submit)
                    : IS(LONG_HEADER) ? (uint32_t)sizeof(answer)

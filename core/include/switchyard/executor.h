@@ -25,6 +25,7 @@ typedef struct sy_executor_options {
     uint32_t n_sequences_max; /* per step; 0: 1 */
     uint64_t budget_bytes;    /* for arenas, scratch and what units hold; 0: none */
     uint32_t profile;         /* 1: ask delegates for times per node (sy_executor_node_ns) */
+    uint32_t windows;         /* 1: states that are read through a window forget older rows */
 } sy_executor_options;
 
 /* One sequence of a step. */
@@ -124,7 +125,7 @@ const sy_plan *sy_executor_plan(const sy_executor *executor);
 /* Reserves the states of one sequence for max_tokens rows; it never grows.
  * shape: -  unit: tokens  owner: caller, sy_state_set_destroy  errors: RESOURCE_EXHAUSTED,
  * OUT_OF_RANGE, those of the delegates  thread: one at a time per executor
- * cost: heap or device memory  since: 0.1  source: - */
+ * cost: heap or device memory, none after sy_state_pool_reserve  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_state_set_create(sy_executor *executor, uint64_t max_tokens,
                                             sy_state_set **out_set, sy_error *error);
 
@@ -133,30 +134,90 @@ SY_MUST_CHECK sy_status sy_state_set_create(sy_executor *executor, uint64_t max_
  * cost: O(states)  since: 0.1  source: - */
 void sy_state_set_destroy(sy_state_set *set);
 
-/* A second set with the first n_rows rows equal and the same max_tokens.
- * shape: -  unit: rows  owner: caller  errors: as create, OUT_OF_RANGE  thread: one at a time per
- * executor  cost: that of the delegates' state_clone  since: 0.1  source: - */
+/* A second set with the first n_rows rows equal and the same max_tokens. Whoever then wants to
+ * write rows below n_rows, of either set, truncates (or shifts, or loads) first.
+ * shape: -  unit: rows  owner: caller  errors: as create, OUT_OF_RANGE also for rows that a window
+ * left behind  thread: one at a time per executor
+ * cost: that of the delegates' state_clone; those that share blocks copy a part of one  since: 0.1
+ * source: sy_plugin.h section 9 */
 SY_MUST_CHECK sy_status sy_state_set_clone(sy_state_set *set, uint64_t n_rows,
                                            sy_state_set **out_set, sy_error *error);
 
-/* Says that rows from n_rows on will be written before they are read again.
- * shape: -  unit: rows  owner: -  errors: OUT_OF_RANGE, those of the delegates
- * thread: one at a time per executor  cost: O(states)  since: 0.1  source: - */
+/* As clone, with max_tokens of its own, at least n_rows: a copy that only keeps rows for others to
+ * be forked from reserves nothing more with max_tokens = n_rows.
+ * shape: -  unit: rows  owner: caller  errors: as clone, INVALID_ARGUMENT for max_tokens < n_rows
+ * thread: one at a time per executor  cost: as clone  since: 0.1  source: sy_plugin.h section 9 */
+SY_MUST_CHECK sy_status sy_state_set_fork(sy_state_set *set, uint64_t n_rows, uint64_t max_tokens,
+                                          sy_state_set **out_set, sy_error *error);
+
+/* Says that rows from n_rows on will be written before they are read again. Changes all states or,
+ * after an error, none.
+ * shape: -  unit: rows  owner: -  errors: OUT_OF_RANGE also where a window left rows behind that a
+ * step at n_rows reads, RESOURCE_EXHAUSTED where they are shared, those of the delegates
+ * thread: one at a time per executor  cost: O(states), and of what was shared  since: 0.1
+ * source: - */
 SY_MUST_CHECK sy_status sy_state_set_truncate(sy_state_set *set, uint64_t n_rows, sy_error *error);
 
-/* Bytes that n_rows rows take in canonical layout, over all states in value order.
+/* Moves rows [first, first + count) to start at `to` < first, contents unchanged: keys keep the
+ * rotation of the positions they had. Changes all states or, after an error, none.
+ * shape: -  unit: rows  owner: -  errors: as truncate, INVALID_ARGUMENT for another order
+ * thread: one at a time per executor  cost: O(rows)  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_state_set_shift(sy_state_set *set, uint64_t first, uint64_t count,
+                                           uint64_t to, sy_error *error);
+
+/* Bytes that n_rows rows take in canonical layout, over all states in value order. Of a state with
+ * a window, only the newest `window` of them are there.
  * shape: -  unit: bytes  owner: -  errors: none  thread: any
  * cost: O(states)  since: 0.1  source: - */
 uint64_t sy_state_set_bytes(const sy_state_set *set, uint64_t n_rows);
 
-/* Writes or reads rows [0, n_rows) of every state in canonical layout.
- * shape: per state [n_rows, width]  unit: bytes  owner: caller's memory of sy_state_set_bytes
- * errors: INVALID_ARGUMENT for another size, OUT_OF_RANGE, those of the delegates
+/* Writes or reads rows [0, n_rows) of every state in canonical layout, with a window the newest of
+ * them.
+ * shape: per state [n_rows or window, width]  unit: bytes  owner: caller's memory of
+ * sy_state_set_bytes  errors: INVALID_ARGUMENT for another size, OUT_OF_RANGE also for rows that a
+ * window left behind, RESOURCE_EXHAUSTED for a load over shared rows, those of the delegates
  * thread: one at a time per executor  cost: O(bytes)  since: 0.1  source: sy_plugin.h section 9 */
 SY_MUST_CHECK sy_status sy_state_set_save(sy_state_set *set, uint64_t n_rows, void *out_bytes,
                                           uint64_t n_bytes, sy_error *error);
 SY_MUST_CHECK sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *bytes,
                                           uint64_t n_bytes, sy_error *error);
+
+/* Bytes of states as the delegates lay them out, under the budget, with all they keep beside the
+ * rows. */
+typedef struct sy_state_memory {
+    uint64_t own_bytes;    /* of a set: that no other shares; of a call: that it would take */
+    uint64_t shared_bytes; /* of a set: that others share; of a call: that it would share */
+    uint64_t new_bytes;    /* of a call: of own_bytes, what is not free in the pool */
+    uint64_t block_tokens; /* every delegate shares rows in blocks of so many; 0: one shares none */
+} sy_state_memory;
+
+/* What a set holds now.
+ * shape: -  unit: bytes  owner: caller  errors: those of the delegates  thread: one at a time per
+ * executor  cost: O(blocks)  since: 0.1  source: sy_plugin.h section 9 */
+SY_MUST_CHECK sy_status sy_state_set_usage(const sy_state_set *set, sy_state_memory *out_memory,
+                                           sy_error *error);
+
+/* What n_sets new sets, a fork, or a truncation would need; nothing changes. Delegates that do not
+ * tell are counted with the canonical bytes of what they would keep.
+ * shape: -  unit: bytes  owner: caller  errors: what the call itself would answer, memory apart
+ * thread: one at a time per executor  cost: O(blocks)  since: 0.1
+ * source: sy_plugin.h section 9 */
+SY_MUST_CHECK sy_status sy_state_need_create(sy_executor *executor, uint64_t max_tokens,
+                                             uint32_t n_sets, sy_state_memory *out_memory,
+                                             sy_error *error);
+SY_MUST_CHECK sy_status sy_state_need_fork(sy_state_set *set, uint64_t n_rows, uint64_t max_tokens,
+                                           sy_state_memory *out_memory, sy_error *error);
+SY_MUST_CHECK sy_status sy_state_need_truncate(sy_state_set *set, uint64_t n_rows,
+                                               sy_state_memory *out_memory, sy_error *error);
+
+/* Makes room for n_sets more sets of max_tokens now and keeps it until the runtime closes its
+ * delegates, so that creating them asks for no memory of the delegates. Delegates without a pool
+ * are passed over.
+ * shape: -  unit: tokens  owner: delegates  errors: RESOURCE_EXHAUSTED and nothing reserved by the
+ * delegate that refuses  thread: one at a time per executor  cost: heap or device memory
+ * since: 0.1  source: sy_plugin.h section 9 */
+SY_MUST_CHECK sy_status sy_state_pool_reserve(sy_executor *executor, uint64_t max_tokens,
+                                              uint32_t n_sets, sy_error *error);
 
 /* An sy_evaluate for sy_pass_options: computes a node on the reference delegate of `user`, which is
  * the sy_runtime.

@@ -298,7 +298,7 @@ static const sy_plugin table = {
 const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *host) {
     if (host_abi >> 16 != SY_ABI_MAJOR || host_abi < table.header.abi) {
         host->report(host->context, SY_SEVERITY_ERROR, SY_UNIMPLEMENTED, SY_NO_VALUE,
-                     "needs a host of delegate ABI 0.9 or newer");
+                     "needs a host of delegate ABI 0.10 or newer");
         return NULL;
     }
     the_host = host;
