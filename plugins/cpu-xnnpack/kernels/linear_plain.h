@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Template: products of f32, f16 and bf16 weights with f32 rows, read from where they lie. Included
- * after a vector layer; makes cpu_linear_plain_<level>. Two accumulators per element, even and odd
- * vectors of k, in every tile.
+ * after a vector layer; makes cpu_linear_plain_<level>. Elements of k lie in the lanes of a vector,
+ * and a result's partial sums are the same in every tile.
  */
 #include "kernels.h"
 #include "plain_load.h"
@@ -19,111 +19,216 @@ ALWAYS_INLINE vfloat load_tail(const uint8_t *row, size_t i, size_t n, plain_kin
     return load_vector(padded, 0, kind);
 }
 
-/* Tiles as large as the registers allow: columns x rows x 2 sums. */
+/* Tiles as large as the registers allow: a sum for each column and row, the columns' weights and
+ * one x; where there are few registers, the rows' x and one weight. */
+#define PLAIN_COLUMNS 4
 #if VF == 16 || defined(__aarch64__)
-#define PLAIN_TILE_ROWS 6
+#define PLAIN_ROWS 6
 #else
-#define PLAIN_TILE_ROWS 3
+#define PLAIN_ROWS 3
 #endif
-#define PLAIN_TILE_COLUMNS 2 /* with that many rows */
-#define PLAIN_MOST 6
+#define PLAIN_FEW_ROWS 16u /* up to here weights are what costs: each is read once */
+#define PLAIN_SLICE 1024u  /* elements of k: so much of a tile's rows stays in the first cache */
+#define PLAIN_BLOCK 96u    /* columns that meet it there */
 
-typedef struct plain_sums {
-    vfloat of[4][PLAIN_MOST];
-} plain_sums;
-
-/* What one tile reads. */
+/* What one tile reads: elements `first` ... `end` of k. */
 typedef struct plain_tile_rows {
-    const uint8_t *weights[4], *rows[PLAIN_MOST];
+    const uint8_t *weights[PLAIN_COLUMNS], *rows[PLAIN_ROWS];
+    size_t first, end;
+    const uint8_t *ahead; /* weights to be asked for, as many bytes as the tile's; or NULL */
 } plain_tile_rows;
 
-ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t i, size_t n,
-                              unsigned n_c, unsigned n_r, plain_kind kind) {
-    vfloat x[PLAIN_MOST];
+/* The lanes of a vector are partial sums, the same ones in every tile. */
+typedef struct plain_sums {
+    vfloat of[PLAIN_COLUMNS][PLAIN_ROWS];
+} plain_sums;
+
+/* VF elements of k from i on. */
+ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t i, unsigned n_c,
+                              unsigned n_r, plain_kind kind) {
+    const bool hold_weights = n_r > n_c;
+    const unsigned n_held = hold_weights ? n_c : n_r, n_others = hold_weights ? n_r : n_c;
+    vfloat held[PLAIN_ROWS];
+#pragma GCC unroll 8
+    for (unsigned h = 0; h < n_held; h++) {
+        held[h] = hold_weights ? load_vector(t->weights[h], i, kind)
+                               : load_vector(t->rows[h], i, PLAIN_F32);
+        IN_REGISTER(held[h]);
+    }
+#pragma GCC unroll 8
+    for (unsigned o = 0; o < n_others; o++) {
+        vfloat other = hold_weights ? load_vector(t->rows[o], i, PLAIN_F32)
+                                    : load_vector(t->weights[o], i, kind);
+        IN_REGISTER(other);
+#pragma GCC unroll 8
+        for (unsigned h = 0; h < n_held; h++) {
+            vfloat *sum = hold_weights ? &sums->of[h][o] : &sums->of[o][h];
+            *sum = vf_fma(held[h], other, *sum);
+        }
+    }
+}
+
+/* The last n < VF elements, out of the way of the loops that never have them. */
+static __attribute__((noinline)) void plain_tail(plain_sums *sums, const plain_tile_rows *t,
+                                                 size_t n, const unsigned n_of[2],
+                                                 plain_kind kind) {
+    for (unsigned j = 0; j < n_of[0]; j++) {
+        vfloat w = load_tail(t->weights[j], t->end - n, n, kind);
+        for (unsigned r = 0; r < n_of[1]; r++) {
+            vfloat x = load_tail(t->rows[r], t->end - n, n, PLAIN_F32);
+            sums->of[j][r] = vf_fma(w, x, sums->of[j][r]);
+        }
+    }
+}
+
+/* Writes results. */
+ALWAYS_INLINE void plain_finish(const cpu_linear *l, const plain_sums *sums, size_t column,
+                                size_t row, unsigned n_c, unsigned n_r) {
+    const float *bias = l->bias != NULL ? l->bias + column : NULL;
 #pragma GCC unroll 8
     for (unsigned r = 0; r < n_r; r++) {
-        x[r] = n == VF ? load_vector(t->rows[r], i, PLAIN_F32)
-                       : load_tail(t->rows[r], i, n, PLAIN_F32);
-        IN_REGISTER(x[r]);
+        float y[PLAIN_COLUMNS];
+        if (n_c == 4) {
+            vf_sum_four(sums->of[0][r], sums->of[1][r], sums->of[2][r], sums->of[3][r], y);
+        } else {
+            y[0] = vf_sum(sums->of[0][r]);
+        }
+        if (bias != NULL) {
+#pragma GCC unroll 4
+            for (unsigned j = 0; j < n_c; j++) {
+                y[j] += bias[j];
+            }
+        }
+        memcpy(l->out + (row + r) * l->out_stride + column, y, n_c * sizeof(float));
     }
+}
+
+/* Columns, rows and elements of k that a tile is at. */
+typedef struct plain_place {
+    size_t column, row, first, end;
+    const uint8_t *soon; /* a row's part that will be wanted after this slice; or any other */
+} plain_place;
+
+ALWAYS_INLINE plain_tile_rows plain_rows(const cpu_linear *l, const plain_place *place,
+                                         unsigned n_c, unsigned n_r) {
+    plain_tile_rows t = {.first = place->first, .end = place->end};
 #pragma GCC unroll 4
     for (unsigned j = 0; j < n_c; j++) {
-        vfloat w =
-            n == VF ? load_vector(t->weights[j], i, kind) : load_tail(t->weights[j], i, n, kind);
+        t.weights[j] = l->weights + (place->column + j) * l->weight_row_bytes;
+    }
 #pragma GCC unroll 8
-        for (unsigned r = 0; r < n_r; r++) {
-            sums->of[j][r] = vf_fma(w, x[r], sums->of[j][r]);
+    for (unsigned r = 0; r < n_r; r++) {
+        t.rows[r] = l->rows + (place->row + r) * l->row_bytes;
+    }
+    if (place->row == 0) { /* the bytes of n_c rows lie together */
+        size_t next = place->column + n_c;
+        t.ahead = next + n_c <= l->n_columns ? l->weights + next * l->weight_row_bytes : l->ahead;
+    }
+    return t;
+}
+
+/* Adds a slice of k to `sums`; after the last one, writes the results. */
+ALWAYS_INLINE void plain_tile(const cpu_linear *l, const plain_place *place, unsigned n_c,
+                              unsigned n_r, plain_kind kind, plain_sums *sums) {
+    const plain_tile_rows t = plain_rows(l, place, n_c, n_r);
+    const size_t n_tail = (t.end - t.first) % VF, n_bytes = VF * plain_bytes(kind) * n_c;
+    const uint8_t *ahead = t.ahead != NULL ? t.ahead + t.first / VF * n_bytes : NULL;
+    const uint8_t *soon = place->soon;
+    plain_sums s;
+#pragma GCC unroll 32
+    for (unsigned i = 0; i < n_c * n_r; i++) {
+        s.of[i / n_r][i % n_r] = t.first == 0 ? vf_set1(0.0f) : sums->of[i / n_r][i % n_r];
+    }
+    for (size_t i = t.first; i + VF <= t.end; i += VF) {
+        if (ahead != NULL) {
+            stream_ahead(ahead, n_bytes);
+            ahead += n_bytes;
+        }
+        __builtin_prefetch(soon, 0, 2);
+        soon += VF * sizeof(float);
+        plain_step(&s, &t, i, n_c, n_r, kind);
+    }
+    if (t.end == l->k && n_tail == 0) {
+        plain_finish(l, &s, place->column, place->row, n_c, n_r);
+        return;
+    }
+#pragma GCC unroll 32
+    for (unsigned i = 0; i < n_c * n_r; i++) {
+        sums->of[i / n_r][i % n_r] = s.of[i / n_r][i % n_r];
+    }
+    if (n_tail > 0) {
+        plain_tail(sums, &t, n_tail, (unsigned[2]){n_c, n_r}, kind);
+        plain_finish(l, sums, place->column, place->row, n_c, n_r);
+    }
+}
+
+typedef void (*plain_function)(const cpu_linear *l, const plain_place *place, plain_sums *sums);
+#define PLAIN_TILE(name, kind, n_c, n_r)                                                    \
+    static void plain_##name##_##n_c##x##n_r(const cpu_linear *l, const plain_place *place, \
+                                             plain_sums *sums) {                            \
+        plain_tile(l, place, n_c, n_r, kind, sums);                                         \
+    }
+#define PLAIN_TILES(name, kind, n_r) \
+    PLAIN_TILE(name, kind, 4, n_r)   \
+    PLAIN_TILE(name, kind, 1, n_r)
+#if PLAIN_ROWS == 6
+#define PLAIN_SHAPES(X, name, kind) \
+    X(name, kind, 6) X(name, kind, 4) X(name, kind, 2) X(name, kind, 1)
+#else
+#define PLAIN_SHAPES(X, name, kind) X(name, kind, 3) X(name, kind, 2) X(name, kind, 1)
+#endif
+PLAIN_SHAPES(PLAIN_TILES, f32, PLAIN_F32)
+PLAIN_SHAPES(PLAIN_TILES, f16, PLAIN_F16)
+PLAIN_SHAPES(PLAIN_TILES, bf16, PLAIN_BF16)
+
+/* Tiles of so many rows, the most first. */
+typedef struct plain_shape {
+    unsigned n_rows;
+    plain_function four, one; /* columns */
+} plain_shape;
+#define PLAIN_SHAPE(name, kind, n_r) {n_r, plain_##name##_4x##n_r, plain_##name##_1x##n_r},
+
+/* The part of a row that row i of the tiles reads after this slice; any other if there is none. */
+static const uint8_t *plain_soon(const cpu_linear *l, const plain_place *place, size_t n_rows,
+                                 size_t i) {
+    size_t row = place->row + i, first = place->end;
+    if (place->end == l->k) {
+        row += n_rows;
+        first = 0;
+    }
+    return l->rows + (i < n_rows && row < l->n_rows ? row * l->row_bytes + first * 4 : 0);
+}
+
+/* The rows of a shape against a block of columns, in slices of k. */
+static void plain_band(const cpu_linear *l, const plain_shape *shape, plain_place place,
+                       size_t n_columns, size_t n_slice) {
+    plain_sums sums[PLAIN_BLOCK / PLAIN_COLUMNS + PLAIN_COLUMNS - 1];
+    const size_t column = place.column;
+    for (place.first = 0; place.first < l->k; place.first = place.end) {
+        place.end = l->k - place.first < n_slice ? l->k : place.first + n_slice;
+        for (size_t i = 0, n = 0; i < n_columns; n++) {
+            bool is_whole = n_columns - i >= PLAIN_COLUMNS;
+            place.column = column + i;
+            place.soon = plain_soon(l, &place, shape->n_rows, n);
+            (is_whole ? shape->four : shape->one)(l, &place, &sums[n]);
+            i += is_whole ? PLAIN_COLUMNS : 1;
         }
     }
 }
 
-ALWAYS_INLINE void plain_tile(const cpu_linear *l, size_t column, size_t row, unsigned n_c,
-                              unsigned n_r, plain_kind kind) {
-    plain_sums even, odd;
-    plain_tile_rows t;
-#pragma GCC unroll 4
-    for (unsigned j = 0; j < n_c; j++) {
-        t.weights[j] = l->weights + (column + j) * l->weight_row_bytes;
-#pragma GCC unroll 8
-        for (unsigned r = 0; r < n_r; r++) {
-            t.rows[r] = l->rows + (row + r) * l->row_bytes;
-            even.of[j][r] = vf_set1(0.0f);
-            odd.of[j][r] = vf_set1(0.0f);
+static void plain_columns(const cpu_linear *l, const plain_shape *shapes) {
+    const bool is_few = l->n_rows <= PLAIN_FEW_ROWS;
+    const size_t n_block = is_few ? PLAIN_COLUMNS : PLAIN_BLOCK,
+                 n_slice = is_few ? l->k : PLAIN_SLICE;
+    for (size_t column = 0; column < l->n_columns; column += n_block) {
+        size_t left = l->n_columns - column, n_columns = left < n_block ? left : n_block;
+        const plain_shape *shape = shapes;
+        for (size_t row = 0; row < l->n_rows; row += shape->n_rows) {
+            while (shape->n_rows > l->n_rows - row) {
+                shape++;
+            }
+            plain_band(l, shape, (plain_place){.column = column, .row = row}, n_columns, n_slice);
         }
-    }
-    /* The bytes of n_c rows lie together; they come from memory for the first rows only. */
-    const uint8_t *ahead = NULL;
-    if (row == 0) {
-        ahead = column + 2 * n_c <= l->n_columns ? l->weights + (column + n_c) * l->weight_row_bytes
-                                                 : l->ahead;
-    }
-    size_t i = 0;
-    for (; i + 2 * VF <= l->k; i += 2 * VF) {
-        stream_ahead(ahead != NULL ? ahead + i * plain_bytes(kind) * n_c : NULL,
-                     2 * VF * plain_bytes(kind) * n_c);
-        plain_step(&even, &t, i, VF, n_c, n_r, kind);
-        plain_step(&odd, &t, i + VF, VF, n_c, n_r, kind);
-    }
-    if (i + VF <= l->k) {
-        plain_step(&even, &t, i, VF, n_c, n_r, kind);
-        i += VF;
-    }
-    if (i < l->k) {
-        plain_step(&odd, &t, i, l->k - i, n_c, n_r, kind);
-    }
-#pragma GCC unroll 4
-    for (unsigned j = 0; j < n_c; j++) {
-#pragma GCC unroll 8
-        for (unsigned r = 0; r < n_r; r++) {
-            float y = vf_sum(even.of[j][r] + odd.of[j][r]);
-            y = l->bias != NULL ? y + l->bias[column + j] : y;
-            l->out[(row + r) * l->out_stride + column + j] = y;
-        }
-    }
-}
-
-/* n_r rows against all columns, n_c at a time. */
-ALWAYS_INLINE void plain_band(const cpu_linear *l, size_t row, unsigned n_c, unsigned n_r,
-                              plain_kind kind) {
-    size_t column = 0;
-    for (; column + n_c <= l->n_columns; column += n_c) {
-        plain_tile(l, column, row, n_c, n_r, kind);
-    }
-    for (; column < l->n_columns; column++) {
-        plain_tile(l, column, row, 1, n_r, kind);
-    }
-}
-
-ALWAYS_INLINE void plain_columns(const cpu_linear *l, plain_kind kind) {
-    size_t row = 0;
-    for (; row + PLAIN_TILE_ROWS <= l->n_rows; row += PLAIN_TILE_ROWS) {
-        plain_band(l, row, PLAIN_TILE_COLUMNS, PLAIN_TILE_ROWS, kind);
-    }
-    for (; row + 2 <= l->n_rows; row += 2) {
-        plain_band(l, row, 4, 2, kind);
-    }
-    for (; row < l->n_rows; row++) {
-        plain_band(l, row, 4, 1, kind);
     }
 }
 
@@ -138,15 +243,15 @@ ALWAYS_INLINE void plain_decode(const uint8_t *row, size_t n, float *out, plain_
     }
 }
 
-static void linear_f32(const cpu_linear *l) {
-    plain_columns(l, PLAIN_F32);
-}
-static void linear_f16(const cpu_linear *l) {
-    plain_columns(l, PLAIN_F16);
-}
-static void linear_bf16(const cpu_linear *l) {
-    plain_columns(l, PLAIN_BF16);
-}
+#define PLAIN_LINEAR(name, kind)                                                     \
+    static void linear_##name(const cpu_linear *l) {                                 \
+        static const plain_shape shapes[] = {PLAIN_SHAPES(PLAIN_SHAPE, name, kind)}; \
+        plain_columns(l, shapes);                                                    \
+    }
+PLAIN_LINEAR(f32, PLAIN_F32)
+PLAIN_LINEAR(f16, PLAIN_F16)
+PLAIN_LINEAR(bf16, PLAIN_BF16)
+
 static void decode_f32(const uint8_t *row, size_t n, float *out) {
     memcpy(out, row, n * 4);
 }

@@ -49,6 +49,18 @@ static inline vint vf_to_int(vfloat x) {
 static inline float vf_sum(vfloat x) {
     return sum_of_8(x);
 }
+/* vf_sum of each: the same sums, of several in a vector. */
+static inline void vf_sum_four(vfloat a, vfloat b, vfloat c, vfloat d, float *out) {
+    __m256 ab =
+        _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+    __m256 cd =
+        _mm256_add_ps(_mm256_permute2f128_ps(c, d, 0x20), _mm256_permute2f128_ps(c, d, 0x31));
+    __m256 two = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    __m256 one =
+        _mm256_add_ps(_mm256_shuffle_ps(two, two, 0x88), _mm256_shuffle_ps(two, two, 0xdd));
+    __m128 ac = _mm256_castps256_ps128(one), bd = _mm256_extractf128_ps(one, 1);
+    _mm_storeu_ps(out, _mm_unpacklo_ps(ac, bd));
+}
 static inline float vf_largest(vfloat x) {
     __m128 four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));

@@ -46,6 +46,17 @@ static inline float vf_sum(vfloat x) {
     __m256 high = _mm512_extractf32x8_ps(x, 1);
     return sum_of_8(_mm256_add_ps(_mm512_castps512_ps256(x), high));
 }
+/* vf_sum of each: the same sums, of several in a vector. */
+static inline void vf_sum_four(vfloat a, vfloat b, vfloat c, vfloat d, float *out) {
+    __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+    __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4(c, d, 0x44), _mm512_shuffle_f32x4(c, d, 0xee));
+    __m512 four =
+        _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    __m512 two = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4e));
+    __m512 one = _mm512_add_ps(two, _mm512_permute_ps(two, 0xb1));
+    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+    _mm_storeu_ps(out, _mm512_castps512_ps128(_mm512_permutexvar_ps(first, one)));
+}
 static inline float vf_largest(vfloat x) {
     return _mm512_reduce_max_ps(x);
 }

@@ -57,6 +57,10 @@ static inline vint vf_to_int(vfloat x) {
 static inline float vf_sum(vfloat x) {
     return vaddvq_f32(x);
 }
+/* vf_sum of each. */
+static inline void vf_sum_four(vfloat a, vfloat b, vfloat c, vfloat d, float *out) {
+    vst1q_f32(out, vpaddq_f32(vpaddq_f32(a, b), vpaddq_f32(c, d)));
+}
 static inline float vf_largest(vfloat x) {
     return vmaxvq_f32(x);
 }

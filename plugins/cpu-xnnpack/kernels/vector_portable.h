@@ -49,6 +49,11 @@ static inline vint vf_to_int(vfloat x) {
 static inline float vf_sum(vfloat x) {
     return (x[0] + x[2]) + (x[1] + x[3]);
 }
+/* vf_sum of each. */
+static inline void vf_sum_four(vfloat a, vfloat b, vfloat c, vfloat d, float *out) {
+    const vfloat sums = {vf_sum(a), vf_sum(b), vf_sum(c), vf_sum(d)};
+    vf_store(out, sums);
+}
 static inline float vf_largest(vfloat x) {
     float a = x[0] > x[2] ? x[0] : x[2], b = x[1] > x[3] ? x[1] : x[3];
     return a > b ? a : b;

@@ -49,6 +49,12 @@ static inline float vf_sum(vfloat x) {
     __m128 two = _mm_add_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
+/* vf_sum of each. */
+static inline void vf_sum_four(vfloat a, vfloat b, vfloat c, vfloat d, float *out) {
+    __m128 ab = _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a));
+    __m128 cd = _mm_add_ps(_mm_movelh_ps(c, d), _mm_movehl_ps(d, c));
+    _mm_storeu_ps(out, _mm_add_ps(_mm_shuffle_ps(ab, cd, 0x88), _mm_shuffle_ps(ab, cd, 0xdd)));
+}
 static inline float vf_largest(vfloat x) {
     __m128 two = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
