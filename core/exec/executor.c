@@ -78,6 +78,7 @@ static sy_status build(sy_executor *executor, sy_error *error) {
     if (status == SY_OK) {
         status = sy__describe_states(executor, error);
     }
+    status = status == SY_OK ? sy__dropping_prepare(executor, error) : status;
     if (status != SY_OK) {
         return status;
     }

@@ -47,6 +47,21 @@ typedef struct sy__loaded_phase {
     uint64_t *node_ns; /* per node of the graph, NULL without a profile */
 } sy__loaded_phase;
 
+/* How the rows of one state depend on the positions they were written at. */
+typedef struct sy__turn {
+    const float *frequency; /* of pair i; NULL: rows do not depend on positions */
+    uint32_t n_pairs, head_length;
+    bool interleaved;
+} sy__turn;
+
+/* What dropping rows needs (drop.c). */
+typedef struct sy__dropping {
+    const char *refusal; /* why rows of this graph cannot be moved; NULL: they can */
+    sy__turn *turns;     /* [n_states] */
+    uint8_t *rows;       /* some canonical rows of the widest state */
+    float *row, *cosines, *sines;
+} sy__dropping;
+
 struct sy_executor {
     const sy_allocator *allocator;
     sy_runtime *runtime;
@@ -67,6 +82,7 @@ struct sy_executor {
     sy_sequence *sequences; /* [n_sequences_max] */
     int64_t symbols[SY_SYMBOL_COUNT_MAX];
     uint32_t i_phase_done; /* phase of the newest step, SY_NO_VALUE before the first */
+    sy__dropping dropping;
 };
 
 struct sy_state_set {
@@ -99,6 +115,8 @@ sy_status sy__layout_phase(sy_executor *executor, uint32_t i_phase, sy_error *er
 /* load.c: arenas, scratch, units and bindings. */
 sy_status sy__load_all(sy_executor *executor, sy_error *error);
 void sy__unload_all(sy_executor *executor);
+/* drop.c: finds how the rows of each state depend on positions, reserves what moving them takes. */
+sy_status sy__dropping_prepare(sy_executor *executor, sy_error *error);
 /* Turns a delegate's failure into an error with its own words. */
 sy_status sy__delegate_error(const sy_runtime *runtime, const sy_delegate *delegate,
                              sy_status status, const char *what, sy_error *error);

@@ -221,6 +221,7 @@ static sy_status load(sy_engine *engine, const char *model_path, sy_error *error
     }
     if (status == SY_OK) {
         status = make_executor(engine, error);
+        engine->can_move_rows = status == SY_OK && sy__engine_can_move_rows(engine);
         engine->times.units_ns = lap(&now);
     }
     return status;

@@ -26,6 +26,7 @@ struct sy_engine {
     bool has_identity;          /* computed when a session is first saved or loaded */
     uint64_t fixed_bytes;       /* held by the executor */
     uint64_t reserved_bytes;    /* of open sessions' states */
+    bool can_move_rows;         /* no learned positions in them */
     int32_t *positions, *rows;  /* [n_batch_tokens], [n_output_rows] */
 };
 
@@ -45,6 +46,8 @@ struct sy_session {
     uint32_t activity; /* atomic sy__activity */
     char *pending;     /* text held back while it may become a stop text */
     size_t pending_capacity;
+    sy_limit_options limit;
+    sy_session_stats stats;
 };
 
 /* weights.c: starts to bring the weights in, in the order of use. It may not. */
@@ -62,9 +65,21 @@ sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t 
 /* Runs one chunk and commits it: tokens, count and logits. The tokens were checked. */
 sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
                              sy_error *error);
-/* Do they fit, and are they tokens of the vocabulary? */
+/* Are they tokens of the vocabulary? */
 sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tokens,
                                    uint32_t n_tokens, sy_error *error);
+/* Do so many fit as the session stands? */
+sy_status sy__session_check_room(const sy_session *session, uint32_t n_tokens, sy_error *error);
+/* limit.c: the same, after the session's limit has acted where they do not. */
+sy_status sy__session_make_room(sy_session *session, uint32_t n_tokens, sy_error *error);
+bool sy__engine_can_move_rows(const sy_engine *engine);
+/* branch.c: the states hold rows of the first n_rows tokens (or of fewer, where they cannot be cut
+ * there): processes the rest of the first n_tokens again. */
+sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n_tokens,
+                                sy_error *error);
+/* session.c: a session without states. */
+sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
+                          sy_error *error);
 /* Makes sure that session->logits belong to the newest token. */
 sy_status sy__session_need_logits(sy_session *session, sy_error *error);
 /* The next token, not yet committed; NULL sampler: the likeliest. */

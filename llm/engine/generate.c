@@ -97,11 +97,16 @@ static sy_status advance(generation *g, sy_error *error) {
         return SY_OK;
     }
     uint32_t limit = g->options->n_tokens_max;
-    if (session->n_tokens == session->max_tokens || (limit > 0 && g->result.n_tokens >= limit)) {
+    bool reached = limit > 0 && g->result.n_tokens >= limit;
+    sy_status status = reached ? SY_OK : sy__session_make_room(session, 1, error);
+    if (reached || SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE) {
+        sy_error_clear(error);
         g->result.finish = SY_FINISH_LENGTH;
         return SY_OK;
     }
-    sy_status status = sy__session_draw(session, g->sampler, &token, error);
+    if (status == SY_OK) {
+        status = sy__session_draw(session, g->sampler, &token, error);
+    }
     if (status != SY_OK) {
         return status;
     }

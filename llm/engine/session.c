@@ -41,8 +41,8 @@ static sy_status reserve(sy_session *session, sy_error *error) {
     return SY_OK;
 }
 
-static sy_status new_session(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
-                             sy_error *error) {
+sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
+                          sy_error *error) {
     max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
     if (max_tokens > engine->info.n_context_tokens) {
         sy_error_set(error, SY_OUT_OF_RANGE,
@@ -82,7 +82,7 @@ sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **o
                             "'%s' is an encoder: it has no sessions; use sy_engine_encode.",
                             engine->info.architecture);
     }
-    sy_status status = new_session(engine, max_tokens, &session, error);
+    sy_status status = sy__session_new(engine, max_tokens, &session, error);
     if (status != SY_OK) {
         return status;
     }
@@ -108,16 +108,19 @@ void sy_session_close(sy_session *session) {
     SY__DELETE(engine->allocator, session);
 }
 
+sy_status sy__session_check_room(const sy_session *session, uint32_t n_tokens, sy_error *error) {
+    if (n_tokens <= session->max_tokens - session->n_tokens) {
+        return SY_OK;
+    }
+    sy_error_set(error, SY_OUT_OF_RANGE,
+                 "%" PRIu32 " tokens do not fit: the session holds %" PRIu32 " of %" PRIu32 ".",
+                 n_tokens, session->n_tokens, session->max_tokens);
+    sy_error_hint(error, "Open the session with more tokens, rewind it, or let it slide.");
+    return SY_OUT_OF_RANGE;
+}
+
 sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tokens,
                                    uint32_t n_tokens, sy_error *error) {
-    uint32_t n_free = session->max_tokens - session->n_tokens;
-    if (n_tokens > n_free) {
-        sy_error_set(error, SY_OUT_OF_RANGE,
-                     "%" PRIu32 " tokens do not fit: the session holds %" PRIu32 " of %" PRIu32 ".",
-                     n_tokens, session->n_tokens, session->max_tokens);
-        sy_error_hint(error, "Open the session with more tokens or rewind it.");
-        return SY_OUT_OF_RANGE;
-    }
     for (uint32_t i = 0; i < n_tokens; i++) {
         if (tokens[i] < 0 || (uint32_t)tokens[i] >= session->engine->info.n_vocabulary) {
             return sy_error_set(error, SY_OUT_OF_RANGE,
@@ -138,30 +141,46 @@ sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_
         return status;
     }
     memcpy(session->logits, row, session->engine->info.n_vocabulary * sizeof(float));
-    memcpy(&session->tokens[session->n_tokens], tokens, n_tokens * sizeof(int32_t));
+    memmove(&session->tokens[session->n_tokens], tokens, n_tokens * sizeof(int32_t));
     session->n_tokens += n_tokens;
     session->has_logits = true;
     return SY_OK;
 }
 
+/* One chunk of what is left, cut where the session is full. */
+static sy_status prefill_chunk(sy_session *session, const int32_t *tokens, uint32_t n_left,
+                               uint32_t *out_n, sy_error *error) {
+    sy_status status = sy__session_make_room(session, 1, error);
+    uint32_t n_free = session->max_tokens - session->n_tokens;
+    uint32_t n = session->engine->options.n_batch_tokens;
+    n = n < n_left ? n : n_left;
+    n = n < n_free ? n : n_free;
+    if (status == SY_OK) {
+        status = sy__session_commit(session, tokens, n, error);
+        session->stats.n_prefilled_tokens += status == SY_OK ? n : 0;
+    }
+    *out_n = n;
+    return status;
+}
+
 sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
                              sy_error *error) {
     sy_status status = sy__session_check_tokens(session, tokens, n_tokens, error);
+    if (status == SY_OK && session->limit.at_limit == SY_AT_LIMIT_STOP) {
+        status = sy__session_check_room(session, n_tokens, error); /* all or none */
+    }
     sy__session_begin(session);
     if (status == SY_OK && n_tokens > 0) {
         status = sy__session_catch_up(session, error);
     }
-    for (uint32_t done = 0; status == SY_OK && done < n_tokens;) {
+    for (uint32_t done = 0, n = 0; status == SY_OK && done < n_tokens; done += n) {
         if (sy__session_is_cancelled(session)) {
             status = sy_error_set(error, SY_CANCELLED,
                                   "Prefill was cancelled after %" PRIu32 " of %" PRIu32 " tokens.",
                                   done, n_tokens);
             break;
         }
-        uint32_t n_left = n_tokens - done, n_chunk = session->engine->options.n_batch_tokens;
-        n_chunk = n_left < n_chunk ? n_left : n_chunk;
-        status = sy__session_commit(session, tokens + done, n_chunk, error);
-        done += n_chunk;
+        status = prefill_chunk(session, tokens + done, n_tokens - done, &n, error);
     }
     sy__session_end(session);
     return status;
@@ -180,53 +199,13 @@ sy_status sy_session_decode(sy_session *session, sy_sampler *sampler, int32_t *o
     int32_t token = 0;
     sy_status status = sy__session_draw(session, sampler, &token, error);
     if (status == SY_OK) {
-        status = sy__session_check_tokens(session, &token, 1, error);
+        status = sy__session_make_room(session, 1, error);
     }
     if (status == SY_OK) {
         status = sy__session_commit(session, &token, 1, error);
     }
     if (status == SY_OK) {
         *out_token = token;
-    }
-    return status;
-}
-
-sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_error *error) {
-    sy_session *copy = NULL;
-    sy_status status = new_session(session->engine, session->max_tokens, &copy, error);
-    if (status != SY_OK) {
-        return status;
-    }
-    uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
-    status = sy_state_set_clone(session->states, n_rows, &copy->states, error);
-    if (status != SY_OK) {
-        sy_session_close(copy);
-        return status;
-    }
-    memcpy(copy->tokens, session->tokens, session->n_tokens * sizeof(int32_t));
-    memcpy(copy->logits, session->logits, session->engine->info.n_vocabulary * sizeof(float));
-    copy->n_tokens = session->n_tokens;
-    copy->has_logits = session->has_logits;
-    copy->is_behind = session->is_behind;
-    *out_session = copy;
-    return SY_OK;
-}
-
-sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *error) {
-    if (n_tokens > session->n_tokens) {
-        return sy_error_set(error, SY_OUT_OF_RANGE,
-                            "The session holds %" PRIu32 " tokens; it cannot go back to %" PRIu32
-                            ".",
-                            session->n_tokens, n_tokens);
-    }
-    if (n_tokens == session->n_tokens) {
-        return SY_OK;
-    }
-    sy_status status = sy_state_set_truncate(session->states, n_tokens, error);
-    if (status == SY_OK) {
-        session->n_tokens = n_tokens;
-        session->has_logits = false;
-        session->is_behind = false;
     }
     return status;
 }
@@ -280,6 +259,9 @@ sy_status sy_session_score(sy_session *session, const int32_t *tokens, uint32_t 
     if (status == SY_OK) {
         status = sy__session_check_tokens(session, tokens, n_tokens, error);
     }
+    if (status == SY_OK) {
+        status = sy__session_check_room(session, n_tokens, error);
+    }
     if (status != SY_OK) {
         return status;
     }
@@ -305,6 +287,10 @@ sy_status sy_session_score(sy_session *session, const int32_t *tokens, uint32_t 
 const int32_t *sy_session_tokens(const sy_session *session, uint32_t *out_n_tokens) {
     *out_n_tokens = session->n_tokens;
     return session->tokens;
+}
+
+void sy_session_get_stats(const sy_session *session, sy_session_stats *out_stats) {
+    *out_stats = session->stats;
 }
 
 uint32_t sy_session_max_tokens(const sy_session *session) {

@@ -41,7 +41,7 @@ static sy_status draw(sy_session *const *sessions, uint32_t n_sessions, sy_sampl
     for (uint32_t i = 0; status == SY_OK && i < n_sessions; i++) {
         status = sy__session_draw(sessions[i], samplers[i], &tokens[i], error);
         if (status == SY_OK) {
-            status = sy__session_check_tokens(sessions[i], &tokens[i], 1, error);
+            status = sy__session_make_room(sessions[i], 1, error);
         }
     }
     return status;

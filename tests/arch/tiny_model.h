@@ -32,7 +32,8 @@ typedef struct tiny_model {
     bool rope_factors, longrope;
     void (*more_keys)(gguf_writer *writer); /* adds n_more_keys keys of its own */
     uint32_t n_more_keys;
-    uint32_t n_layers; /* 0: TINY_LAYERS */
+    uint32_t n_layers;   /* 0: TINY_LAYERS */
+    uint32_t n_kv_heads; /* 0: TINY_KV_HEADS */
     tiny_tensor tensors[TINY_TENSORS_MAX];
     uint32_t n_tensors, n_keys;
 } tiny_model;
@@ -74,8 +75,12 @@ static inline void tiny_add_norm(tiny_model *model, uint32_t i, const char *name
     }
 }
 
+static inline uint32_t tiny_kv_heads(const tiny_model *model) {
+    return model->n_kv_heads == 0 ? TINY_KV_HEADS : model->n_kv_heads;
+}
+
 static inline void tiny_attention(tiny_model *model, uint32_t i) {
-    uint64_t q = TINY_HEADS * TINY_HEAD, kv = TINY_KV_HEADS * TINY_HEAD;
+    uint64_t q = TINY_HEADS * TINY_HEAD, kv = tiny_kv_heads(model) * TINY_HEAD;
     if (model->fused) {
         tiny_add_layer(model, i, "attn_qkv.weight", TINY_EMBD, q + 2 * kv);
     } else {
@@ -175,7 +180,7 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
     tiny_key_u32(model, writer, "context_length", TINY_CONTEXT);
     tiny_key_u32(model, writer, "feed_forward_length", TINY_FF);
     tiny_key_u32(model, writer, "attention.head_count", TINY_HEADS);
-    tiny_key_u32(model, writer, "attention.head_count_kv", TINY_KV_HEADS);
+    tiny_key_u32(model, writer, "attention.head_count_kv", tiny_kv_heads(model));
     const char *epsilon = tiny_is_encoder(model) ? "attention.layer_norm_epsilon"
                                                  : "attention.layer_norm_rms_epsilon";
     if (tiny_key(model, epsilon, key)) {

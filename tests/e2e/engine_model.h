@@ -41,14 +41,29 @@ static inline void engine_model_fill(const tiny_model *model, gguf_writer *write
 
 static const char *engine_model_instead; /* another file, for tests that set it */
 
-/* Writes the file once per process; answers its path. */
-static inline const char *engine_model(void) {
-    static tiny_model model = {.family = "llama", .n_layers = 2};
-    if (engine_model_instead != NULL) {
-        return engine_model_instead;
+static const char *engine_model_family;
+static uint32_t engine_model_window; /* of layers with a window, for tests that set it; 0: none */
+
+static void engine_model_window_key(gguf_writer *writer) {
+    char key[64];
+    snprintf(key, sizeof(key), "%s.attention.sliding_window", engine_model_family);
+    writer_key_u32(writer, key, engine_model_window);
+}
+
+/* Writes the file of a model; the one before it goes. TINY_HEADS key heads make rows of states
+ * whole blocks of Q8_0 and Q4_0. */
+static inline void engine_model_make(const char *family, uint32_t n_layers, uint32_t n_kv_heads) {
+    static tiny_model model;
+    model = (tiny_model){.family = family, .n_layers = n_layers, .n_kv_heads = n_kv_heads};
+    if (engine_model_window != 0) {
+        engine_model_family = family;
+        model.more_keys = engine_model_window_key;
+        model.n_more_keys = 1;
     }
     if (engine_model_path[0] != '\0') {
-        return engine_model_path;
+        unlink(engine_model_path);
+    } else {
+        atexit(engine_model_remove);
     }
     gguf_writer *writer = calloc(1, sizeof(*writer));
     CHECK(writer != NULL);
@@ -60,7 +75,16 @@ static inline const char *engine_model(void) {
     CHECK(write(fd, writer->bytes, writer->n_bytes) == (ssize_t)writer->n_bytes);
     close(fd);
     free(writer);
-    atexit(engine_model_remove);
+}
+
+/* Path of the model: the one that was made, else a small Llama. */
+static inline const char *engine_model(void) {
+    if (engine_model_instead != NULL) {
+        return engine_model_instead;
+    }
+    if (engine_model_path[0] == '\0') {
+        engine_model_make("llama", 2, 0);
+    }
     return engine_model_path;
 }
 

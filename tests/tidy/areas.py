@@ -18,8 +18,10 @@ MAY_INCLUDE = {
     "core/graph": CORE,
     "core/passes": CORE + ["core/graph"],
     "core/plan": CORE + ["core/graph", "core/passes"],
-    # the reference delegate is in every runtime's table: exec sees its entry function, no more
-    "core/exec": CORE + ["core/graph", "core/passes", "core/plan", "core/reference/reference.h"],
+    # the reference delegate is in every runtime's table: exec sees its entry function, and the
+    # rows of element types, to turn cached keys
+    "core/exec": CORE + ["core/graph", "core/passes", "core/plan", "core/reference/reference.h",
+                         "core/reference/blocks.h"],
     "core/reference": CORE,
     "conf-public": ["plugin-api", "core-public"],
     "conf": CORE + ["conf-public"],

@@ -165,6 +165,18 @@ SY_MUST_CHECK sy_status sy_state_set_truncate(sy_state_set *set, uint64_t n_rows
 SY_MUST_CHECK sy_status sy_state_set_shift(sy_state_set *set, uint64_t first, uint64_t count,
                                            uint64_t to, sy_error *error);
 
+/* Takes rows [first, first + count) out of the n_rows that are committed: the rows after them move
+ * down by count and what they hold is turned to their new positions, so that a sequence goes on as
+ * if the dropped tokens had never been between the others. Rows that readers with a window can no
+ * longer see are not moved.
+ * shape: -  unit: rows  owner: -  errors: OUT_OF_RANGE, UNIMPLEMENTED for rows that cannot be
+ * turned and FAILED_PRECONDITION where the first rows would come into a window again (states as
+ * before: compute the rows anew), those of the delegates (states then hold nothing of use)
+ * thread: one at a time per executor  cost: O(rows moved), no heap  since: 0.1
+ * source: docs/sessions.md */
+SY_MUST_CHECK sy_status sy_state_set_drop(sy_state_set *set, uint64_t n_rows, uint64_t first,
+                                          uint64_t count, sy_error *error);
+
 /* Bytes that n_rows rows take in canonical layout, over all states in value order. Of a state with
  * a window, only the newest `window` of them are there.
  * shape: -  unit: bytes  owner: -  errors: none  thread: any

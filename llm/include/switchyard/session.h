@@ -28,6 +28,51 @@ SY_MUST_CHECK sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens,
  * cost: O(1)  since: 0.1  source: - */
 void sy_session_close(sy_session *session);
 
+/* What happens when a session is full and another token comes. */
+typedef enum sy_at_limit {
+    SY_AT_LIMIT_STOP = 0,  /* the call answers OUT_OF_RANGE, a generation ends with LENGTH */
+    SY_AT_LIMIT_SLIDE = 1, /* the first tokens stay as sinks, the oldest after them go */
+    SY_AT_LIMIT_PRUNE = 2  /* the application names the tokens that go */
+} sy_at_limit;
+
+typedef struct sy_token_range {
+    uint32_t first, n_tokens;
+} sy_token_range;
+
+/* Names the tokens to drop out of the n_tokens of a full session: ranges in ascending order that do
+ * not overlap, at most n_ranges_max. Answers how many; 0: none, the session is full. */
+typedef uint32_t (*sy_prune)(void *user, const int32_t *tokens, uint32_t n_tokens,
+                             sy_token_range *out_ranges, uint32_t n_ranges_max);
+
+typedef struct sy_limit_options {
+    uint32_t struct_bytes;
+    sy_at_limit at_limit;
+    uint32_t n_sink_tokens; /* SLIDE: first tokens that stay */
+    uint32_t n_drop_tokens; /* SLIDE: tokens that go at once; 0: half of those after the sinks */
+    sy_prune prune;         /* PRUNE */
+    void *user;
+} sy_limit_options;
+
+#define SY_PRUNE_RANGES_MAX 64u
+
+/* Chooses what happens at the session's limit; NULL: SY_AT_LIMIT_STOP. Clones inherit it. What
+ * stays moves down to the positions of what went (docs/sessions.md), so that a generation can go on
+ * without end in the memory that was reserved when the session was opened.
+ * shape: -  unit: tokens  owner: copies  errors: INVALID_ARGUMENT for sinks that leave no room, no
+ * callback  thread: one at a time per engine  cost: O(1)  since: 0.1
+ * source: arXiv 2309.17453 */
+SY_MUST_CHECK sy_status sy_session_set_limit(sy_session *session, const sy_limit_options *options,
+                                             sy_error *error);
+
+/* Drops ranges of tokens now, as a prune callback would: later tokens move down. The logits stay
+ * those after the newest token unless the rows had to be computed anew.
+ * shape: ranges [n_ranges] ascending, disjoint  unit: tokens  owner: caller keeps ranges
+ * errors: INVALID_ARGUMENT for other ranges, or all tokens; those of prefill where rows must be
+ * computed anew (the session then stands at the tokens that were)  thread: one at a time per engine
+ * cost: O(rows moved), no heap  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges,
+                                        uint32_t n_ranges, sy_error *error);
+
 /* Processes tokens in chunks and commits each chunk.
  * shape: tokens [n_tokens] i32  unit: tokens  owner: caller keeps tokens  errors: OUT_OF_RANGE when
  * they do not fit or are no tokens, CANCELLED, those of the delegates  thread: one at a time per
@@ -111,10 +156,17 @@ void sy_session_cancel(sy_session *session);
 SY_MUST_CHECK sy_status sy_session_clone(sy_session *session, sy_session **out_session,
                                          sy_error *error);
 
-/* Goes back to the first n_tokens tokens.
- * shape: -  unit: tokens  owner: -  errors: OUT_OF_RANGE past the session's tokens
- * thread: one at a time per engine  cost: O(1); the next logits take one step  since: 0.1
+/* n_sessions such sessions, all or none.
+ * shape: out_sessions [n_sessions]  unit: -  owner: caller, sy_session_close of each
+ * errors: RESOURCE_EXHAUSTED  thread: one at a time per engine  cost: n clones  since: 0.1
  * source: - */
+SY_MUST_CHECK sy_status sy_session_fork(sy_session *session, uint32_t n_sessions,
+                                        sy_session **out_sessions, sy_error *error);
+
+/* Goes back to the first n_tokens tokens.
+ * shape: -  unit: tokens  owner: -  errors: OUT_OF_RANGE past the session's tokens; those of
+ * prefill where the states no longer hold what was there (windows)  thread: one at a time per
+ * engine  cost: O(1); the next logits take one step  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *error);
 
 /* Sum of natural-log probabilities (<= 0) of a continuation given the session's tokens; the session
@@ -139,6 +191,19 @@ SY_MUST_CHECK sy_status sy_session_save(sy_session *session, const char *path, s
  * thread: one at a time per engine  cost: O(state)  since: 0.1  source: docs/formats/session.md */
 SY_MUST_CHECK sy_status sy_session_load(sy_engine *engine, const char *path, uint32_t max_tokens,
                                         sy_session **out_session, sy_error *error);
+
+/* Tokens that a session had to process, and what they cost. */
+typedef struct sy_session_stats {
+    uint64_t n_prefilled_tokens; /* given to prefill */
+    uint64_t n_reused_tokens;    /* of these: taken from stored prefixes, not computed */
+    uint64_t n_dropped_tokens;   /* dropped at the limit or by sy_session_drop */
+    uint64_t n_recomputed_tokens; /* processed again because states could not be moved or cut */
+} sy_session_stats;
+
+/* Counts since the session was opened; a clone starts with those of its source.
+ * shape: -  unit: tokens  owner: caller  errors: none  thread: one at a time per engine
+ * cost: O(1)  since: 0.1  source: - */
+void sy_session_get_stats(const sy_session *session, sy_session_stats *out_stats);
 
 /* Committed tokens, the session's limit, and its engine.
  * shape: [n] i32  unit: tokens  owner: session, until its next call  errors: none

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session's tokens are a path in a tree: clones go on beside it, a rewind goes back on it. */
+#include "engine/engine_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_error *error) {
+    sy_session *copy = NULL;
+    sy_status status = sy__session_new(session->engine, session->max_tokens, &copy, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
+    status = sy_state_set_clone(session->states, n_rows, &copy->states, error);
+    if (status != SY_OK) {
+        sy_session_close(copy);
+        return status;
+    }
+    memcpy(copy->tokens, session->tokens, session->n_tokens * sizeof(int32_t));
+    memcpy(copy->logits, session->logits, session->engine->info.n_vocabulary * sizeof(float));
+    copy->n_tokens = session->n_tokens;
+    copy->has_logits = session->has_logits;
+    copy->is_behind = session->is_behind;
+    copy->limit = session->limit;
+    copy->stats = session->stats;
+    *out_session = copy;
+    return SY_OK;
+}
+
+sy_status sy_session_fork(sy_session *session, uint32_t n_sessions, sy_session **out_sessions,
+                          sy_error *error) {
+    const sy_allocator *allocator = session->engine->allocator;
+    sy_session **made = sy__alloc_array(allocator, n_sessions, sizeof(sy_session *));
+    if (made == NULL) {
+        return sy__no_memory(error, n_sessions * sizeof(sy_session *), "forking a session");
+    }
+    sy_status status = SY_OK;
+    uint32_t n = 0;
+    while (status == SY_OK && n < n_sessions) {
+        status = sy_session_clone(session, &made[n], error);
+        n += status == SY_OK;
+    }
+    if (status == SY_OK) {
+        memcpy(out_sessions, made, n_sessions * sizeof(sy_session *));
+    }
+    for (; status != SY_OK && n > 0; n--) {
+        sy_session_close(made[n - 1]);
+    }
+    sy__free_array(allocator, made, n_sessions, sizeof(sy_session *));
+    return status;
+}
+
+sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n_tokens,
+                                sy_error *error) {
+    sy_status status = sy_state_set_truncate(session->states, n_rows, error);
+    if (SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE && n_rows > 0) {
+        n_rows = 0; /* the first of them have left a window */
+        status = sy_state_set_truncate(session->states, 0, error);
+    }
+    if (status != SY_OK) {
+        return status;
+    }
+    session->n_tokens = n_rows;
+    session->has_logits = false;
+    session->is_behind = false;
+    while (status == SY_OK && session->n_tokens < n_tokens) {
+        uint32_t n_left = n_tokens - session->n_tokens, n = session->engine->options.n_batch_tokens;
+        n = n < n_left ? n : n_left;
+        status = sy__session_commit(session, &session->tokens[session->n_tokens], n, error);
+        session->stats.n_recomputed_tokens += status == SY_OK ? n : 0;
+    }
+    return status;
+}
+
+sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *error) {
+    if (n_tokens > session->n_tokens) {
+        return sy_error_set(error, SY_OUT_OF_RANGE,
+                            "The session holds %" PRIu32 " tokens; it cannot go back to %" PRIu32
+                            ".",
+                            session->n_tokens, n_tokens);
+    }
+    if (n_tokens == session->n_tokens) {
+        return SY_OK;
+    }
+    return sy__session_recompute(session, n_tokens, n_tokens, error);
+}

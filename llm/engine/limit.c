@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a full session does: stop, slide behind its sinks, or drop what the application names. */
+#include "engine/engine_internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Positions may enter through rotations only: those can be turned back. */
+bool sy__engine_can_move_rows(const sy_engine *engine) {
+    uint32_t n_nodes = sy_graph_n_nodes(engine->model.graph);
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        sy_node_view node;
+        bool known = sy_graph_node(engine->model.graph, i, &node) == SY_OK;
+        for (uint32_t k = 0; known && k < node.n_inputs; k++) {
+            if (node.inputs[k] == engine->model.positions &&
+                strcmp(node.op, "RotaryEmbedding") != 0) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+sy_status sy_session_set_limit(sy_session *session, const sy_limit_options *options,
+                               sy_error *error) {
+    static const sy_limit_options stop = {.struct_bytes = sizeof(stop)};
+    options = options != NULL ? options : &stop;
+    if (options->at_limit > SY_AT_LIMIT_PRUNE ||
+        (options->at_limit == SY_AT_LIMIT_PRUNE && options->prune == NULL)) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "A session stops, slides, or prunes by a callback at its limit.");
+    }
+    if (options->at_limit == SY_AT_LIMIT_SLIDE &&
+        (options->n_sink_tokens >= session->max_tokens ||
+         session->max_tokens - options->n_sink_tokens < 2)) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "%" PRIu32 " sinks leave no room to slide in a session of %" PRIu32
+                            " tokens.",
+                            options->n_sink_tokens, session->max_tokens);
+    }
+    session->limit = *options;
+    return SY_OK;
+}
+
+static sy_status check_ranges(const sy_session *session, const sy_token_range *ranges, uint32_t n,
+                              sy_error *error) {
+    uint32_t end = 0, n_dropped = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (ranges[i].first < end || ranges[i].first > session->n_tokens ||
+            ranges[i].n_tokens > session->n_tokens - ranges[i].first) {
+            return sy_error_set(error, SY_INVALID_ARGUMENT,
+                                "Range %" PRIu32 " to drop (%" PRIu32 " + %" PRIu32
+                                ") overlaps the one before it or passes the %" PRIu32 " tokens.",
+                                i, ranges[i].first, ranges[i].n_tokens, session->n_tokens);
+        }
+        end = ranges[i].first + ranges[i].n_tokens;
+        n_dropped += ranges[i].n_tokens;
+    }
+    if (n_dropped > 0 && n_dropped == session->n_tokens) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "All tokens were named to be dropped; rewind to 0 instead.");
+    }
+    return SY_OK;
+}
+
+static void drop_tokens(sy_session *session, const sy_token_range *range, uint32_t *inout_n) {
+    uint32_t end = range->first + range->n_tokens;
+    memmove(&session->tokens[range->first], &session->tokens[end],
+            (*inout_n - end) * sizeof(int32_t));
+    *inout_n -= range->n_tokens;
+    session->stats.n_dropped_tokens += range->n_tokens;
+}
+
+/* The last range first, so that those before it keep their places. Where rows cannot be moved, the
+ * tokens that stay are processed again behind the first range. */
+sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uint32_t n_ranges,
+                          sy_error *error) {
+    sy_status status = check_ranges(session, ranges, n_ranges, error);
+    if (status == SY_OK) {
+        status = sy__session_catch_up(session, error);
+    }
+    if (status != SY_OK) {
+        return status;
+    }
+    uint32_t n_tokens = session->n_tokens, n_good = n_tokens;
+    bool moved = session->engine->can_move_rows;
+    for (uint32_t i = n_ranges; i-- > 0;) {
+        if (ranges[i].n_tokens == 0) {
+            continue;
+        }
+        moved = moved && sy_state_set_drop(session->states, n_tokens, ranges[i].first,
+                                           ranges[i].n_tokens, error) == SY_OK;
+        drop_tokens(session, &ranges[i], &n_tokens);
+        n_good = ranges[i].first;
+    }
+    if (moved) {
+        session->n_tokens = n_tokens;
+        return SY_OK;
+    }
+    sy_error_clear(error);
+    session->n_tokens = n_good;
+    session->has_logits = false;
+    return sy__session_recompute(session, n_good, n_tokens, error);
+}
+
+static sy_status slide(sy_session *session, uint32_t n_wanted, sy_error *error) {
+    uint32_t n_sinks = session->limit.n_sink_tokens, n_drop = session->limit.n_drop_tokens;
+    uint32_t n_after = session->n_tokens > n_sinks ? session->n_tokens - n_sinks : 0;
+    uint32_t n_missing = n_wanted - (session->max_tokens - session->n_tokens);
+    n_drop = n_drop != 0 ? n_drop : n_after / 2;
+    n_drop = n_drop > n_missing ? n_drop : n_missing;
+    if (n_missing >= n_after) {
+        return sy__session_check_room(session, n_wanted, error);
+    }
+    sy_token_range range = {.first = n_sinks, .n_tokens = n_drop < n_after ? n_drop : n_after - 1};
+    return sy_session_drop(session, &range, 1, error);
+}
+
+static sy_status prune(sy_session *session, sy_error *error) {
+    sy_token_range ranges[SY_PRUNE_RANGES_MAX];
+    uint32_t n = session->limit.prune(session->limit.user, session->tokens, session->n_tokens,
+                                      ranges, SY_PRUNE_RANGES_MAX);
+    if (n > SY_PRUNE_RANGES_MAX) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "The prune callback named %" PRIu32 " ranges, more than %u.", n,
+                            SY_PRUNE_RANGES_MAX);
+    }
+    return sy_session_drop(session, ranges, n, error);
+}
+
+sy_status sy__session_make_room(sy_session *session, uint32_t n_tokens, sy_error *error) {
+    if (n_tokens <= session->max_tokens - session->n_tokens) {
+        return SY_OK;
+    }
+    sy_status status = SY_OK;
+    if (session->limit.at_limit == SY_AT_LIMIT_SLIDE) {
+        status = slide(session, n_tokens, error);
+    } else if (session->limit.at_limit == SY_AT_LIMIT_PRUNE) {
+        status = prune(session, error);
+    }
+    return status == SY_OK ? sy__session_check_room(session, n_tokens, error) : status;
+}
