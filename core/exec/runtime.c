@@ -87,7 +87,8 @@ sy_status sy_runtime_create(const sy_runtime_options *options, sy_runtime **out_
     if (runtime == NULL) {
         return sy__no_memory(error, sizeof(*runtime), "the runtime");
     }
-    runtime->allocator = allocator;
+    sy_budget_init(&runtime->heap, allocator, 0);
+    runtime->allocator = &runtime->heap.allocator;
     runtime->log = options->log;
     if (!init_locks(runtime)) {
         SY__DELETE(allocator, runtime);
@@ -119,8 +120,9 @@ void sy_runtime_destroy(sy_runtime *runtime) {
     sy__team_destroy(runtime->team);
     pthread_cond_destroy(&runtime->reached);
     pthread_mutex_destroy(&runtime->lock);
-    const sy_allocator *allocator = runtime->allocator;
-    sy__free_array(allocator, runtime->fences, runtime->fences_capacity, sizeof(sy__fence));
+    const sy_allocator *allocator = runtime->heap.parent;
+    sy__free_array(runtime->allocator, runtime->fences, runtime->fences_capacity,
+                   sizeof(sy__fence));
     SY__DELETE(allocator, runtime);
 }
 
@@ -211,4 +213,8 @@ const sy_log *sy_runtime_log(const sy_runtime *runtime) {
 
 uint32_t sy_runtime_n_threads(const sy_runtime *runtime) {
     return sy__team_n_workers(runtime->team);
+}
+
+uint64_t sy_runtime_heap_bytes(const sy_runtime *runtime) {
+    return __atomic_load_n(&runtime->heap.used_bytes, __ATOMIC_RELAXED);
 }

@@ -39,7 +39,8 @@ typedef struct sy__fence {
 } sy__fence;
 
 struct sy_runtime {
-    const sy_allocator *allocator;
+    sy_budget heap;                /* counts; the parent is what the options gave */
+    const sy_allocator *allocator; /* that of heap */
     const sy_log *log;
     sy__team *team;
     sy__cpus cpus;

@@ -168,16 +168,11 @@ static sy_status make_plan(sy_engine *engine, sy_error *error) {
 static sy_status make_executor(sy_engine *engine, sy_error *error) {
     sy_executor_options options = {.struct_bytes = sizeof(options),
                                    .n_sequences_max = engine->options.n_sequences,
-                                   .budget_bytes = engine->options.budget_bytes,
                                    .profile = engine->options.profile};
     sy_status status = sy_executor_create(engine->plan, &options, &engine->executor, error);
     if (status != SY_OK) {
         return status;
     }
-    sy_memory_report report;
-    sy_executor_memory(engine->executor, &report);
-    engine->fixed_bytes =
-        report.arena_bytes + report.device_bytes + report.scratch_bytes + report.unit_bytes;
     engine->positions =
         sy__alloc_array(engine->allocator, engine->options.n_batch_tokens, sizeof(int32_t));
     engine->rows =
@@ -200,8 +195,40 @@ static uint64_t lap(uint64_t *inout_ns) {
     return *inout_ns - before;
 }
 
+/* Everything that depends on the prefill chunk. */
+static void unload(sy_engine *engine) {
+    const sy_allocator *allocator = engine->allocator;
+    sy_executor_destroy(engine->executor);
+    sy_plan_destroy(engine->plan);
+    sy__model_graph_deinit(&engine->model);
+    sy__free_array(allocator, engine->positions, engine->options.n_batch_tokens, sizeof(int32_t));
+    sy__free_array(allocator, engine->rows, engine->options.n_output_rows, sizeof(int32_t));
+    engine->executor = NULL;
+    engine->plan = NULL;
+    engine->model = (sy__model_graph){0};
+    engine->positions = NULL;
+    engine->rows = NULL;
+}
+
+static sy_status load_graph(sy_engine *engine, uint64_t *inout_now, sy_error *error) {
+    sy_status status = build_graph(engine, error);
+    engine->times.graph_ns += lap(inout_now);
+    if (status == SY_OK) {
+        status = make_plan(engine, error);
+        engine->times.plan_ns += lap(inout_now);
+    }
+    if (status == SY_OK) {
+        status = make_executor(engine, error);
+        engine->can_move_rows = status == SY_OK && sy__engine_can_move_rows(engine);
+        engine->times.units_ns += lap(inout_now);
+    }
+    return status;
+}
+
+/* The arenas that a plan takes are pages that nobody has written yet, so it may be made and then
+ * found too large. */
 static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
-    uint64_t now = sy__clock_now_ns();
+    uint64_t now = sy__clock_now_ns(), heap_before = sy_runtime_heap_bytes(engine->runtime);
     sy_status status = open_file(engine, model_path, error);
     if (status == SY_OK && engine->options.read_ahead != 0) {
         sy__engine_read_ahead(engine);
@@ -212,17 +239,18 @@ static sy_status load(sy_engine *engine, const char *model_path, sy_error *error
         engine->times.tokenizer_ns = lap(&now);
     }
     if (status == SY_OK) {
-        status = build_graph(engine, error);
-        engine->times.graph_ns = lap(&now);
+        status = load_graph(engine, &now, error);
     }
-    if (status == SY_OK) {
-        status = make_plan(engine, error);
-        engine->times.plan_ns = lap(&now);
-    }
-    if (status == SY_OK) {
-        status = make_executor(engine, error);
-        engine->can_move_rows = status == SY_OK && sy__engine_can_move_rows(engine);
-        engine->times.units_ns = lap(&now);
+    while (status == SY_OK && !sy__engine_fits(engine, heap_before)) {
+        uint32_t n_batch = engine->options.n_batch_tokens;
+        if (!sy__engine_smaller_batch(engine)) {
+            return sy__engine_over_budget(engine, error);
+        }
+        uint32_t n_smaller = engine->options.n_batch_tokens;
+        engine->options.n_batch_tokens = n_batch; /* what unload frees was made for */
+        unload(engine);
+        engine->options.n_batch_tokens = n_smaller;
+        status = load_graph(engine, &now, error);
     }
     return status;
 }
@@ -261,13 +289,9 @@ void sy_engine_destroy(sy_engine *engine) {
     }
     const sy_allocator *allocator = engine->allocator;
     sy__read_ahead_end(engine->read_ahead);
-    sy_executor_destroy(engine->executor);
-    sy_plan_destroy(engine->plan);
-    sy__model_graph_deinit(&engine->model);
+    unload(engine);
     sy_tokenizer_destroy(engine->tokenizer);
     sy_gguf_close(engine->gguf);
-    sy__free_array(allocator, engine->positions, engine->options.n_batch_tokens, sizeof(int32_t));
-    sy__free_array(allocator, engine->rows, engine->options.n_output_rows, sizeof(int32_t));
     sy__arena_deinit(&engine->arena);
     SY__DELETE(allocator, engine);
 }

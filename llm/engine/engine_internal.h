@@ -24,8 +24,8 @@ struct sy_engine {
     sy__read_ahead *read_ahead; /* of the weights; NULL: none */
     uint8_t identity[32];       /* digest of metadata and samples of the weights */
     bool has_identity;          /* computed when a session is first saved or loaded */
-    uint64_t fixed_bytes;       /* held by the executor */
-    uint64_t reserved_bytes;    /* of open sessions' states */
+    uint64_t load_bytes;        /* all that loading took beside the mapped weights */
+    uint64_t reserved_bytes;    /* of open sessions */
     bool can_move_rows;         /* no learned positions in them */
     int32_t *positions, *rows;  /* [n_batch_tokens], [n_output_rows] */
 };
@@ -52,6 +52,21 @@ struct sy_session {
 
 /* weights.c: starts to bring the weights in, in the order of use. It may not. */
 void sy__engine_read_ahead(sy_engine *engine);
+
+/* memory.c: counts what loading took since the heap stood at heap_before; within the budget? */
+bool sy__engine_fits(sy_engine *engine, uint64_t heap_before);
+/* The next rung down: half of the prefill chunk. False when there is none. */
+bool sy__engine_smaller_batch(sy_engine *engine);
+/* The sentence for a model that does not fit. */
+sy_status sy__engine_over_budget(const sy_engine *engine, sy_error *error);
+/* What a session takes, with its states and without. */
+uint64_t sy__engine_session_bytes(const sy_engine *engine, uint32_t max_tokens);
+uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tokens);
+/* Does a session of n_bytes fit into what the budget leaves? */
+sy_status sy__engine_admit(const sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
+                           sy_error *error);
+/* session.c: text that one session may hold back. */
+size_t sy__session_pending_bytes(const sy_engine *engine);
 
 /* step.c: runs the tokens of the sequences, one sequence after the other, without committing; the
  * last n_rows rows of the result lie at *out_result until the next step. */

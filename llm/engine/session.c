@@ -5,35 +5,17 @@
 #include <math.h>
 #include <string.h>
 
-static uint64_t state_bytes(const sy_engine *engine, uint32_t max_tokens) {
-    sy_memory_report report;
-    sy_executor_memory(engine->executor, &report);
-    return report.state_bytes_per_token * max_tokens;
-}
-
-/* A session is admitted only when its whole reservation fits the engine's budget. */
-static sy_status admit(const sy_engine *engine, uint64_t n_bytes, sy_error *error) {
-    uint64_t total = engine->fixed_bytes + engine->reserved_bytes + n_bytes;
-    uint64_t budget = engine->options.budget_bytes;
-    if (budget == 0 || total <= budget) {
-        return SY_OK;
-    }
-    sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
-                 "The session's state takes %" PRIu64 " bytes, %" PRIu64
-                 " more than the budget leaves.",
-                 n_bytes, total - budget);
-    sy_error_hint(error, "Open it with fewer tokens, use a smaller cache type, or raise the "
-                         "budget.");
-    return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
+size_t sy__session_pending_bytes(const sy_engine *engine) {
+    size_t n_piece =
+        engine->tokenizer != NULL ? sy_tokenizer_max_piece_bytes(engine->tokenizer) : 0;
+    return 2 * SY__STOP_TEXT_BYTES + n_piece + 8;
 }
 
 static sy_status reserve(sy_session *session, sy_error *error) {
     sy_engine *engine = session->engine;
-    size_t n_piece =
-        engine->tokenizer != NULL ? sy_tokenizer_max_piece_bytes(engine->tokenizer) : 0;
     session->tokens = sy__alloc_array(engine->allocator, session->max_tokens, sizeof(int32_t));
     session->logits = sy__alloc_array(engine->allocator, engine->info.n_vocabulary, sizeof(float));
-    session->pending_capacity = 2 * SY__STOP_TEXT_BYTES + n_piece + 8;
+    session->pending_capacity = sy__session_pending_bytes(engine);
     session->pending = sy__alloc_array(engine->allocator, session->pending_capacity, 1);
     if (session->tokens == NULL || session->logits == NULL || session->pending == NULL) {
         return sy__no_memory(error, session->max_tokens * sizeof(int32_t), "a session");
@@ -52,8 +34,8 @@ sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, sy_session **o
         sy_error_hint(error, "Make the engine with a larger context (-c).");
         return SY_OUT_OF_RANGE;
     }
-    uint64_t n_bytes = state_bytes(engine, max_tokens);
-    sy_status status = admit(engine, n_bytes, error);
+    uint64_t n_bytes = sy__engine_session_bytes(engine, max_tokens);
+    sy_status status = sy__engine_admit(engine, max_tokens, n_bytes, error);
     if (status != SY_OK) {
         return status;
     }

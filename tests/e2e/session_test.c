@@ -287,27 +287,59 @@ static void limits_are_kept_with_a_sentence(void) {
 static void budget_is_a_wall(void) {
     engine_kit kit;
     sy_session *session = NULL, *second = NULL;
-    sy_memory_report report;
+    sy_engine_memory need, all;
     sy_engine_options options;
     sy_engine_options_default(&options);
     open_kit(&kit, 1, &options);
-    sy_executor_memory(sy_engine_executor(kit.engine), &report);
+    sy_engine_get_memory(kit.engine, 60, &need);
+    uint64_t heap = sy_runtime_heap_bytes(kit.runtime);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 60, &session, &kit.error), kit.error);
+    uint64_t taken = sy_runtime_heap_bytes(kit.runtime) - heap;
+    CHECK_TEXT(taken + taken / 10 > need.session_bytes && need.session_bytes + 4096 > taken,
+               "%llu %llu", (unsigned long long)taken, (unsigned long long)need.session_bytes);
+    sy_session_close(session);
+    CHECK(sy_runtime_heap_bytes(kit.runtime) == heap);
     engine_kit_close(&kit);
-    uint64_t fixed =
-        report.arena_bytes + report.device_bytes + report.scratch_bytes + report.unit_bytes;
-    options.budget_bytes = fixed + 100 * report.state_bytes_per_token;
+    options.budget_bytes = need.load_bytes + 3 * need.session_bytes / 2;
     open_kit(&kit, 1, &options);
     CHECK_OK_ERROR(sy_session_open(kit.engine, 60, &session, &kit.error), kit.error);
     CHECK(sy_session_open(kit.engine, 60, &second, &kit.error) ==
           SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
     CHECK(strstr(kit.error.message, "more than the budget") != NULL);
-    CHECK_OK_ERROR(sy_session_open(kit.engine, 40, &second, &kit.error), kit.error);
+    uint32_t n_fits = 0; /* the hint names a length that does fit, and the next does not */
+    CHECK(sscanf(kit.error.hint, "A session of %u tokens fits now", &n_fits) == 1 && n_fits > 10);
+    CHECK(sy_session_open(kit.engine, n_fits + 1, &second, &kit.error) != SY_OK);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, n_fits, &second, &kit.error), kit.error);
+    sy_engine_get_memory(kit.engine, 0, &all);
+    CHECK(all.load_bytes + all.reserved_bytes <= options.budget_bytes);
     sy_session_close(second);
     sy_session_close(session);
     engine_kit_close(&kit);
-    options.budget_bytes = fixed - 1;
+}
+
+/* A load that does not fit takes smaller chunks first, and says what is missing at the last. */
+static void a_small_budget_makes_small_chunks(void) {
+    engine_kit kit;
+    sy_engine_memory need, less;
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    open_kit(&kit, 1, &options);
+    sy_engine_get_memory(kit.engine, 60, &need);
+    CHECK(need.n_batch_tokens == options.n_batch_tokens);
+    engine_kit_close(&kit);
+    options.budget_bytes = need.load_bytes - 1;
+    open_kit(&kit, 1, &options);
+    sy_engine_get_memory(kit.engine, 60, &less);
+    CHECK(less.n_batch_tokens < need.n_batch_tokens && less.load_bytes <= options.budget_bytes);
+    sy_session *session = open_session(&kit, 60);
+    check_like_fresh(&kit, session);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+    options.budget_bytes = 1000;
     CHECK(engine_kit_open(&kit, NULL, 1, built_plugins(), &options) ==
           SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
+    CHECK(strstr(kit.error.message, "chunks of 16 tokens") != NULL);
+    CHECK(strstr(kit.error.message, "more than the budget of 1000.") != NULL);
     engine_kit_close(&kit);
 }
 
@@ -510,6 +542,7 @@ static const sy_test_case cases[] = {
     {"damaged_session_files_are_refused", damaged_session_files_are_refused},
     {"limits_are_kept_with_a_sentence", limits_are_kept_with_a_sentence},
     {"budget_is_a_wall", budget_is_a_wall},
+    {"a_small_budget_makes_small_chunks", a_small_budget_makes_small_chunks},
     {"cancel_leaves_the_session_usable", cancel_leaves_the_session_usable},
     {"two_sessions_do_not_disturb_each_other", two_sessions_do_not_disturb_each_other},
     {"two_runtimes_do_not_share_a_plugin", two_runtimes_do_not_share_a_plugin},

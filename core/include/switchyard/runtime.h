@@ -114,6 +114,12 @@ const sy_host *sy_runtime_host(const sy_runtime *runtime, const sy_context *cont
  * shape: -  unit: -  owner: borrowed  errors: none  thread: any
  * cost: O(1)  since: 0.1  source: - */
 const sy_allocator *sy_runtime_allocator(const sy_runtime *runtime);
+
+/* Live bytes of everything that was made with the runtime's allocator: plans, executors, engines,
+ * and what delegates take through the host.
+ * shape: -  unit: bytes  owner: -  errors: none  thread: any
+ * cost: O(1)  since: 0.1  source: - */
+uint64_t sy_runtime_heap_bytes(const sy_runtime *runtime);
 const sy_log *sy_runtime_log(const sy_runtime *runtime);
 uint32_t sy_runtime_n_threads(const sy_runtime *runtime);
 

@@ -24,7 +24,9 @@ typedef struct sy_engine_options {
     uint32_t n_sequences;      /* sequences one step can carry */
     sy_element_type key_type;  /* of the KV cache: f32, f16, bf16, Q8_0, Q4_0 */
     sy_element_type value_type;
-    uint64_t budget_bytes;   /* 0: none; for everything beside the mapped weights */
+    /* 0: none; a wall for everything beside the mapped weights. A load that would cross it halves
+     * n_batch_tokens, down to 16, before it is refused (docs/memory.md). */
+    uint64_t budget_bytes;
     const sy_policy *policy; /* NULL: sy_policy_default; borrowed while the engine lives */
     uint32_t n_without, n_rules;
     const char *const *without; /* as in sy_plan_options */
@@ -77,6 +79,26 @@ const sy_model_info *sy_engine_info(const sy_engine *engine);
 const sy_tokenizer *sy_engine_tokenizer(const sy_engine *engine);
 const sy_plan *sy_engine_plan(const sy_engine *engine);
 const sy_executor *sy_engine_executor(const sy_engine *engine);
+
+/* What an engine takes, and what a session of it would take. */
+typedef struct sy_engine_memory {
+    uint64_t weight_bytes;     /* mapped from the file, shared, beside the budget */
+    uint64_t load_bytes;       /* all that loading took; the next three are parts of it */
+    uint64_t activation_bytes; /* arenas, those of devices too */
+    uint64_t scratch_bytes;
+    uint64_t unit_bytes;     /* of loaded segments */
+    uint64_t session_bytes;  /* one session; the next is a part of it */
+    uint64_t state_bytes;    /* its states */
+    uint64_t reserved_bytes; /* all open sessions */
+    uint64_t budget_bytes;   /* 0: none */
+    uint32_t n_batch_tokens; /* the prefill chunk, after what the budget made of it */
+} sy_engine_memory;
+
+/* Memory of an engine, and of a session of max_tokens (0: the engine's context).
+ * shape: -  unit: bytes  owner: caller  errors: none  thread: one at a time per engine
+ * cost: O(values)  since: 0.1  source: docs/memory.md */
+void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
+                          sy_engine_memory *out_memory);
 
 /* Where the time of sy_engine_create went. */
 typedef struct sy_load_times {

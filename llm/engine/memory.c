@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The budget of an engine: what loading took, what each session reserves, and who is let in. The
+ * weights are mapped and not counted.
+ */
+#include "engine/engine_internal.h"
+#include "switchyard/types.h"
+
+#include <inttypes.h>
+
+#define SMALLEST_BATCH_TOKENS 16u
+
+static uint64_t device_bytes(const sy_engine *engine) {
+    sy_memory_report report;
+    sy_executor_memory(engine->executor, &report);
+    return report.device_bytes;
+}
+
+uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tokens) {
+    uint64_t n_pending = sy__session_pending_bytes(engine);
+    return sizeof(sy_session) + (uint64_t)max_tokens * sizeof(int32_t) +
+           (uint64_t)engine->info.n_vocabulary * sizeof(float) + n_pending;
+}
+
+static uint64_t state_bytes(const sy_engine *engine, uint32_t max_tokens) {
+    sy_memory_report report;
+    sy_executor_memory(engine->executor, &report);
+    return report.state_bytes_per_token * max_tokens;
+}
+
+uint64_t sy__engine_session_bytes(const sy_engine *engine, uint32_t max_tokens) {
+    return sy__engine_session_heap_bytes(engine, max_tokens) + state_bytes(engine, max_tokens);
+}
+
+void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
+                          sy_engine_memory *out_memory) {
+    sy_memory_report report;
+    sy_executor_memory(engine->executor, &report);
+    max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
+    *out_memory = (sy_engine_memory){.weight_bytes = report.weight_bytes,
+                                     .load_bytes = engine->load_bytes,
+                                     .activation_bytes = report.arena_bytes + report.device_bytes,
+                                     .scratch_bytes = report.scratch_bytes,
+                                     .unit_bytes = report.unit_bytes,
+                                     .budget_bytes = engine->options.budget_bytes,
+                                     .reserved_bytes = engine->reserved_bytes,
+                                     .n_batch_tokens = engine->options.n_batch_tokens};
+    if (!engine->info.is_encoder) {
+        out_memory->state_bytes = state_bytes(engine, max_tokens);
+        out_memory->session_bytes = sy__engine_session_bytes(engine, max_tokens);
+    }
+}
+
+bool sy__engine_fits(sy_engine *engine, uint64_t heap_before) {
+    engine->load_bytes =
+        sy_runtime_heap_bytes(engine->runtime) - heap_before + device_bytes(engine);
+    return engine->options.budget_bytes == 0 || engine->load_bytes <= engine->options.budget_bytes;
+}
+
+bool sy__engine_smaller_batch(sy_engine *engine) {
+    sy_engine_options *options = &engine->options;
+    uint32_t least = options->n_output_rows > options->n_sequences ? options->n_output_rows
+                                                                   : options->n_sequences;
+    least = least > SMALLEST_BATCH_TOKENS ? least : SMALLEST_BATCH_TOKENS;
+    if (engine->info.is_encoder || options->n_batch_tokens / 2 < least) {
+        return false; /* an encoder's chunk is its longest text */
+    }
+    options->n_batch_tokens /= 2;
+    return true;
+}
+
+sy_status sy__engine_over_budget(const sy_engine *engine, sy_error *error) {
+    uint64_t budget = engine->options.budget_bytes;
+    sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
+                 "Beside its mapped weights the model takes %" PRIu64
+                 " bytes with prefill chunks of %" PRIu32 " tokens, %" PRIu64
+                 " more than the budget of %" PRIu64 ".",
+                 engine->load_bytes, engine->options.n_batch_tokens, engine->load_bytes - budget,
+                 budget);
+    sy_error_hint(error, "Raise the budget, or ask for fewer output rows, sequences or tokens of "
+                         "context.");
+    return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
+}
+
+/* The longest session that fits into n_bytes. */
+static uint32_t longest_session(const sy_engine *engine, uint64_t n_bytes) {
+    uint32_t fits = 0, too_long = engine->info.n_context_tokens + 1;
+    while (fits + 1 < too_long) {
+        uint32_t middle = fits + (too_long - fits) / 2;
+        if (sy__engine_session_bytes(engine, middle) <= n_bytes) {
+            fits = middle;
+        } else {
+            too_long = middle;
+        }
+    }
+    return fits;
+}
+
+/* Bytes that the states would take with another type of keys and values. */
+static uint64_t bytes_with_type(const sy_engine *engine, uint64_t n_bytes, sy_element_type type) {
+    uint64_t now = 0, then = 0, key = 0, value = 0;
+    if (sy_type_row_bytes(type, 32, &then) != SY_OK ||
+        sy_type_row_bytes(engine->options.key_type, 32, &key) != SY_OK ||
+        sy_type_row_bytes(engine->options.value_type, 32, &value) != SY_OK) {
+        return UINT64_MAX;
+    }
+    now = key + value;
+    return n_bytes / now * (2 * then) + now;
+}
+
+static void hint_what_fits(const sy_engine *engine, uint32_t max_tokens, uint64_t n_left,
+                           sy_error *error) {
+    static const sy_element_type smaller[] = {SY_TYPE_F16, SY_TYPE_Q8_0, SY_TYPE_Q4_0};
+    uint64_t n_heap = sy__engine_session_heap_bytes(engine, max_tokens);
+    uint64_t n_states = state_bytes(engine, max_tokens);
+    uint32_t n_fitting = longest_session(engine, n_left);
+    for (size_t i = 0; i < sizeof(smaller) / sizeof(smaller[0]); i++) {
+        if (n_heap + bytes_with_type(engine, n_states, smaller[i]) <= n_left) {
+            sy_error_hint(error,
+                          "A session of %" PRIu32 " tokens fits now; %" PRIu32
+                          " would with keys and values of %s.",
+                          n_fitting, max_tokens, sy_type_get(smaller[i])->name);
+            return;
+        }
+    }
+    sy_error_hint(error, "A session of %" PRIu32 " tokens fits now.", n_fitting);
+}
+
+sy_status sy__engine_admit(const sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
+                           sy_error *error) {
+    uint64_t budget = engine->options.budget_bytes;
+    uint64_t used = engine->load_bytes + engine->reserved_bytes;
+    uint64_t n_left = budget > used ? budget - used : 0;
+    if (budget == 0 || n_bytes <= n_left) {
+        return SY_OK;
+    }
+    sy_error_set(error, SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET),
+                 "A session of %" PRIu32 " tokens takes %" PRIu64 " bytes, %" PRIu64
+                 " more than the budget leaves.",
+                 max_tokens, n_bytes, n_bytes - n_left);
+    hint_what_fits(engine, max_tokens, n_left, error);
+    return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
+}
