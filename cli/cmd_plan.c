@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard plan: which delegate runs what, what it costs, and why not the others. */
 #include "engine_flags.h"
+#include "plan_memory.h"
 #include <verbs.h>
 
 #include "switchyard/graph.h"
+#include "switchyard/limits.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,48 +15,9 @@ const char sy_cli_plan_about[] = "explain which delegate runs which part of a mo
 
 typedef struct plan_flags {
     int as_json, memory;
+    uint32_t max_tokens, n_sessions;
     const char *svg_path;
 } plan_flags;
-
-static double mib(uint64_t n_bytes) {
-    return (double)n_bytes / 1048576.0;
-}
-
-/* What the process reserves for this model with one session of the largest size. */
-static void print_memory(const sy_engine *engine) {
-    const sy_model_info *info = sy_engine_info(engine);
-    sy_memory_report report;
-    sy_executor_memory(sy_engine_executor(engine), &report);
-    uint64_t states = report.state_bytes_per_token * info->n_context_tokens;
-    uint64_t tables = info->table_bytes + (uint64_t)info->n_vocabulary * sizeof(float);
-    uint64_t own = report.arena_bytes + report.device_bytes + report.scratch_bytes +
-                   report.unit_bytes + states + tables;
-    const struct {
-        const char *name;
-        uint64_t n_bytes;
-        const char *note;
-    } rows[] = {{"weights, mapped", report.weight_bytes, "shared, read-only, from the file"},
-                {"activations", report.arena_bytes, "one arena for all phases"},
-                {"arenas of devices", report.device_bytes, "in memory of their own"},
-                {"scratch", report.scratch_bytes, "shared by the segments of a delegate"},
-                {"loaded segments", report.unit_bytes, "repacked weights and tables"},
-                {"vocabulary", tables, "what is read of the file, its tables, logits"},
-                {"one session", states, NULL}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        printf("%-18s %14" PRIu64 " bytes %9.2f MiB  ", rows[i].name, rows[i].n_bytes,
-               mib(rows[i].n_bytes));
-        if (rows[i].note != NULL) {
-            puts(rows[i].note);
-        } else {
-            printf("%" PRIu32 " tokens of %" PRIu64 " bytes\n", info->n_context_tokens,
-                   report.state_bytes_per_token);
-        }
-    }
-    printf("%-18s %14" PRIu64 " bytes %9.2f MiB  beside the mapped weights\n", "peak", own,
-           mib(own));
-    printf("%-18s %14" PRIu64 " bytes %9.2f MiB\n", "peak with weights", own + report.weight_bytes,
-           mib(own + report.weight_bytes));
-}
 
 static sy_status write_file(const char *path, const char *text, sy_error *error) {
     FILE *file = strcmp(path, "-") == 0 ? stdout : fopen(path, "w");
@@ -93,18 +55,32 @@ static sy_status print(const sy_plan *plan, const plan_flags *flags, sy_error *e
     return status;
 }
 
+/* The engine that `run` would make for these sessions. */
+static void fit_engine(sy_cli_engine *engine, plan_flags *flags) {
+    flags->n_sessions = flags->n_sessions != 0 ? flags->n_sessions : 1;
+    engine->n_outputs = flags->n_sessions;
+    engine->n_sequences = flags->n_sessions;
+    engine->no_alternatives = flags->memory && !flags->as_json && flags->svg_path == NULL;
+    if (engine->n_context == 0) {
+        engine->n_context = flags->max_tokens;
+    }
+}
+
 int sy_cli_plan(int argc, char **argv) {
-    plan_flags flags = {0, 0, NULL};
+    plan_flags flags = {0};
     sy_cli_engine engine;
     sy_cli_shared shared;
-    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 3u] = {
+    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 5u] = {
         {"json", 0, NULL, SY_CLI_SWITCH, &flags.as_json, NULL, 0, 0, "print JSON", NULL},
         {"svg", 0, NULL, SY_CLI_TEXT, &flags.svg_path, "FILE", 0, 0,
          "write a picture of the segments; - for standard output", NULL},
         {"memory", 0, NULL, SY_CLI_SWITCH, &flags.memory, NULL, 0, 0,
-         "print the memory that the model and one session take", NULL}};
-    uint32_t n_options = 3u + sy_cli_engine_flags(&engine, options + 3);
-    engine.n_outputs = 1; /* as `run` */
+         "print the memory that the model and its sessions will take", NULL},
+        {"max-tokens", 0, NULL, SY_CLI_COUNT, &flags.max_tokens, "N", 0, 1u << 24,
+         "tokens of each session, for --memory; 0: the context", NULL},
+        {"sessions", 0, NULL, SY_CLI_COUNT, &flags.n_sessions, "K", 0, SY_LIMIT_SEQUENCES,
+         "sessions that decode together; 0: 1", NULL}};
+    uint32_t n_options = 5u + sy_cli_engine_flags(&engine, options + 5);
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
         .verb = argv[0],
@@ -122,6 +98,7 @@ int sy_cli_plan(int argc, char **argv) {
     sy_error_clear(&error);
     int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
     if (exit_status == SY_CLI_GO_ON) {
+        fit_engine(&engine, &flags);
         exit_status =
             sy_cli_engine_open(&engine, &shared, arguments.n > 0 ? arguments.items[0] : NULL);
     }
@@ -130,7 +107,7 @@ int sy_cli_plan(int argc, char **argv) {
     }
     sy_status status = print(sy_engine_plan(engine.engine), &flags, &error);
     if (status == SY_OK && flags.memory && !flags.as_json) {
-        print_memory(engine.engine);
+        sy_cli_print_memory(engine.engine, flags.max_tokens, flags.n_sessions);
     }
     sy_cli_engine_close(&engine);
     return status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
