@@ -33,8 +33,8 @@ static bool is_rotated_further_back(const sy_graph *graph, sy_node_view node) {
         if (is_rotation(&node)) {
             return true;
         }
-    } while (!sy__node_is(&node, "switchyard", "Linear") && !sy__node_is(&node, "", "MatMul") && node.n_inputs > 0 &&
-             maker_of(graph, node.inputs[0], &node));
+    } while (!sy__node_is(&node, "switchyard", "Linear") && !sy__node_is(&node, "", "MatMul") &&
+             node.n_inputs > 0 && maker_of(graph, node.inputs[0], &node));
     return false;
 }
 
@@ -205,9 +205,7 @@ sy_status sy_state_set_drop(sy_state_set *set, uint64_t n_rows, uint64_t first, 
          slot++) {
         if (set->executor->dropping.turns[slot].frequency != NULL) {
             uint64_t kept = sy__state_first_row(set->executor, slot, n_left);
-            bool all_there = sy__state_first_row(set->executor, slot, n_rows) == 0;
-            uint64_t from = all_there || kept < first ? first : kept;
-            status = turn_state(set, slot, from, n_left, count, error);
+            status = turn_state(set, slot, kept > first ? kept : first, n_left, count, error);
         }
     }
     return status == SY_OK ? sy_state_set_truncate(set, n_left, error) : status;

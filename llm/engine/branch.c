@@ -7,11 +7,17 @@
 
 sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_error *error) {
     sy_session *copy = NULL;
-    sy_status status = sy__session_new(session->engine, session->max_tokens, &copy, error);
+    sy_state_memory need;
+    uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
+    sy_status status =
+        sy_state_need_fork(session->states, n_rows, session->max_tokens, &need, error);
+    if (status == SY_OK) {
+        status =
+            sy__session_new(session->engine, session->max_tokens, need.own_bytes, &copy, error);
+    }
     if (status != SY_OK) {
         return status;
     }
-    uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
     status = sy_state_set_clone(session->states, n_rows, &copy->states, error);
     if (status != SY_OK) {
         sy_session_close(copy);
@@ -24,6 +30,7 @@ sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_err
     copy->is_behind = session->is_behind;
     copy->limit = session->limit;
     copy->stats = session->stats;
+    copy->n_loaded_rows = session->n_loaded_rows;
     *out_session = copy;
     return SY_OK;
 }
@@ -53,6 +60,9 @@ sy_status sy_session_fork(sy_session *session, uint32_t n_sessions, sy_session *
 
 sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n_tokens,
                                 sy_error *error) {
+    /* the newest token's step gives the logits, so its row is written again in any case */
+    n_rows = n_rows < n_tokens ? n_rows : n_tokens - (n_tokens > 0);
+    n_rows = n_rows < session->n_loaded_rows ? 0 : n_rows;
     sy_status status = sy_state_set_truncate(session->states, n_rows, error);
     if (SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE && n_rows > 0) {
         n_rows = 0; /* the first of them have left a window */
@@ -61,9 +71,13 @@ sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n
     if (status != SY_OK) {
         return status;
     }
+    session->n_loaded_rows = n_rows > 0 ? session->n_loaded_rows : 0;
     session->n_tokens = n_rows;
     session->has_logits = false;
     session->is_behind = false;
+    if (n_rows + 1 == n_tokens) {
+        sy__session_append(session, session->tokens[n_rows]);
+    }
     while (status == SY_OK && session->n_tokens < n_tokens) {
         uint32_t n_left = n_tokens - session->n_tokens, n = session->engine->options.n_batch_tokens;
         n = n < n_left ? n : n_left;

@@ -168,7 +168,8 @@ static sy_status make_plan(sy_engine *engine, sy_error *error) {
 static sy_status make_executor(sy_engine *engine, sy_error *error) {
     sy_executor_options options = {.struct_bytes = sizeof(options),
                                    .n_sequences_max = engine->options.n_sequences,
-                                   .profile = engine->options.profile};
+                                   .profile = engine->options.profile,
+                                   .windows = 1};
     sy_status status = sy_executor_create(engine->plan, &options, &engine->executor, error);
     if (status != SY_OK) {
         return status;

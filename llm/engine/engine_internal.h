@@ -48,6 +48,8 @@ struct sy_session {
     size_t pending_capacity;
     sy_limit_options limit;
     sy_session_stats stats;
+    uint32_t
+        n_loaded_rows; /* came from a file that left out rows behind windows; 0: none missing */
 };
 
 /* weights.c: starts to bring the weights in, in the order of use. It may not. */
@@ -59,11 +61,11 @@ bool sy__engine_fits(sy_engine *engine, uint64_t heap_before);
 bool sy__engine_smaller_batch(sy_engine *engine);
 /* The sentence for a model that does not fit. */
 sy_status sy__engine_over_budget(const sy_engine *engine, sy_error *error);
-/* What a session takes, with its states and without. */
-uint64_t sy__engine_session_bytes(const sy_engine *engine, uint32_t max_tokens);
+/* What a session takes: its states, and what it keeps beside them. */
+uint64_t sy__engine_state_bytes(const sy_engine *engine, uint32_t max_tokens);
 uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tokens);
 /* Does a session of n_bytes fit into what the budget leaves? */
-sy_status sy__engine_admit(const sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
+sy_status sy__engine_admit(sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
                            sy_error *error);
 /* session.c: text that one session may hold back. */
 size_t sy__session_pending_bytes(const sy_engine *engine);
@@ -92,9 +94,10 @@ bool sy__engine_can_move_rows(const sy_engine *engine);
  * there): processes the rest of the first n_tokens again. */
 sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n_tokens,
                                 sy_error *error);
-/* session.c: a session without states. */
-sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
-                          sy_error *error);
+/* session.c: a session without states, let in with those that will take n_state_bytes. */
+sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_state_bytes,
+                          sy_session **out_session, sy_error *error);
+sy_status sy__session_check_length(const sy_engine *engine, uint32_t max_tokens, sy_error *error);
 /* Makes sure that session->logits belong to the newest token. */
 sy_status sy__session_need_logits(sy_session *session, sy_error *error);
 /* The next token, not yet committed; NULL sampler: the likeliest. */

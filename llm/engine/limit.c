@@ -63,42 +63,45 @@ static sy_status check_ranges(const sy_session *session, const sy_token_range *r
     return SY_OK;
 }
 
-static void drop_tokens(sy_session *session, const sy_token_range *range, uint32_t *inout_n) {
-    uint32_t end = range->first + range->n_tokens;
-    memmove(&session->tokens[range->first], &session->tokens[end],
-            (*inout_n - end) * sizeof(int32_t));
-    *inout_n -= range->n_tokens;
-    session->stats.n_dropped_tokens += range->n_tokens;
+static void drop_tokens(sy_session *session, uint32_t first, uint32_t count, uint32_t *inout_n) {
+    memmove(&session->tokens[first], &session->tokens[first + count],
+            (*inout_n - first - count) * sizeof(int32_t));
+    *inout_n -= count;
+    session->stats.n_dropped_tokens += count;
 }
 
-/* The last range first, so that those before it keep their places. Where rows cannot be moved, the
- * tokens that stay are processed again behind the first range. */
+/* The first range first: once its rows are the session's own, the others need no memory any more.
+ * Where rows cannot be moved, the tokens that stay are processed again behind the first range. */
 sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uint32_t n_ranges,
                           sy_error *error) {
     sy_status status = check_ranges(session, ranges, n_ranges, error);
     if (status == SY_OK) {
         status = sy__session_catch_up(session, error);
     }
-    if (status != SY_OK) {
+    uint32_t n_tokens = session->n_tokens, n_good = n_tokens, n_dropped = 0;
+    bool moved = session->engine->can_move_rows;
+    for (uint32_t i = 0; status == SY_OK && i < n_ranges; i++) {
+        uint32_t first = ranges[i].first - n_dropped, count = ranges[i].n_tokens;
+        sy_status moving = SY_OK;
+        if (moved && count > 0) {
+            moving = sy_state_set_drop(session->states, n_tokens, first, count, error);
+        }
+        if (n_dropped == 0 && SY_STATUS_CLASS(moving) == SY_RESOURCE_EXHAUSTED) {
+            return moving; /* nothing has changed */
+        }
+        moved = moved && moving == SY_OK;
+        n_good = n_dropped == 0 && count > 0 ? first : n_good;
+        drop_tokens(session, first, count, &n_tokens);
+        n_dropped += count;
+    }
+    if (status != SY_OK || n_dropped == 0) {
         return status;
     }
-    uint32_t n_tokens = session->n_tokens, n_good = n_tokens;
-    bool moved = session->engine->can_move_rows;
-    for (uint32_t i = n_ranges; i-- > 0;) {
-        if (ranges[i].n_tokens == 0) {
-            continue;
-        }
-        moved = moved && sy_state_set_drop(session->states, n_tokens, ranges[i].first,
-                                           ranges[i].n_tokens, error) == SY_OK;
-        drop_tokens(session, &ranges[i], &n_tokens);
-        n_good = ranges[i].first;
-    }
+    session->n_tokens = moved ? n_tokens : n_good;
     if (moved) {
-        session->n_tokens = n_tokens;
         return SY_OK;
     }
     sy_error_clear(error);
-    session->n_tokens = n_good;
     session->has_logits = false;
     return sy__session_recompute(session, n_good, n_tokens, error);
 }

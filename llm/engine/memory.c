@@ -22,14 +22,15 @@ uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tok
            (uint64_t)engine->info.n_vocabulary * sizeof(float) + n_pending;
 }
 
-static uint64_t state_bytes(const sy_engine *engine, uint32_t max_tokens) {
-    sy_memory_report report;
-    sy_executor_memory(engine->executor, &report);
-    return report.state_bytes_per_token * max_tokens;
+uint64_t sy__engine_state_bytes(const sy_engine *engine, uint32_t max_tokens) {
+    sy_state_memory need;
+    sy_status status = sy_state_need_create(engine->executor, max_tokens, 1, &need, NULL);
+    return status == SY_OK ? need.own_bytes : UINT64_MAX / 4;
 }
 
-uint64_t sy__engine_session_bytes(const sy_engine *engine, uint32_t max_tokens) {
-    return sy__engine_session_heap_bytes(engine, max_tokens) + state_bytes(engine, max_tokens);
+static uint64_t session_bytes(const sy_engine *engine, uint32_t max_tokens) {
+    return sy__engine_session_heap_bytes(engine, max_tokens) +
+           sy__engine_state_bytes(engine, max_tokens);
 }
 
 void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
@@ -46,8 +47,8 @@ void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
                                      .reserved_bytes = engine->reserved_bytes,
                                      .n_batch_tokens = engine->options.n_batch_tokens};
     if (!engine->info.is_encoder) {
-        out_memory->state_bytes = state_bytes(engine, max_tokens);
-        out_memory->session_bytes = sy__engine_session_bytes(engine, max_tokens);
+        out_memory->state_bytes = sy__engine_state_bytes(engine, max_tokens);
+        out_memory->session_bytes = session_bytes(engine, max_tokens);
     }
 }
 
@@ -87,7 +88,7 @@ static uint32_t longest_session(const sy_engine *engine, uint64_t n_bytes) {
     uint32_t fits = 0, too_long = engine->info.n_context_tokens + 1;
     while (fits + 1 < too_long) {
         uint32_t middle = fits + (too_long - fits) / 2;
-        if (sy__engine_session_bytes(engine, middle) <= n_bytes) {
+        if (session_bytes(engine, middle) <= n_bytes) {
             fits = middle;
         } else {
             too_long = middle;
@@ -112,7 +113,7 @@ static void hint_what_fits(const sy_engine *engine, uint32_t max_tokens, uint64_
                            sy_error *error) {
     static const sy_element_type smaller[] = {SY_TYPE_F16, SY_TYPE_Q8_0, SY_TYPE_Q4_0};
     uint64_t n_heap = sy__engine_session_heap_bytes(engine, max_tokens);
-    uint64_t n_states = state_bytes(engine, max_tokens);
+    uint64_t n_states = sy__engine_state_bytes(engine, max_tokens);
     uint32_t n_fitting = longest_session(engine, n_left);
     for (size_t i = 0; i < sizeof(smaller) / sizeof(smaller[0]); i++) {
         if (n_heap + bytes_with_type(engine, n_states, smaller[i]) <= n_left) {
@@ -126,7 +127,7 @@ static void hint_what_fits(const sy_engine *engine, uint32_t max_tokens, uint64_
     sy_error_hint(error, "A session of %" PRIu32 " tokens fits now.", n_fitting);
 }
 
-sy_status sy__engine_admit(const sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
+sy_status sy__engine_admit(sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
                            sy_error *error) {
     uint64_t budget = engine->options.budget_bytes;
     uint64_t used = engine->load_bytes + engine->reserved_bytes;

@@ -195,7 +195,13 @@ static sy_status restore(sy_session *session, const sy__file_map *map, const ses
     sy_status status =
         sy_state_set_load(session->states, header->n_tokens, state, header->state_bytes, error);
     if (status == SY_OK) {
+        sy_memory_report report;
+        sy_executor_memory(session->engine->executor, &report);
         session->n_tokens = header->n_tokens;
+        session->is_behind = header->n_tokens > 0; /* its logits were not kept */
+        if (header->state_bytes < report.state_bytes_per_token * header->n_tokens) {
+            session->n_loaded_rows = header->n_tokens;
+        }
     }
     return status;
 }

@@ -23,18 +23,26 @@ static sy_status reserve(sy_session *session, sy_error *error) {
     return SY_OK;
 }
 
-sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
-                          sy_error *error) {
-    max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
-    if (max_tokens > engine->info.n_context_tokens) {
-        sy_error_set(error, SY_OUT_OF_RANGE,
-                     "A session of %" PRIu32
-                     " tokens was asked for; this engine was made for %" PRIu32 ".",
-                     max_tokens, engine->info.n_context_tokens);
-        sy_error_hint(error, "Make the engine with a larger context (-c).");
-        return SY_OUT_OF_RANGE;
+sy_status sy__session_check_length(const sy_engine *engine, uint32_t max_tokens, sy_error *error) {
+    if (engine->info.is_encoder) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "'%s' is an encoder: it has no sessions; use sy_engine_encode.",
+                            engine->info.architecture);
     }
-    uint64_t n_bytes = sy__engine_session_bytes(engine, max_tokens);
+    if (max_tokens <= engine->info.n_context_tokens) {
+        return SY_OK;
+    }
+    sy_error_set(error, SY_OUT_OF_RANGE,
+                 "A session of %" PRIu32 " tokens was asked for; this engine was made for %" PRIu32
+                 ".",
+                 max_tokens, engine->info.n_context_tokens);
+    sy_error_hint(error, "Make the engine with a larger context (-c).");
+    return SY_OUT_OF_RANGE;
+}
+
+sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_state_bytes,
+                          sy_session **out_session, sy_error *error) {
+    uint64_t n_bytes = sy__engine_session_heap_bytes(engine, max_tokens) + n_state_bytes;
     sy_status status = sy__engine_admit(engine, max_tokens, n_bytes, error);
     if (status != SY_OK) {
         return status;
@@ -59,12 +67,12 @@ sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, sy_session **o
 sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
                           sy_error *error) {
     sy_session *session = NULL;
-    if (engine->info.is_encoder) {
-        return sy_error_set(error, SY_FAILED_PRECONDITION,
-                            "'%s' is an encoder: it has no sessions; use sy_engine_encode.",
-                            engine->info.architecture);
+    max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
+    sy_status status = sy__session_check_length(engine, max_tokens, error);
+    if (status == SY_OK) {
+        status = sy__session_new(engine, max_tokens, sy__engine_state_bytes(engine, max_tokens),
+                                 &session, error);
     }
-    sy_status status = sy__session_new(engine, max_tokens, &session, error);
     if (status != SY_OK) {
         return status;
     }
@@ -258,6 +266,9 @@ sy_status sy_session_score(sy_session *session, const int32_t *tokens, uint32_t 
         sy__session_end(session);
         sy_status restored = sy_state_set_truncate(session->states, session->n_tokens,
                                                    status == SY_OK ? error : NULL);
+        if (SY_STATUS_CLASS(restored) == SY_OUT_OF_RANGE) { /* rows have left a window meanwhile */
+            restored = sy__session_recompute(session, 0, session->n_tokens, error);
+        }
         status = status == SY_OK ? restored : status;
     }
     if (status == SY_OK) {

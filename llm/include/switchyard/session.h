@@ -194,9 +194,9 @@ SY_MUST_CHECK sy_status sy_session_load(sy_engine *engine, const char *path, uin
 
 /* Tokens that a session had to process, and what they cost. */
 typedef struct sy_session_stats {
-    uint64_t n_prefilled_tokens; /* given to prefill */
-    uint64_t n_reused_tokens;    /* of these: taken from stored prefixes, not computed */
-    uint64_t n_dropped_tokens;   /* dropped at the limit or by sy_session_drop */
+    uint64_t n_prefilled_tokens;  /* given to prefill */
+    uint64_t n_reused_tokens;     /* of these: taken from stored prefixes, not computed */
+    uint64_t n_dropped_tokens;    /* dropped at the limit or by sy_session_drop */
     uint64_t n_recomputed_tokens; /* processed again because states could not be moved or cut */
 } sy_session_stats;
 
