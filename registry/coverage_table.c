@@ -18,6 +18,10 @@ static const sy_attribute rotary[] = {INT("num_heads", 4)};
 static const sy_attribute attention[] = {INT("num_heads", 4), INT("num_kv_heads", 4)};
 static const sy_attribute gated[] = {
     {.name = "activation", .type = SY_ATTRIBUTE_STRING, .count = 4, .value.s = "silu"}};
+static const sy_attribute limit[] = {FLOAT("limit", 7)};
+static const sy_attribute router[] = {
+    {.name = "gating", .type = SY_ATTRIBUTE_STRING, .count = 7, .value.s = "softmax"},
+    INT("num_used", 2)};
 static const sy_attribute epsilon[] = {FLOAT("epsilon", 1e-6)};
 static const sy_attribute cap[] = {FLOAT("cap", 30)};
 static const sy_attribute axis_1[] = {INT("axis", 1)};
@@ -41,6 +45,10 @@ const sy__coverage_row sy__coverage_rows[] = {
     OURS("RotaryEmbedding", FLOATS, "xir", 1, ATTRIBUTES(rotary)),
     OURS("Attention", "f32 f16 bf16 Q8_0 Q4_0", "fffss", 1, ATTRIBUTES(attention)),
     OURS("GatedActivation", FLOATS, "xx", 1, ATTRIBUTES(gated)),
+    OURS("ClampedSwiGLU", FLOATS, "xx", 1, ATTRIBUTES(limit)),
+    OURS("ExpertRouter", FLOATS, "x", 2, ATTRIBUTES(router)),
+    OURS("ExpertLinear", WEIGHTS, "fjc", 1, PLAIN),
+    OURS("ExpertSum", FLOATS, "lg", 1, PLAIN),
     OURS("AddRMSNormalization", FLOATS, "xxv", 2, ATTRIBUTES(epsilon)),
     OURS("Softcap", FLOATS, "x", 1, ATTRIBUTES(cap)),
     ONNX("Add", 14, NUMBERS, "xx", PLAIN),

@@ -19,8 +19,10 @@ typedef struct sy__infer_rule {
     sy_status (*infer)(const sy__infer_call *call);
 } sy__infer_rule;
 
-/* infer_switchyard.c, infer_onnx.c, infer_image.c, infer_shape.c: tables ended by a NULL op. */
+/* infer_switchyard.c, infer_experts.c, infer_onnx.c, infer_image.c, infer_shape.c:
+ * tables ended by a NULL op. */
 extern const sy__infer_rule sy__infer_rules_switchyard[];
+extern const sy__infer_rule sy__infer_rules_experts[];
 extern const sy__infer_rule sy__infer_rules_onnx[];
 extern const sy__infer_rule sy__infer_rules_image[];
 extern const sy__infer_rule sy__infer_rules_shape[];

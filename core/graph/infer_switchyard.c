@@ -123,6 +123,16 @@ static sy_status infer_gated(const sy__infer_call *call) {
     return SY_OK;
 }
 
+static sy_status infer_clamped(const sy__infer_call *call) {
+    const sy_value_view *gate = sy__call_input(call, 0), *up = sy__call_input(call, 1);
+    if (!sy__is_float(gate->type) || !sy__same_shape(gate, up) ||
+        !(sy__attribute_float(call->node, "limit", 0) > 0)) {
+        return sy__infer_fail(call, "gate and up must be float and of one shape, limit above 0");
+    }
+    sy__result_like(call, 0, gate);
+    return SY_OK;
+}
+
 static sy_status infer_add_norm(const sy__infer_call *call) {
     const sy_value_view *x = sy__call_input(call, 0), *residual = sy__call_input(call, 1);
     const sy_value_view *scale = sy__call_input(call, 2);
@@ -152,6 +162,7 @@ const sy__infer_rule sy__infer_rules_switchyard[] = {
     {"switchyard", "RotaryEmbedding", 3, 3, 1, infer_rotary},
     {"switchyard", "Attention", 1, 6, 1, infer_attention},
     {"switchyard", "GatedActivation", 2, 2, 1, infer_gated},
+    {"switchyard", "ClampedSwiGLU", 2, 2, 1, infer_clamped},
     {"switchyard", "AddRMSNormalization", 3, 3, 2, infer_add_norm},
     {"switchyard", "Softcap", 1, 1, 1, infer_softcap},
     {NULL, NULL, 0, 0, 0, NULL},

@@ -202,6 +202,38 @@ SY__RUN(gated) {
     return sy__ref_walk_broadcast(call, 2, visit_gated);
 }
 
+SY__PREPARE(clamped) {
+    sy__params *p = &facts->params;
+    if (!sy__ref_require_all_float(facts) ||
+        !sy__ref_attribute_float(facts, "alpha", 1.0, &p->alpha) ||
+        !sy__ref_attribute_float(facts, "limit", 0.0, &p->softcap)) {
+        return false;
+    }
+    p->activation = SY__UNARY_SWISH;
+    return p->softcap > 0.0 ||
+           sy__ref_refuse(facts, SY_REASON_ATTRIBUTE, "limit is missing or not above 0");
+}
+
+static double at_most(double x, double limit) {
+    return x > limit ? limit : x;
+}
+
+static void visit_clamped(const sy__walk *walk, const sy__run *run) {
+    double gate[SY__RUN_ELEMENTS], up[SY__RUN_ELEMENTS];
+    const sy__params *p = walk->call->params;
+    sy__ref_get_f64(walk->inputs[0], run->first[0], run->stride[0], run->n, gate);
+    sy__ref_get_f64(walk->inputs[1], run->first[1], run->stride[1], run->n, up);
+    for (int64_t i = 0; i < run->n; i++) {
+        double bounded = -at_most(-at_most(up[i], p->softcap), p->softcap);
+        gate[i] = unary(p->activation, p, at_most(gate[i], p->softcap)) * (bounded + 1.0);
+    }
+    sy__ref_put_f64(walk->output, run->out_first, run->n, gate);
+}
+
+SY__RUN(clamped) {
+    return sy__ref_walk_broadcast(call, 2, visit_clamped);
+}
+
 SY__PREPARE(binary) {
     sy_element_type type = facts->outputs[0]->type;
     bool integer =

@@ -41,8 +41,8 @@ typedef struct sy__stencil {
 typedef struct sy__params {
     double alpha, beta, epsilon, scale, softcap;
     int64_t axis, window;
-    int64_t n_heads, n_kv_heads;
-    bool causal, interleaved, keepdims, trans_a, trans_b, all_axes, allow_zero;
+    int64_t n_heads, n_kv_heads, n_used;
+    bool causal, interleaved, keepdims, trans_a, trans_b, all_axes, allow_zero, normalize;
     uint32_t activation;
     uint32_t n_list;
     int64_t list[SY__MAX_LIST]; /* axes, permutation, shape or split sizes */

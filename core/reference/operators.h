@@ -36,6 +36,20 @@ SY__INFER(gemm);
 SY__RUN(gemm);
 SY__MACS(gemm);
 
+/* experts.c */
+SY__PREPARE(expert_router);
+SY__INFER(expert_router);
+SY__RUN(expert_router);
+SY__WORK(expert_router);
+SY__PREPARE(expert_linear);
+SY__INFER(expert_linear);
+SY__RUN(expert_linear);
+SY__WORK(expert_linear);
+SY__MACS(expert_linear);
+SY__PREPARE(expert_sum);
+SY__INFER(expert_sum);
+SY__RUN(expert_sum);
+
 /* attention.c */
 SY__PREPARE(attention);
 SY__INFER(attention);
@@ -97,6 +111,8 @@ SY__INFER(prelu);
 SY__PREPARE(gated);
 SY__INFER(gated);
 SY__RUN(gated);
+SY__PREPARE(clamped);
+SY__RUN(clamped);
 SY__PREPARE(binary);
 SY__INFER(broadcast);
 SY__RUN(binary);

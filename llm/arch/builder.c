@@ -62,7 +62,19 @@ static bool find_tensor(sy__builder *b, sy__role role, uint32_t i_layer, sy__par
     return true;
 }
 
-/* Rows [first, first + n) of a tensor as a WEIGHT; the bytes stay in the file's mapping. */
+/* Bytes [offset, offset + n) of a tensor as a WEIGHT; they stay in the file's mapping. */
+static uint32_t mapped(sy__builder *b, const sy_gguf_tensor *tensor, sy_value_view *view,
+                       uint64_t offset, uint64_t n_bytes) {
+    uintptr_t address = (uintptr_t)tensor->data + (uintptr_t)offset;
+    view->kind = SY_VALUE_WEIGHT;
+    view->type = tensor->type;
+    view->data = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .length_bytes = n_bytes};
+    /* Weights are read-only; the ABI's sy_memory has one pointer type for all memory. */
+    memcpy(&view->data.pointer, &address, sizeof(address));
+    return sy__emit_value(b, view);
+}
+
+/* Rows [first, first + n) of a tensor. */
 static uint32_t slice(sy__builder *b, const sy_gguf_tensor *tensor, const char *name,
                       uint64_t first, uint64_t n) {
     uint64_t row_bytes = 0, n_all = tensor->rank >= 2 ? tensor->dims[1] : tensor->dims[0];
@@ -77,16 +89,25 @@ static uint32_t slice(sy__builder *b, const sy_gguf_tensor *tensor, const char *
     }
     char part_name[192];
     snprintf(part_name, sizeof(part_name), n == n_all ? "%s" : "%s[%" PRIu64 "]", name, first);
-    uintptr_t address = (uintptr_t)tensor->data + (uintptr_t)(first * row_bytes);
-    sy_value_view view = {.name = part_name, .kind = SY_VALUE_WEIGHT, .type = tensor->type};
+    sy_value_view view = {.name = part_name};
     view.dims[view.rank++].bound = (int64_t)n;
     if (is_matrix) {
         view.dims[view.rank++].bound = (int64_t)tensor->dims[0];
     }
-    view.data = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .length_bytes = n * row_bytes};
-    /* Weights are read-only; the ABI's sy_memory has one pointer type for all memory. */
-    memcpy(&view.data.pointer, &address, sizeof(address));
-    return sy__emit_value(b, &view);
+    return mapped(b, tensor, &view, first * row_bytes, n * row_bytes);
+}
+
+uint32_t sy__emit_stack(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part) {
+    sy_gguf_tensor tensor;
+    char name[160];
+    if (!find_tensor(b, role, i_layer, part, &tensor, name)) {
+        return 0;
+    }
+    sy_value_view view = {.name = name, .rank = tensor.rank};
+    for (uint32_t i = 0; i < tensor.rank; i++) {
+        view.dims[i].bound = (int64_t)tensor.dims[tensor.rank - 1 - i];
+    }
+    return mapped(b, &tensor, &view, 0, tensor.n_bytes);
 }
 
 uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
@@ -96,6 +117,7 @@ uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64
     if (!find_tensor(b, role, i_layer, SY__PART_WEIGHT, &tensor, name)) {
         return 0;
     }
+    tensor.rank = tensor.rank < 2 ? 2 : tensor.rank; /* a matrix of one row */
     return slice(b, &tensor, name, first, n_rows);
 }
 
@@ -130,23 +152,28 @@ uint32_t sy__emit_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__pa
 }
 
 uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *operation) {
-    char full_name[192];
     uint32_t result = 0;
+    sy__emit_nodes(b, name, operation, 1, &result);
+    return result;
+}
+
+void sy__emit_nodes(sy__builder *b, const char *name, const sy__operation *operation,
+                    uint32_t n_outputs, uint32_t *out_results) {
+    char full_name[192];
     if (b->status != SY_OK) {
-        return 0;
+        return;
     }
     snprintf(full_name, sizeof(full_name), "%s%s", b->prefix, name);
     sy_node_view node = {.domain = operation->version == 0 ? "switchyard" : "",
                          .op = operation->op,
                          .version = operation->version == 0 ? 1 : operation->version,
                          .n_inputs = operation->n_inputs,
-                         .n_outputs = 1,
+                         .n_outputs = n_outputs,
                          .n_attributes = operation->n_attributes,
                          .inputs = operation->inputs,
                          .attributes = operation->attributes,
                          .name = full_name};
-    b->status = sy_graph_add_node(b->model->graph, &node, &result, b->error);
-    return result;
+    b->status = sy_graph_add_node(b->model->graph, &node, out_results, b->error);
 }
 
 uint32_t sy__emit_scale(sy__builder *b, const char *name, uint32_t x, sy__role role,

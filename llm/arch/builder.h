@@ -27,6 +27,8 @@ uint32_t sy__emit_ints(sy__builder *b, const char *name, const int64_t *numbers,
 /* A matrix of the file as WEIGHT [rows, columns]; rows [first, first + n_rows), n_rows 0: all. */
 uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
                          uint64_t n_rows);
+/* All of a tensor as a WEIGHT of its own shape: a stack of matrices, or their biases. */
+uint32_t sy__emit_stack(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part);
 /* A vector of the file as f32 (cast where the file has f16 or bf16). */
 uint32_t sy__emit_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
                          uint64_t first, uint64_t n);
@@ -46,6 +48,10 @@ typedef struct sy__operation {
 /* Adds a node; its name gets the layer's prefix. Answers its result. */
 uint32_t sy__emit_node(sy__builder *b, const char *name, const sy__operation *operation);
 
+/* The same for n_outputs results. */
+void sy__emit_nodes(sy__builder *b, const char *name, const sy__operation *operation,
+                    uint32_t n_outputs, uint32_t *out_results);
+
 /* x times the scale beside a role's matrix. */
 uint32_t sy__emit_scale(sy__builder *b, const char *name, uint32_t x, sy__role role,
                         uint32_t i_layer);
@@ -56,6 +62,13 @@ sy_attribute sy__int_attribute(const char *name, int64_t number);
 sy_attribute sy__float_attribute(const char *name, double number);
 sy_attribute sy__string_attribute(const char *name, const char *text);
 
+/* layer.c: x times rows [first, first + n) of a role's matrix, scaled, plus the same part of its
+ * bias; the gate of a feed-forward through its activation, times what goes up. */
+uint32_t sy__emit_product(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                          uint32_t i_layer, uint64_t first, uint64_t n);
+uint32_t sy__emit_gated(sy__builder *b, uint32_t gate, uint32_t up);
+/* experts.c: the feed-forward of a layer with experts. */
+uint32_t sy__emit_experts(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* layer.c: one layer over the residual stream x; answers the new x. */
 uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* x normalised with a role's weight (and bias). */

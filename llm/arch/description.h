@@ -72,7 +72,8 @@ typedef enum sy__role {
     SY__ROLE_VALUE,
     SY__ROLE_QKV, /* rows: all of query, then key, then value; in place of the three */
     SY__ROLE_QUERY_NORM,
-    SY__ROLE_KEY_NORM, /* over each head, before the rotation */
+    SY__ROLE_KEY_NORM,        /* over each head, before the rotation */
+    SY__ROLE_ATTENTION_SINKS, /* [n_heads], joins the denominator of each head's softmax */
     SY__ROLE_ATTENTION_OUTPUT,
     SY__ROLE_ATTENTION_POST_NORM,
     SY__ROLE_ATTENTION_OUTPUT_NORM,
@@ -80,11 +81,19 @@ typedef enum sy__role {
     SY__ROLE_GATE,
     SY__ROLE_UP, /* fused_gate_up: 2 n_ff rows, the gate's first */
     SY__ROLE_DOWN,
+    SY__ROLE_ROUTER,      /* [n_embd, n_experts] scores; a layer that has it has experts */
+    SY__ROLE_EXPERT_GATE, /* [inputs, outputs, n_experts], in place of GATE, UP and DOWN */
+    SY__ROLE_EXPERT_UP,
+    SY__ROLE_EXPERT_DOWN,
+    SY__ROLE_SHARED_ROUTER, /* one score, the gate of what the shared expert gives */
+    SY__ROLE_SHARED_GATE,
+    SY__ROLE_SHARED_UP,
+    SY__ROLE_SHARED_DOWN,
     SY__ROLE_FFN_POST_NORM,
     SY__ROLE_LAYER_OUTPUT_NORM,
     SY__ROLE_COUNT
 } sy__role;
-#define SY__ROLE_BIT(role) (UINT32_C(1) << (role))
+#define SY__ROLE_BIT(role) (UINT64_C(1) << (role))
 
 typedef enum sy__part {
     SY__PART_WEIGHT = 0,
@@ -99,6 +108,19 @@ typedef enum sy__attention_scale {
     SY__SCALE_HEAD_OR_WIDTH /* Gemma's 27 B: 1 / sqrt(n_embd / n_heads) at n_width_layers layers */
 } sy__attention_scale;
 
+typedef enum sy__expert_use {
+    SY__EXPERTS_NEVER = 0,
+    SY__EXPERTS_MAY,
+    SY__EXPERTS_ALWAYS
+} sy__expert_use;
+
+/* How scores become the weights of experts; attribute gating of operator ExpertRouter. */
+typedef enum sy__gating {
+    SY__GATING_SOFTMAX = 0,
+    SY__GATING_SOFTMAX_CHOSEN,
+    SY__GATING_SIGMOID
+} sy__gating;
+
 /* One family of models: what its files leave unsaid. */
 typedef struct sy__family {
     const char *name;  /* general.architecture */
@@ -107,12 +129,13 @@ typedef struct sy__family {
     sy__norm_place norm_place;
     sy__rope_kind rope_kind;
     sy__activation activation;
-    bool gated;            /* ffn = DOWN(act(GATE x) * UP x), else DOWN(act(UP x)) */
-    bool causal;           /* key attention.causal overrides */
-    bool embedding_sqrt;   /* embeddings are multiplied by sqrt(n_embd) */
-    bool has_output;       /* a decoder with logits; false: an encoder */
-    bool reads_window;     /* key attention.sliding_window is honoured */
-    bool local_rope_plain; /* windowed layers take no linear scaling (Gemma 3) */
+    bool gated;              /* ffn = DOWN(act(GATE x) * UP x), else DOWN(act(UP x)) */
+    bool causal;             /* key attention.causal overrides */
+    bool embedding_sqrt;     /* embeddings are multiplied by sqrt(n_embd) */
+    bool has_output;         /* a decoder with logits; false: an encoder */
+    bool reads_window;       /* key attention.sliding_window is honoured */
+    bool local_rope_plain;   /* windowed layers take no linear scaling (Gemma 3) */
+    uint32_t no_rope_period; /* every such layer does not rotate; 0: all do */
     sy__attention_scale scale_rule;
     uint32_t n_width_layers;
     uint32_t window_default; /* when the key is absent; 0 none */
@@ -121,8 +144,15 @@ typedef struct sy__family {
     uint32_t window_period;
     float local_rope_base; /* of windowed layers when rope.freq_base_swa is absent; 0: rope.base */
     float attention_softcap, output_softcap; /* defaults of the keys; 0 none */
-    uint32_t required; /* SY__ROLE_BIT set; QUERY stands for QKV too, GATE for a fused UP */
-    uint32_t optional;
+    sy__expert_use experts;
+    sy__gating gating;
+    bool normalized_experts;         /* weights of the chosen are divided by their sum */
+    bool clamped_swiglu;             /* experts use operator ClampedSwiGLU (gpt-oss) */
+    bool yarn_unrounded;             /* the ends of YaRN's ramp are no whole pairs (gpt-oss) */
+    bool post_attention_is_ffn_norm; /* FFN_NORM goes by the name of ATTENTION_POST_NORM */
+    uint64_t required; /* SY__ROLE_BIT set; QUERY stands for QKV too, GATE for a fused UP, GATE, UP
+                          and DOWN for those of experts */
+    uint64_t optional;
 } sy__family;
 
 /* A rotary embedding. inverse_frequency and magnitude come from sy__rope_table. */
@@ -135,20 +165,31 @@ typedef struct sy__rope {
     float factor;               /* >= the stretch; 1 none */
     float attention_factor;     /* multiplies cos and sin beside YaRN's own magnitude */
     float beta_fast, beta_slow; /* YARN */
+    bool unrounded;             /* YARN */
 } sy__rope;
+
+/* A mixture of experts; all zero without. */
+typedef struct sy__experts {
+    uint32_t n_experts, n_used;
+    uint32_t n_ff, n_ff_shared; /* of one expert; of the shared one, 0 none */
+    sy__gating gating;
+    bool normalized, clamped_swiglu;
+    float scale; /* multiplies the weights of the chosen */
+} sy__experts;
 
 typedef struct sy__layer {
     uint32_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
     uint32_t n_ff;
     uint32_t window;  /* position p sees j > p - window; 0 all */
-    uint32_t weights; /* SY__ROLE_BIT set of the weights the layer has */
-    uint32_t biases;  /* and of the biases */
-    uint32_t scales;  /* and of the scales of matrices */
+    uint64_t weights; /* SY__ROLE_BIT set of the weights the layer has */
+    uint64_t biases;  /* and of the biases */
+    uint64_t scales;  /* and of the scales of matrices */
     bool local_rope;  /* rotate with rope_local instead of rope */
-    bool fused_qkv, fused_gate_up;
+    bool no_rope;     /* rotate nothing */
+    bool fused_qkv, fused_gate_up, has_experts;
 } sy__layer;
 
-/* One model, described. About 40 KiB: keep it on the heap. Borrows `gguf`. */
+/* One model, described. About 56 KiB: keep it on the heap. Borrows `gguf`. */
 typedef struct sy__architecture {
     const sy__family *family;
     const sy_gguf *gguf;
@@ -171,8 +212,9 @@ typedef struct sy__architecture {
     float attention_scale;   /* multiplies q.k */
     float attention_softcap; /* 0 none */
     float output_softcap;    /* 0 none */
+    sy__experts experts;
     sy__rope rope, rope_local;
-    uint32_t weights, biases, scales; /* SY__ROLE_BIT sets of what does not belong to a layer */
+    uint64_t weights, biases, scales; /* SY__ROLE_BIT sets of what does not belong to a layer */
     sy__layer layers[SY_LIMIT_LAYERS];
 } sy__architecture;
 

@@ -13,6 +13,12 @@
  *   46 and 62 layers as llama.cpp does, because files carry no query_pre_attn_scalar.
  * - Phi-3: fused qkv and gate_up rows, the gate's first; longrope factors by context; the window of
  *   the key holds on all layers (transformers, modeling_phi3). llama.cpp ignores that window.
+ * - Mixtral is "llama" with experts: softmax over all scores, the chosen weights divided by their
+ *   sum (modeling_mixtral). Qwen 3 MoE does the same, Qwen 2 MoE does not divide and adds a shared
+ *   expert behind a sigmoid (modeling_qwen2_moe, modeling_qwen3_moe, norm_topk_prob of configs).
+ * - gpt-oss: softmax of the chosen scores, biases everywhere, sinks, every other layer windowed,
+ *   the first too, YaRN with a ramp that is not rounded to pairs (modeling_gpt_oss; rope truncate).
+ * - SmolLM 3: Llama whose every fourth layer does not rotate (modeling_smollm3, no_rope_layers).
  * - BERT: learned positions, token type 0, LayerNorm after the residual sum, erf GELU, pooling by
  *   key (transformers, modeling_bert). nomic-bert: the same with rotary positions and SwiGLU.
  */
@@ -26,6 +32,9 @@
 #define QK_NORM (BIT(SY__ROLE_QUERY_NORM) | BIT(SY__ROLE_KEY_NORM))
 #define POST_NORMS (BIT(SY__ROLE_ATTENTION_POST_NORM) | BIT(SY__ROLE_FFN_POST_NORM))
 #define LONGROPE (BIT(SY__ROLE_ROPE_FACTORS_LONG) | BIT(SY__ROLE_ROPE_FACTORS_SHORT))
+#define SHARED_EXPERT                                                                    \
+    (BIT(SY__ROLE_SHARED_ROUTER) | BIT(SY__ROLE_SHARED_GATE) | BIT(SY__ROLE_SHARED_UP) | \
+     BIT(SY__ROLE_SHARED_DOWN))
 #define ENCODER                                                                                \
     (BIT(SY__ROLE_TOKEN_EMBEDDING) | BIT(SY__ROLE_EMBEDDING_NORM) | BIT(SY__ROLE_QUERY) |      \
      BIT(SY__ROLE_ATTENTION_OUTPUT) | BIT(SY__ROLE_ATTENTION_OUTPUT_NORM) | BIT(SY__ROLE_UP) | \
@@ -33,13 +42,25 @@
 
 static const sy__family families[] = {
     {.name = "llama",
-     .label = "Llama, Mistral, SmolLM",
+     .label = "Llama, Mistral, Mixtral, SmolLM",
      .rope_kind = SY__ROPE_INTERLEAVED,
      .gated = true,
      .causal = true,
      .has_output = true,
+     .reads_window = true,
+     .experts = SY__EXPERTS_MAY,
+     .normalized_experts = true,
      .required = DECODER,
      .optional = BIT(SY__ROLE_OUTPUT) | BIT(SY__ROLE_ROPE_FACTORS) | LONGROPE},
+    {.name = "smollm3",
+     .label = "SmolLM 3",
+     .rope_kind = SY__ROPE_INTERLEAVED,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .no_rope_period = 4,
+     .required = DECODER,
+     .optional = BIT(SY__ROLE_OUTPUT) | BIT(SY__ROLE_ROPE_FACTORS)},
     {.name = "qwen2",
      .label = "Qwen 2, Qwen 2.5",
      .rope_kind = SY__ROPE_HALF,
@@ -55,6 +76,40 @@ static const sy__family families[] = {
      .causal = true,
      .has_output = true,
      .required = DECODER | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "qwen2moe",
+     .label = "Qwen 1.5 MoE, Qwen 2 MoE",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .experts = SY__EXPERTS_ALWAYS,
+     .required = DECODER,
+     .optional = BIT(SY__ROLE_OUTPUT) | SHARED_EXPERT},
+    {.name = "qwen3moe",
+     .label = "Qwen 3 MoE",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .experts = SY__EXPERTS_ALWAYS,
+     .normalized_experts = true,
+     .required = DECODER | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "gpt-oss",
+     .label = "gpt-oss",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .reads_window = true,
+     .window_period = 2,
+     .experts = SY__EXPERTS_ALWAYS,
+     .gating = SY__GATING_SOFTMAX_CHOSEN,
+     .clamped_swiglu = true,
+     .yarn_unrounded = true,
+     .post_attention_is_ffn_norm = true,
+     .required = DECODER | BIT(SY__ROLE_ATTENTION_SINKS),
      .optional = BIT(SY__ROLE_OUTPUT)},
     {.name = "gemma",
      .label = "Gemma",

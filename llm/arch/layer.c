@@ -16,7 +16,7 @@ uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role ro
                        uint32_t i_layer) {
     const sy__architecture *a = b->architecture;
     bool in_layer = role >= SY__ROLE_FIRST_OF_LAYER;
-    uint32_t biases = in_layer ? a->layers[i_layer].biases : a->biases;
+    uint64_t biases = in_layer ? a->layers[i_layer].biases : a->biases;
     uint32_t scale = sy__emit_vector(b, role, i_layer, SY__PART_WEIGHT, 0, 0);
     bool is_head_norm = role == SY__ROLE_QUERY_NORM || role == SY__ROLE_KEY_NORM;
     sy__operation norm = {.version = 23,
@@ -36,9 +36,8 @@ uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role ro
     return sy__emit_node(b, name, &norm);
 }
 
-/* x times rows [first, first + n) of a role's matrix, scaled, plus the same part of its bias. */
-static uint32_t project(sy__builder *b, const char *name, uint32_t x, sy__role role,
-                        uint32_t i_layer, uint64_t first, uint64_t n) {
+uint32_t sy__emit_product(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                          uint32_t i_layer, uint64_t first, uint64_t n) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
     uint32_t w = sy__emit_matrix(b, role, i_layer, first, n);
     uint32_t y =
@@ -74,7 +73,7 @@ static uint32_t rotate(sy__builder *b, const char *name, uint32_t x, const sy__l
                        uint32_t n_heads) {
     const sy__architecture *a = b->architecture;
     const sy__rope *rope = layer->local_rope ? &a->rope_local : &a->rope;
-    if (rope->kind == SY__ROPE_NONE) {
+    if (rope->kind == SY__ROPE_NONE || layer->no_rope) {
         return x;
     }
     uint32_t frequency = layer->local_rope ? b->rope_local_frequency : b->rope_frequency;
@@ -113,13 +112,13 @@ static heads project_heads(sy__builder *b, uint32_t i_layer, uint32_t x) {
     uint64_t n_v = (uint64_t)layer->n_kv_heads * a->value_length;
     heads h;
     if (layer->fused_qkv) {
-        h.q = project(b, "attn_q", x, SY__ROLE_QKV, i_layer, 0, n_q);
-        h.k = project(b, "attn_k", x, SY__ROLE_QKV, i_layer, n_q, n_k);
-        h.v = project(b, "attn_v", x, SY__ROLE_QKV, i_layer, n_q + n_k, n_v);
+        h.q = sy__emit_product(b, "attn_q", x, SY__ROLE_QKV, i_layer, 0, n_q);
+        h.k = sy__emit_product(b, "attn_k", x, SY__ROLE_QKV, i_layer, n_q, n_k);
+        h.v = sy__emit_product(b, "attn_v", x, SY__ROLE_QKV, i_layer, n_q + n_k, n_v);
     } else {
-        h.q = project(b, "attn_q", x, SY__ROLE_QUERY, i_layer, 0, n_q);
-        h.k = project(b, "attn_k", x, SY__ROLE_KEY, i_layer, 0, n_k);
-        h.v = project(b, "attn_v", x, SY__ROLE_VALUE, i_layer, 0, n_v);
+        h.q = sy__emit_product(b, "attn_q", x, SY__ROLE_QUERY, i_layer, 0, n_q);
+        h.k = sy__emit_product(b, "attn_k", x, SY__ROLE_KEY, i_layer, 0, n_k);
+        h.v = sy__emit_product(b, "attn_v", x, SY__ROLE_VALUE, i_layer, 0, n_v);
     }
     if (has_weight(layer, SY__ROLE_QUERY_NORM)) {
         h.q = head_norm(b, "attn_q_norm", h.q, SY__ROLE_QUERY_NORM, i_layer, layer->n_heads);
@@ -153,8 +152,12 @@ static uint32_t attend(sy__builder *b, uint32_t i_layer, uint32_t x) {
         attention.inputs[attention.n_inputs++] = state(
             b, "attn.value", b->options->value_type, (uint64_t)layer->n_kv_heads * a->value_length);
     }
+    if (has_weight(layer, SY__ROLE_ATTENTION_SINKS)) {
+        attention.inputs[attention.n_inputs++] =
+            sy__emit_vector(b, SY__ROLE_ATTENTION_SINKS, i_layer, SY__PART_WEIGHT, 0, 0);
+    }
     uint32_t y = sy__emit_node(b, "attn", &attention);
-    return project(b, "attn_output", y, SY__ROLE_ATTENTION_OUTPUT, i_layer, 0, 0);
+    return sy__emit_product(b, "attn_output", y, SY__ROLE_ATTENTION_OUTPUT, i_layer, 0, 0);
 }
 
 static uint32_t activate(sy__builder *b, uint32_t x) {
@@ -175,23 +178,27 @@ static uint32_t activate(sy__builder *b, uint32_t x) {
     return sy__emit_node(b, "ffn_act", &act);
 }
 
+uint32_t sy__emit_gated(sy__builder *b, uint32_t gate, uint32_t up) {
+    uint32_t open = activate(b, gate);
+    return sy__emit_node(
+        b, "ffn_gated",
+        &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {open, up}});
+}
+
 static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
     uint32_t y;
     if (b->architecture->gated) {
         bool fused = layer->fused_gate_up;
-        uint32_t gate =
-            project(b, "ffn_gate", x, fused ? SY__ROLE_UP : SY__ROLE_GATE, i_layer, 0, layer->n_ff);
-        uint32_t up =
-            project(b, "ffn_up", x, SY__ROLE_UP, i_layer, fused ? layer->n_ff : 0, layer->n_ff);
-        uint32_t open = activate(b, gate);
-        y = sy__emit_node(
-            b, "ffn_gated",
-            &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {open, up}});
+        uint32_t gate = sy__emit_product(b, "ffn_gate", x, fused ? SY__ROLE_UP : SY__ROLE_GATE,
+                                         i_layer, 0, layer->n_ff);
+        uint32_t up = sy__emit_product(b, "ffn_up", x, SY__ROLE_UP, i_layer,
+                                       fused ? layer->n_ff : 0, layer->n_ff);
+        y = sy__emit_gated(b, gate, up);
     } else {
-        y = activate(b, project(b, "ffn_up", x, SY__ROLE_UP, i_layer, 0, 0));
+        y = activate(b, sy__emit_product(b, "ffn_up", x, SY__ROLE_UP, i_layer, 0, 0));
     }
-    return project(b, "ffn_down", y, SY__ROLE_DOWN, i_layer, 0, 0);
+    return sy__emit_product(b, "ffn_down", y, SY__ROLE_DOWN, i_layer, 0, 0);
 }
 
 uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
@@ -213,7 +220,8 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     if (place != SY__NORM_POST) {
         y = sy__emit_norm(b, "ffn_norm", x, SY__ROLE_FFN_NORM, i_layer);
     }
-    y = feed_forward(b, i_layer, y);
+    bool has_experts = b->architecture->layers[i_layer].has_experts;
+    y = has_experts ? sy__emit_experts(b, i_layer, y) : feed_forward(b, i_layer, y);
     if (place == SY__NORM_BOTH) {
         y = sy__emit_norm(b, "ffn_post_norm", y, SY__ROLE_FFN_POST_NORM, i_layer);
     }

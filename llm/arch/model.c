@@ -24,6 +24,8 @@ static void fill(const sy__architecture *architecture, sy_model_facts *out_facts
         .n_heads = first->n_heads,
         .n_kv_heads = first->n_kv_heads,
         .n_feed_forward = first->n_ff,
+        .n_experts = architecture->experts.n_experts,
+        .n_used_experts = architecture->experts.n_used,
         .key_length = architecture->key_length,
         .value_length = architecture->value_length,
         .is_encoder = !architecture->has_output,

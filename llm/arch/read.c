@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#define EXPERTS_MOST 65536u
 #define KEY_BYTES (SY_LIMIT_NAME_BYTES + 1u)
 
 static const char hint_convert[] = "Convert the model again with a current tool, or take another "
@@ -197,6 +198,36 @@ static void read_sizes(key_reader *reader, sy__architecture *architecture) {
         read_u32(reader, "attention.value_length", 65536, head > 0 ? head : 1);
 }
 
+static void read_experts(key_reader *reader, sy__architecture *architecture) {
+    const sy__family *family = architecture->family;
+    sy__experts *experts = &architecture->experts;
+    if (family->experts == SY__EXPERTS_NEVER || reader->status != SY_OK) {
+        return;
+    }
+    bool must = family->experts == SY__EXPERTS_ALWAYS;
+    experts->n_experts = must ? read_u32(reader, "expert_count", EXPERTS_MOST, 0)
+                              : read_u32_or_none(reader, "expert_count", EXPERTS_MOST, 0);
+    if (experts->n_experts == 0) {
+        return;
+    }
+    uint32_t n_ff = architecture->layers[0].n_ff;
+    experts->n_used = read_u32(reader, "expert_used_count", experts->n_experts, 0);
+    experts->n_ff = read_u32(reader, "expert_feed_forward_length", 1u << 20, n_ff);
+    experts->n_ff_shared =
+        read_u32_or_none(reader, "expert_shared_feed_forward_length", 1u << 20, 0);
+    experts->gating = family->gating;
+    experts->clamped_swiglu = family->clamped_swiglu;
+    experts->normalized = read_bool(reader, "expert_weights_norm", family->normalized_experts);
+    experts->scale = read_f32(reader, "expert_weights_scale", 0.0, 1e6, 1.0f);
+    experts->scale = experts->scale == 0.0f ? 1.0f : experts->scale;
+    uint32_t gating = read_u32_or_none(reader, "expert_gating_func", 3, 0);
+    if (gating != 0) { /* the key's numbers begin at 1 */
+        static const sy__gating by_number[] = {SY__GATING_SOFTMAX, SY__GATING_SIGMOID,
+                                               SY__GATING_SOFTMAX_CHOSEN};
+        experts->gating = by_number[gating - 1];
+    }
+}
+
 static void read_norms(key_reader *reader, sy__architecture *architecture) {
     const sy__family *family = architecture->family;
     const char *suffix = family->norm_kind == SY__NORM_RMS ? "attention.layer_norm_rms_epsilon"
@@ -308,6 +339,7 @@ static void read_rope(key_reader *reader, sy__architecture *architecture) {
     rope->kind = family->rope_kind;
     rope->factor = 1.0f;
     rope->attention_factor = 1.0f;
+    rope->unrounded = family->yarn_unrounded;
     if (family->rope_kind == SY__ROPE_NONE || reader->status != SY_OK) {
         architecture->rope_local = *rope;
         return;
@@ -334,6 +366,9 @@ static void read_rope(key_reader *reader, sy__architecture *architecture) {
         range_failed(reader, "rope.scaling.factor", (double)rope->factor, 1e-3, 1e6);
     }
     refine_scaling(reader->gguf, rope);
+    for (uint32_t i = 0; family->no_rope_period > 0 && i < architecture->n_layers; i++) {
+        architecture->layers[i].no_rope = (i + 1) % family->no_rope_period == 0;
+    }
     architecture->rope_local = *rope;
     float local_base = family->local_rope_base > 0.0f ? family->local_rope_base : rope->base;
     architecture->rope_local.base = read_f32(reader, "rope.freq_base_swa", 1.5, 1e15, local_base);
@@ -345,7 +380,7 @@ static void read_rope(key_reader *reader, sy__architecture *architecture) {
 }
 
 /* Features that change the result and that no family here has. */
-static void refuse_features(key_reader *reader) {
+static void refuse_features(key_reader *reader, const sy__family *family) {
     static const char *const foreign[] = {
         "expert_count",   "ssm.conv_kernel", "attention.max_alibi_bias", "attention.clamp_kqv",
         "residual_scale", "logit_scale",     "embedding_scale"};
@@ -354,7 +389,8 @@ static void refuse_features(key_reader *reader) {
     for (uint32_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
         uint64_t number = 0;
         double real = 0.0;
-        if (reader->status != SY_OK || !find_key(reader, foreign[i], &value)) {
+        bool is_known = i == 0 && family->experts != SY__EXPERTS_NEVER;
+        if (reader->status != SY_OK || is_known || !find_key(reader, foreign[i], &value)) {
             continue;
         }
         bool is_zero = (sy_gguf_value_u64(&value, 0, &number, NULL) == SY_OK && number == 0) ||
@@ -419,8 +455,9 @@ sy_status sy__architecture_read(const sy_gguf *gguf, sy__architecture *out_archi
     out_architecture->gated = family->gated;
     out_architecture->has_output = family->has_output;
     key_reader reader = {.gguf = gguf, .family = family->name, .error = error, .status = SY_OK};
-    refuse_features(&reader);
+    refuse_features(&reader, family);
     read_sizes(&reader, out_architecture);
+    read_experts(&reader, out_architecture);
     read_norms(&reader, out_architecture);
     read_attention(&reader, out_architecture);
     read_rope(&reader, out_architecture);

@@ -130,6 +130,10 @@ static void text_shape(report *r) {
     line(r, "layers");
     sy__text_printf(&r->text, "%u, width %u, feed-forward %u", model->n_layers, model->n_embedding,
                     model->n_feed_forward);
+    if (model->n_experts > 0) {
+        sy__text_printf(&r->text, ", %u of %u experts a token", model->n_used_experts,
+                        model->n_experts);
+    }
     if (model->n_windowed_layers > 0) {
         sy__text_printf(&r->text, ", %u look back %u tokens", model->n_windowed_layers,
                         model->window);
@@ -291,6 +295,8 @@ static void json_model(report *r) {
     json_u64(r, "n_feed_forward", model->n_feed_forward);
     json_u64(r, "n_heads", model->n_heads);
     json_u64(r, "n_kv_heads", model->n_kv_heads);
+    json_u64(r, "n_experts", model->n_experts);
+    json_u64(r, "n_used_experts", model->n_used_experts);
     json_u64(r, "key_length", model->key_length);
     json_u64(r, "value_length", model->value_length);
     json_u64(r, "n_trained_tokens", model->n_trained_tokens);

@@ -48,8 +48,10 @@ sy_status sy__rope_table(const sy__architecture *architecture, const sy__rope *r
     double low = 0.0, high = 0.0;
     if (rope->scaling == SY__ROPE_YARN) {
         double last = rope->n_dims - 1.0;
-        low = fmax(0.0, floor(yarn_pair(rope, (double)rope->beta_fast)));
-        high = fmin(last, ceil(yarn_pair(rope, (double)rope->beta_slow)));
+        low = yarn_pair(rope, (double)rope->beta_fast);
+        high = yarn_pair(rope, (double)rope->beta_slow);
+        low = fmax(0.0, rope->unrounded ? low : floor(low));
+        high = fmin(last, rope->unrounded ? high : ceil(high));
     }
     for (uint32_t i = 0; i < rope->n_dims / 2; i++) {
         double plain = pow((double)rope->base, -2.0 * i / rope->n_dims), divisor = 1.0;

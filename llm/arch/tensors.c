@@ -9,6 +9,8 @@
 static const char hint_file[] = "The file is damaged, or made for another program; take another "
                                 "file of the same model.";
 
+#define NAME_BYTES (SY_LIMIT_NAME_BYTES + 1u)
+
 /* Sizes of a tensor in terms of the description. */
 typedef enum size_code {
     SIZE_ONE = 0,
@@ -23,6 +25,10 @@ typedef enum size_code {
     SIZE_QKV,
     SIZE_ATTENTION, /* n_heads * value_length */
     SIZE_KEY_LENGTH,
+    SIZE_HEADS,
+    SIZE_EXPERTS,
+    SIZE_EXPERT_FF,
+    SIZE_SHARED_FF,
     SIZE_FF,
     SIZE_UP /* n_ff, or twice that when gate and up are fused */
 } size_code;
@@ -32,6 +38,7 @@ typedef struct role_facts {
     uint8_t inputs, outputs; /* size_code of dims[0] and dims[1]; a bias has dims[0] = outputs */
     bool is_norm;
     bool may_have_bias; /* of a product; those may have a scale too */
+    bool is_stack;      /* one matrix per expert: dims[2] = n_experts; no scale */
 } role_facts;
 
 static const role_facts roles[SY__ROLE_COUNT] = {
@@ -51,6 +58,7 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_QKV] = {"attn_qkv", SIZE_EMBD, SIZE_QKV, false, true},
     [SY__ROLE_QUERY_NORM] = {"attn_q_norm", SIZE_KEY_LENGTH, SIZE_ONE, true, false},
     [SY__ROLE_KEY_NORM] = {"attn_k_norm", SIZE_KEY_LENGTH, SIZE_ONE, true, false},
+    [SY__ROLE_ATTENTION_SINKS] = {"attn_sinks", SIZE_HEADS, SIZE_ONE, true, false, false},
     [SY__ROLE_ATTENTION_OUTPUT] = {"attn_output", SIZE_ATTENTION, SIZE_EMBD, false, true},
     [SY__ROLE_ATTENTION_POST_NORM] = {"post_attention_norm", SIZE_EMBD, SIZE_ONE, true, false},
     [SY__ROLE_ATTENTION_OUTPUT_NORM] = {"attn_output_norm", SIZE_EMBD, SIZE_ONE, true, false},
@@ -58,6 +66,14 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_GATE] = {"ffn_gate", SIZE_EMBD, SIZE_FF, false, true},
     [SY__ROLE_UP] = {"ffn_up", SIZE_EMBD, SIZE_UP, false, true},
     [SY__ROLE_DOWN] = {"ffn_down", SIZE_FF, SIZE_EMBD, false, true},
+    [SY__ROLE_ROUTER] = {"ffn_gate_inp", SIZE_EMBD, SIZE_EXPERTS, false, true, false},
+    [SY__ROLE_EXPERT_GATE] = {"ffn_gate_exps", SIZE_EMBD, SIZE_EXPERT_FF, false, true, true},
+    [SY__ROLE_EXPERT_UP] = {"ffn_up_exps", SIZE_EMBD, SIZE_EXPERT_FF, false, true, true},
+    [SY__ROLE_EXPERT_DOWN] = {"ffn_down_exps", SIZE_EXPERT_FF, SIZE_EMBD, false, true, true},
+    [SY__ROLE_SHARED_ROUTER] = {"ffn_gate_inp_shexp", SIZE_EMBD, SIZE_ONE, false, false, false},
+    [SY__ROLE_SHARED_GATE] = {"ffn_gate_shexp", SIZE_EMBD, SIZE_SHARED_FF, false, false, false},
+    [SY__ROLE_SHARED_UP] = {"ffn_up_shexp", SIZE_EMBD, SIZE_SHARED_FF, false, false, false},
+    [SY__ROLE_SHARED_DOWN] = {"ffn_down_shexp", SIZE_SHARED_FF, SIZE_EMBD, false, false, false},
     [SY__ROLE_FFN_POST_NORM] = {"post_ffw_norm", SIZE_EMBD, SIZE_ONE, true, false},
     [SY__ROLE_LAYER_OUTPUT_NORM] = {"layer_output_norm", SIZE_EMBD, SIZE_ONE, true, false},
 };
@@ -71,24 +87,27 @@ typedef struct tensor_check {
     uint8_t used[SY_LIMIT_TENSORS / 8]; /* bit i: tensor i has a role */
 } tensor_check;
 
-static void tensor_name(sy__role role, uint32_t i_layer, sy__part part, char *out_name,
-                        size_t n_bytes) {
+static void tensor_name(const sy__family *family, sy__role role, uint32_t i_layer, sy__part part,
+                        char out_name[NAME_BYTES]) {
     static const char *const ends[] = {"weight", "bias", "scale", "input_scale"};
-    const char *end = ends[part];
+    const char *end = ends[part], *name = roles[role].name;
+    if (role == SY__ROLE_FFN_NORM && family->post_attention_is_ffn_norm) {
+        name = roles[SY__ROLE_ATTENTION_POST_NORM].name;
+    }
     if (role >= SY__ROLE_FIRST_OF_LAYER) {
-        snprintf(out_name, n_bytes, "blk.%u.%s.%s", i_layer, roles[role].name, end);
+        snprintf(out_name, NAME_BYTES, "blk.%u.%s.%s", i_layer, name, end);
     } else {
-        snprintf(out_name, n_bytes, "%s.%s", roles[role].name, end);
+        snprintf(out_name, NAME_BYTES, "%s.%s", name, end);
     }
 }
 
 int sy__architecture_tensor(const sy__architecture *architecture, sy__role role, uint32_t i_layer,
                             sy__part part, sy_gguf_tensor *out_tensor) {
-    char name[SY_LIMIT_NAME_BYTES + 1];
+    char name[NAME_BYTES];
     if (role >= SY__ROLE_COUNT) {
         return 0;
     }
-    tensor_name(role, i_layer, part, name, sizeof(name));
+    tensor_name(architecture->family, role, i_layer, part, name);
     return sy_gguf_find_tensor(architecture->gguf, name, out_tensor);
 }
 
@@ -118,6 +137,14 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
         return layer->n_heads * value;
     case SIZE_KEY_LENGTH:
         return key;
+    case SIZE_HEADS:
+        return layer->n_heads;
+    case SIZE_EXPERTS:
+        return architecture->experts.n_experts;
+    case SIZE_EXPERT_FF:
+        return architecture->experts.n_ff;
+    case SIZE_SHARED_FF:
+        return architecture->experts.n_ff_shared;
     case SIZE_FF:
         return layer->n_ff;
     case SIZE_UP:
@@ -129,7 +156,8 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
 
 static bool type_fits(const role_facts *facts, sy__part part, sy_element_type type) {
     bool is_float = type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16;
-    bool is_scale = part == SY__PART_SCALE || part == SY__PART_INPUT_SCALE;
+    bool is_scale = part == SY__PART_SCALE || part == SY__PART_INPUT_SCALE ||
+                    (part == SY__PART_BIAS && facts->is_stack);
     if (facts->is_norm || facts->inputs == SIZE_ROPE_HALF || is_scale) {
         return type == SY_TYPE_F32; /* operators take scales and frequencies in f32 */
     }
@@ -144,21 +172,23 @@ static void check_tensor(tensor_check *check, sy__role role, const sy__layer *la
     const role_facts *facts = &roles[role];
     uint64_t inputs = size_of(architecture, layer, facts->inputs);
     uint64_t outputs = size_of(architecture, layer, facts->outputs);
+    uint64_t n_stacked = facts->is_stack ? architecture->experts.n_experts : 1;
     if (part == SY__PART_BIAS) {
         inputs = facts->outputs == SIZE_ONE ? inputs : outputs;
-        outputs = 1;
+        outputs = n_stacked;
+        n_stacked = 1;
     } else if (part != SY__PART_WEIGHT) {
-        inputs = outputs = 1;
+        inputs = outputs = n_stacked = 1;
     }
-    if (tensor->dims[0] != inputs || tensor->dims[1] != outputs || tensor->dims[2] != 1 ||
+    if (tensor->dims[0] != inputs || tensor->dims[1] != outputs || tensor->dims[2] != n_stacked ||
         tensor->dims[3] != 1) {
         check->status = sy__architecture_fail(
             architecture->gguf, check->error, SY_DATA_LOSS, hint_file,
-            "The tensor '%.*s' is %llu x %llu x %llu x %llu where %llu x %llu is wanted.",
+            "The tensor '%.*s' is %llu x %llu x %llu x %llu where %llu x %llu x %llu is wanted.",
             (int)tensor->name.n_bytes, tensor->name.bytes, (unsigned long long)tensor->dims[0],
             (unsigned long long)tensor->dims[1], (unsigned long long)tensor->dims[2],
             (unsigned long long)tensor->dims[3], (unsigned long long)inputs,
-            (unsigned long long)outputs);
+            (unsigned long long)outputs, (unsigned long long)n_stacked);
     } else if (!type_fits(facts, part, tensor->type)) {
         check->status = sy__architecture_fail(
             architecture->gguf, check->error, SY_UNIMPLEMENTED, hint_file,
@@ -181,11 +211,11 @@ static bool take(tensor_check *check, sy__role role, uint32_t i_layer, sy__part 
 }
 
 static void missing(tensor_check *check, sy__role role, uint32_t i_layer, sy__part part) {
-    char name[SY_LIMIT_NAME_BYTES + 1];
+    char name[NAME_BYTES];
     if (check->status != SY_OK) {
         return;
     }
-    tensor_name(role, i_layer, part, name, sizeof(name));
+    tensor_name(check->architecture->family, role, i_layer, part, name);
     check->status =
         sy__architecture_fail(check->architecture->gguf, check->error, SY_NOT_FOUND, hint_file,
                               "The tensor '%s' of architecture '%s' is missing.", name,
@@ -194,19 +224,21 @@ static void missing(tensor_check *check, sy__role role, uint32_t i_layer, sy__pa
 
 /* The sets of what roles have. */
 typedef struct found_parts {
-    uint32_t *weights, *biases, *scales;
+    uint64_t *weights, *biases, *scales;
 } found_parts;
 
 static void take_role(tensor_check *check, sy__role role, uint32_t i_layer, bool required,
                       found_parts found) {
     const role_facts *facts = &roles[role];
-    bool norm_with_bias = facts->is_norm && check->architecture->norm_kind == SY__NORM_LAYER;
+    bool norm_with_bias = facts->is_norm && role != SY__ROLE_ATTENTION_SINKS &&
+                          check->architecture->norm_kind == SY__NORM_LAYER;
     if (take(check, role, i_layer, SY__PART_WEIGHT)) {
         *found.weights |= SY__ROLE_BIT(role);
-        if (facts->may_have_bias && take(check, role, i_layer, SY__PART_SCALE)) {
+        bool may_have_scale = facts->may_have_bias && !facts->is_stack;
+        if (may_have_scale && take(check, role, i_layer, SY__PART_SCALE)) {
             *found.scales |= SY__ROLE_BIT(role);
         }
-        if (facts->may_have_bias) {
+        if (may_have_scale) {
             (void)take(check, role, i_layer, SY__PART_INPUT_SCALE);
         }
     } else if (required) {
@@ -219,23 +251,39 @@ static void take_role(tensor_check *check, sy__role role, uint32_t i_layer, bool
     }
 }
 
+static bool has_tensor(const tensor_check *check, sy__role role, uint32_t i_layer) {
+    sy_gguf_tensor tensor;
+    return sy__architecture_tensor(check->architecture, role, i_layer, SY__PART_WEIGHT, &tensor);
+}
+
+/* What a layer must have. What a fused matrix or experts replace has no place beside them, its
+ * biases neither. */
+static uint64_t needed_roles(const tensor_check *check, const sy__layer *layer) {
+    const uint64_t split =
+        SY__ROLE_BIT(SY__ROLE_QUERY) | SY__ROLE_BIT(SY__ROLE_KEY) | SY__ROLE_BIT(SY__ROLE_VALUE);
+    const uint64_t dense =
+        SY__ROLE_BIT(SY__ROLE_GATE) | SY__ROLE_BIT(SY__ROLE_UP) | SY__ROLE_BIT(SY__ROLE_DOWN);
+    const uint64_t experts = SY__ROLE_BIT(SY__ROLE_ROUTER) | SY__ROLE_BIT(SY__ROLE_EXPERT_GATE) |
+                             SY__ROLE_BIT(SY__ROLE_EXPERT_UP) | SY__ROLE_BIT(SY__ROLE_EXPERT_DOWN);
+    uint64_t needed = check->architecture->family->required;
+    needed = layer->fused_qkv ? (needed & ~split) | SY__ROLE_BIT(SY__ROLE_QKV) : needed | split;
+    if (layer->has_experts) {
+        return (needed & ~dense) | experts;
+    }
+    return needed & ~(layer->fused_gate_up ? SY__ROLE_BIT(SY__ROLE_GATE) : 0u);
+}
+
 static void take_layer(tensor_check *check, uint32_t i_layer) {
     sy__architecture *architecture = check->architecture;
+    const sy__family *family = architecture->family;
     sy__layer *layer = &architecture->layers[i_layer];
-    sy_gguf_tensor tensor;
-    uint32_t required = architecture->family->required;
-    layer->fused_qkv =
-        sy__architecture_tensor(architecture, SY__ROLE_QKV, i_layer, SY__PART_WEIGHT, &tensor) != 0;
-    layer->fused_gate_up =
-        (required & SY__ROLE_BIT(SY__ROLE_GATE)) != 0 &&
-        !sy__architecture_tensor(architecture, SY__ROLE_GATE, i_layer, SY__PART_WEIGHT, &tensor);
-    uint32_t split =
-        SY__ROLE_BIT(SY__ROLE_QUERY) | SY__ROLE_BIT(SY__ROLE_KEY) | SY__ROLE_BIT(SY__ROLE_VALUE);
-    /* What a fused matrix replaces has no place beside it, its biases neither. */
-    uint32_t needed =
-        layer->fused_qkv ? (required & ~split) | SY__ROLE_BIT(SY__ROLE_QKV) : required | split;
-    needed &= ~(layer->fused_gate_up ? SY__ROLE_BIT(SY__ROLE_GATE) : 0u);
-    uint32_t wanted = needed | architecture->family->optional;
+    layer->has_experts =
+        architecture->experts.n_experts > 0 &&
+        (has_tensor(check, SY__ROLE_ROUTER, i_layer) || !has_tensor(check, SY__ROLE_DOWN, i_layer));
+    layer->fused_qkv = has_tensor(check, SY__ROLE_QKV, i_layer);
+    layer->fused_gate_up = (family->required & SY__ROLE_BIT(SY__ROLE_GATE)) != 0 &&
+                           !layer->has_experts && !has_tensor(check, SY__ROLE_GATE, i_layer);
+    uint64_t needed = needed_roles(check, layer), wanted = needed | family->optional;
     for (uint32_t role = SY__ROLE_FIRST_OF_LAYER; role < SY__ROLE_COUNT; role++) {
         if ((wanted & SY__ROLE_BIT(role)) != 0) {
             take_role(check, role, i_layer, (needed & SY__ROLE_BIT(role)) != 0,
@@ -294,7 +342,7 @@ static void refuse_unused(tensor_check *check) {
 /* LongRoPE needs both tables; one alone would silently fall back to plain frequencies. */
 static void check_rope_tensors(tensor_check *check) {
     sy__architecture *architecture = check->architecture;
-    uint32_t both =
+    uint64_t both =
         SY__ROLE_BIT(SY__ROLE_ROPE_FACTORS_LONG) | SY__ROLE_BIT(SY__ROLE_ROPE_FACTORS_SHORT);
     if (architecture->rope.scaling == SY__ROPE_LONGROPE && (architecture->weights & both) != both) {
         missing(check, SY__ROLE_ROPE_FACTORS_SHORT, 0, SY__PART_WEIGHT);

@@ -11,6 +11,14 @@ static bool starts_with(const sy_gguf_tensor *tensor, const char *text) {
     return tensor->name.n_bytes >= n && memcmp(tensor->name.bytes, text, n) == 0;
 }
 
+/* The experts of a layer: a step reads those that its tokens chose, when it needs them. */
+static bool is_stack_of_experts(const sy_gguf_tensor *tensor) {
+    static const char end[] = "_exps.weight";
+    size_t n = sizeof(end) - 1;
+    return tensor->name.n_bytes >= n &&
+           memcmp(tensor->name.bytes + tensor->name.n_bytes - n, end, n) == 0;
+}
+
 static sy__span span_of(const sy_gguf_tensor *tensor) {
     return (sy__span){.bytes = tensor->data, .n_bytes = tensor->n_bytes};
 }
@@ -42,7 +50,8 @@ void sy__engine_read_ahead(sy_engine *engine) {
             bool known = sy_gguf_tensor_at(gguf, i, &tensor) != 0;
             bool table = starts_with(&tensor, "token_embd.") || starts_with(&tensor, "per_layer");
             bool output = starts_with(&tensor, "output.") || (table && tied);
-            if (known && output == (last != 0) && (output || !table)) {
+            bool wanted = output == (last != 0) && (output || !table);
+            if (known && wanted && !is_stack_of_experts(&tensor)) {
                 add_span(spans, &n, span_of(&tensor));
             }
         }

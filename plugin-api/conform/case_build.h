@@ -31,6 +31,10 @@ SY__BUILD(embedding);
 SY__BUILD(rotary);
 SY__BUILD(attention);
 SY__BUILD(gated);
+SY__BUILD(clamped);
+SY__BUILD(expert_router);
+SY__BUILD(expert_linear);
+SY__BUILD(expert_sum);
 SY__BUILD(norm);
 SY__BUILD(matmul);
 SY__BUILD(gemm);
@@ -51,7 +55,9 @@ void *sy__case_content(sy__case *self, sy_element_type type, uint64_t n_elements
                        uint64_t *out_bytes);
 uint32_t sy__case_input(sy__case *self, sy_element_type type, uint32_t rank,
                         const sy_dimension *dims);
+/* An i32 input of the tokens' length with numbers in [0, n), and one of any shape. */
 uint32_t sy__case_ids(sy__case *self, uint32_t n);
+uint32_t sy__case_choices(sy__case *self, uint32_t rank, const sy_dimension *dims, uint32_t n);
 uint32_t sy__case_weight(sy__case *self, sy_element_type type, uint32_t rank, const int64_t *dims);
 uint32_t sy__case_numbers(sy__case *self, int64_t n, const int64_t *numbers);
 uint32_t sy__case_state(sy__case *self, sy_element_type type, uint32_t role, uint32_t width);

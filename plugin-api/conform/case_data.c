@@ -133,15 +133,22 @@ uint32_t sy__case_input(sy__case *self, sy_element_type type, uint32_t rank,
     return sy_test_graph_value(&self->graph, "input", SY_VALUE_INPUT, type, rank, dims);
 }
 
-/* An i32 input of the tokens' length with numbers in [0, n). */
-uint32_t sy__case_ids(sy__case *self, uint32_t n) {
-    sy_dimension dim = sy_test_symbol(SY_SYMBOL_TOKENS, self->n_tokens);
+uint32_t sy__case_choices(sy__case *self, uint32_t rank, const sy_dimension *dims, uint32_t n) {
     uint32_t i = self->n_inputs;
-    uint32_t value = sy__case_input(self, SY_TYPE_I32, 1, &dim);
-    for (int64_t k = 0; i < SY__CASE_INPUTS && self->inputs[i] != NULL && k < self->n_tokens; k++) {
+    uint32_t value = sy__case_input(self, SY_TYPE_I32, rank, dims);
+    int64_t n_elements = 1;
+    for (uint32_t d = 0; d < rank; d++) {
+        n_elements *= dims[d].bound;
+    }
+    for (int64_t k = 0; i < SY__CASE_INPUTS && self->inputs[i] != NULL && k < n_elements; k++) {
         ((int32_t *)self->inputs[i])[k] = (int32_t)(next_random(self) % n);
     }
     return value;
+}
+
+uint32_t sy__case_ids(sy__case *self, uint32_t n) {
+    sy_dimension dim = sy_test_symbol(SY_SYMBOL_TOKENS, self->n_tokens);
+    return sy__case_choices(self, 1, &dim, n);
 }
 
 uint32_t sy__case_weight(sy__case *self, sy_element_type type, uint32_t rank, const int64_t *dims) {

@@ -33,7 +33,7 @@ static void refuse(tiny_model *model, uint32_t status_class, const char *words) 
                words);
 }
 
-static bool has(uint32_t set, sy__role role) {
+static bool has(uint64_t set, sy__role role) {
     return (set & SY__ROLE_BIT(role)) != 0;
 }
 

@@ -18,12 +18,30 @@ LLAMA3_ROPE = dict(rope_type="llama3", rope_theta=500000.0, factor=8.0, low_freq
 GEMMA = dict(hidden_activation="gelu_pytorch_tanh", head_dim=32, query_pre_attn_scalar=32,
              tie_word_embeddings=True)
 
+PLAIN_ROPE = dict(rope_type="default", rope_theta=10000.0)
+LONG_ROPE = dict(rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=16)
+YARN_ROPE = dict(rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0,
+                 original_max_position_embeddings=16, truncate=False)
+EXPERTS = dict(num_experts_per_tok=2, rope_parameters=PLAIN_ROPE)
+
 # name -> architecture in GGUF, transformers class and configuration, number of layers
 FAMILIES = {
     "llama": ("llama", "Llama", dict(rope_parameters=LLAMA3_ROPE), 3),
     "smollm": ("llama", "Llama", dict(tie_word_embeddings=True, num_key_value_heads=4,
                                       rope_parameters=dict(rope_type="default",
                                                            rope_theta=10000.0)), 3),
+    "mistral": ("llama", "Mistral", dict(head_dim=32, sliding_window=9,
+                                         rope_parameters=PLAIN_ROPE), 3),
+    "mixtral": ("llama", "Mixtral", dict(EXPERTS, num_local_experts=5), 3),
+    "smollm3": ("smollm3", "SmolLM3", dict(tie_word_embeddings=True, rope_parameters=dict(
+        rope_type="default", rope_theta=5e6)), 5),
+    "qwen2moe": ("qwen2moe", "Qwen2Moe", dict(EXPERTS, num_experts=5, moe_intermediate_size=32,
+                                              shared_expert_intermediate_size=48), 3),
+    "qwen3moe": ("qwen3moe", "Qwen3Moe", dict(EXPERTS, num_experts=7, moe_intermediate_size=32,
+                                              num_experts_per_tok=3, norm_topk_prob=True,
+                                              head_dim=32), 3),
+    "gpt-oss": ("gpt-oss", "GptOss", dict(EXPERTS, num_local_experts=5, head_dim=32,
+                                          sliding_window=6, rope_parameters=YARN_ROPE), 4),
     "qwen2": ("qwen2", "Qwen2", dict(rope_parameters=dict(rope_type="default",
                                                           rope_theta=1e6)), 3),
     "qwen3": ("qwen3", "Qwen3", dict(head_dim=32, rope_parameters=dict(rope_type="default",
@@ -42,9 +60,12 @@ FAMILIES = {
     "phi3": ("phi3", "Phi3", dict(rope_parameters=dict(rope_type="default", rope_theta=10000.0),
                                   sliding_window=9), 3),
     "phi3-longrope": ("phi3", "Phi3", dict(original_max_position_embeddings=16, rope_parameters=dict(
-        rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=16,
-        long_factor=[1.0, 1.1, 1.3, 1.7, 2.3, 3.1, 4.5, 6.0],
+        LONG_ROPE, long_factor=[1.0, 1.1, 1.3, 1.7, 2.3, 3.1, 4.5, 6.0],
         short_factor=[1.0, 1.0, 1.05, 1.1, 1.15, 1.2, 1.25, 1.3])), 3),
+    "phi4-mini": ("phi3", "Phi3", dict(original_max_position_embeddings=16,
+                                       tie_word_embeddings=True, rope_parameters=dict(
+        LONG_ROPE, partial_rotary_factor=0.75, long_factor=[1.0, 1.1, 1.3, 1.7, 2.3, 3.1],
+        short_factor=[1.0, 1.0, 1.05, 1.1, 1.15, 1.2])), 3),
     "bert": ("bert", "Bert", dict(layer_norm_eps=1e-12, type_vocab_size=2, hidden_act="gelu"), 3),
 }
 
@@ -74,11 +95,19 @@ def layer_shapes(name):
     else:
         for letter, rows in (("q", q), ("k", kv), ("v", kv)):
             shapes[f"self_attn.{letter}_proj.weight"] = (f"attn_{letter}.weight", (rows, WIDTH))
-            if kind == "Qwen2":
+            if kind in ("Qwen2", "Qwen2Moe", "GptOss"):
                 shapes[f"self_attn.{letter}_proj.bias"] = (f"attn_{letter}.bias", (rows,))
         shapes["mlp.gate_proj.weight"] = ("ffn_gate.weight", (FF, WIDTH))
         shapes["mlp.up_proj.weight"] = ("ffn_up.weight", (FF, WIDTH))
-    if kind in ("Qwen3", "Gemma3"):
+    if "num_experts_per_tok" in config:
+        shapes = {k: v for k, v in shapes.items() if not k.startswith("mlp.")}
+        shapes.update(expert_shapes(kind, config))
+    if kind == "GptOss":
+        shapes["self_attn.sinks"] = ("attn_sinks.weight", (HEADS,))
+        shapes["self_attn.o_proj.bias"] = ("attn_output.bias", (WIDTH,))
+        shapes["post_attention_layernorm.weight"] = ("post_attention_norm.weight", (WIDTH,))
+        return shapes
+    if kind in ("Qwen3", "Qwen3Moe", "Gemma3"):
         shapes["self_attn.q_norm.weight"] = ("attn_q_norm.weight", (head,))
         shapes["self_attn.k_norm.weight"] = ("attn_k_norm.weight", (head,))
     if kind in ("Gemma2", "Gemma3"):
@@ -87,6 +116,30 @@ def layer_shapes(name):
         shapes["post_feedforward_layernorm.weight"] = ("post_ffw_norm.weight", (WIDTH,))
     else:
         shapes["post_attention_layernorm.weight"] = ("ffn_norm.weight", (WIDTH,))
+    return shapes
+
+
+def expert_shapes(kind, config):
+    """The feed-forward of a layer with experts; a name with | is cut in two by rows."""
+    n = config.get("num_local_experts") or config["num_experts"]
+    ff = config.get("moe_intermediate_size", FF)
+    both = "ffn_gate_exps.{0}|ffn_up_exps.{0}"
+    if kind == "GptOss":
+        return {"mlp.router.weight": ("ffn_gate_inp.weight", (n, WIDTH)),
+                "mlp.router.bias": ("ffn_gate_inp.bias", (n,)),
+                "mlp.experts.gate_up_proj": (both.format("weight"), (n, WIDTH, 2 * ff)),
+                "mlp.experts.gate_up_proj_bias": (both.format("bias"), (n, 2 * ff)),
+                "mlp.experts.down_proj": ("ffn_down_exps.weight", (n, ff, WIDTH)),
+                "mlp.experts.down_proj_bias": ("ffn_down_exps.bias", (n, WIDTH))}
+    shapes = {"mlp.gate.weight": ("ffn_gate_inp.weight", (n, WIDTH)),
+              "mlp.experts.gate_up_proj": (both.format("weight"), (n, 2 * ff, WIDTH)),
+              "mlp.experts.down_proj": ("ffn_down_exps.weight", (n, WIDTH, ff))}
+    shared = config.get("shared_expert_intermediate_size")
+    if shared:
+        shapes["mlp.shared_expert_gate.weight"] = ("ffn_gate_inp_shexp.weight", (1, WIDTH))
+        shapes["mlp.shared_expert.gate_proj.weight"] = ("ffn_gate_shexp.weight", (shared, WIDTH))
+        shapes["mlp.shared_expert.up_proj.weight"] = ("ffn_up_shexp.weight", (shared, WIDTH))
+        shapes["mlp.shared_expert.down_proj.weight"] = ("ffn_down_shexp.weight", (WIDTH, shared))
     return shapes
 
 
@@ -117,8 +170,10 @@ def all_shapes(name):
         prefix = "model.layers"
     for i in range(n_layers):
         for theirs, (ours, shape) in layer_shapes(name).items():
-            shapes[f"{prefix}.{i}.{theirs}"] = (f"blk.{i}.{ours}", shape)
-    return shapes
+            names = tuple(f"blk.{i}.{part}" for part in ours.split("|"))
+            shapes[f"{prefix}.{i}.{theirs}"] = (names, shape)
+    return {theirs: (ours if isinstance(ours, tuple) else (ours,), shape)
+            for theirs, (ours, shape) in shapes.items()}
 
 
 def weights(name):
@@ -130,8 +185,31 @@ def weights(name):
         if "norm" in theirs.lower() and theirs.endswith("weight"):
             offset = 0 if FAMILIES[name][1].startswith("Gemma") else 1
             array = array * np.float32(0.5) + np.float32(offset)
+        if FAMILIES[name][1] == "GptOss" and theirs.endswith("_proj") and "experts" in theirs:
+            array = fp4_numbers(rng, shape, 0.25 if "gate_up" in theirs else 0.03125)
         arrays[theirs] = array
     return arrays
+
+
+FP4 = np.array([0, .5, 1, 1.5, 2, 3, 4, 6], np.float32)  # and their negatives: E2M1
+
+
+def fp4_numbers(rng, shape, scale):
+    """Numbers that MXFP4 holds exactly; large enough for the clamp of gpt-oss to act."""
+    numbers = np.concatenate([FP4, -FP4])[rng.integers(0, 16, shape)]
+    return (numbers * np.float32(scale)).astype(np.float32)
+
+
+def mxfp4_blocks(array):
+    """Blocks of 32 in the layout of GGUF: a power of two, then element i beside element i + 16."""
+    rows = array.reshape(-1, 32)
+    exponent = np.floor(np.log2(np.abs(rows).max(1))) - 2  # the largest magnitude is 4 or 6
+    scaled = rows / 2.0 ** exponent[:, None]
+    codes = np.argmin(np.abs(np.abs(scaled)[:, :, None] - FP4), 2) + 8 * np.signbit(scaled)
+    assert np.array_equal(np.concatenate([FP4, -FP4])[codes], scaled)
+    packed = (codes[:, :16] | codes[:, 16:] << 4).astype(np.uint8)
+    blocks = np.concatenate([(exponent + 127).astype(np.uint8)[:, None], packed], 1)
+    return blocks.reshape(*array.shape[:-1], -1)
 
 
 def permuted(array, n_heads):
@@ -144,10 +222,15 @@ def converted(name, theirs, array):
     """What the conversion to GGUF does to a weight."""
     kind = FAMILIES[name][1]
     kv = dict(BASE, **FAMILIES[name][2])["num_key_value_heads"]
-    if kind == "Llama" and ".q_proj." in theirs:
+    interleaved = kind in ("Llama", "Mistral", "Mixtral", "SmolLM3")
+    if interleaved and ".q_proj." in theirs:
         return permuted(array, HEADS)
-    if kind == "Llama" and ".k_proj." in theirs:
+    if interleaved and ".k_proj." in theirs:
         return permuted(array, kv)
+    if kind == "GptOss" and ".experts." in theirs:
+        array = array if theirs.endswith("bias") else array.swapaxes(1, 2)
+        if "gate_up" in theirs:  # gate and up alternate
+            array = np.concatenate([array[:, ::2], array[:, 1::2]], 1)
     if kind.startswith("Gemma") and "norm" in theirs:
         return array + np.float32(1)
     return array
@@ -168,6 +251,7 @@ def llama3_factors(head):
 
 def write_keys(writer, name, n_layers, config):
     head = config.get("head_dim", HEAD)
+    architecture = FAMILIES[name][0]
     writer.add_block_count(n_layers)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
@@ -180,14 +264,18 @@ def write_keys(writer, name, n_layers, config):
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_key_length(head)
     writer.add_value_length(head)
-    writer.add_rope_dimension_count(head)
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     rope = config["rope_parameters"]
+    writer.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", 1)))
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     full = rope.get("full_attention", rope)
     writer.add_rope_freq_base(full["rope_theta"])
     if full["rope_type"] == "linear":
-        writer.add_float32(f"{FAMILIES[name][0]}.rope.scaling.factor", full["factor"])
-        writer.add_string(f"{FAMILIES[name][0]}.rope.scaling.type", "linear")
+        writer.add_float32(f"{architecture}.rope.scaling.factor", full["factor"])
+        writer.add_string(f"{architecture}.rope.scaling.type", "linear")
+    if full["rope_type"] == "yarn":
+        writer.add_float32(f"{architecture}.rope.scaling.factor", full["factor"])
+        writer.add_string(f"{architecture}.rope.scaling.type", "yarn")
+        writer.add_rope_scaling_orig_ctx_len(full["original_max_position_embeddings"])
     if full["rope_type"] == "longrope":
         old = full["original_max_position_embeddings"]
         writer.add_rope_scaling_orig_ctx_len(old)
@@ -195,14 +283,21 @@ def write_keys(writer, name, n_layers, config):
             float(np.sqrt(1 + np.log(CONTEXT / old) / np.log(old))))
     if "sliding_window" in config:
         writer.add_sliding_window(config["sliding_window"])
+    if "num_experts_per_tok" in config:
+        writer.add_expert_count(config.get("num_local_experts") or config["num_experts"])
+        writer.add_expert_used_count(config["num_experts_per_tok"])
+        writer.add_expert_feed_forward_length(config.get("moe_intermediate_size", FF))
+        if "shared_expert_intermediate_size" in config:
+            writer.add_expert_shared_feed_forward_length(
+                config["shared_expert_intermediate_size"])
     if "attn_logit_softcapping" in config:
         writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
 
 
-def write_gguf(name, path):
-    """The model as a GGUF file with a plain byte vocabulary."""
-    from gguf import GGUFWriter
+def write_gguf(name, path, experts=None):
+    """The model as a GGUF file with a plain byte vocabulary; experts="MXFP4": their matrices so."""
+    from gguf import GGMLQuantizationType, GGUFWriter
     architecture, _, extra, n_layers = FAMILIES[name]
     config = dict(BASE, **extra)
     writer = GGUFWriter(str(path), architecture)
@@ -220,7 +315,14 @@ def write_gguf(name, path):
                               np.array(rope[f"{length}_factor"], np.float32))
     shapes = all_shapes(name)
     for theirs, array in weights(name).items():
-        writer.add_tensor(shapes[theirs][0], np.ascontiguousarray(converted(name, theirs, array)))
+        array = converted(name, theirs, array)
+        names = shapes[theirs][0]
+        for ours, part in zip(names, np.split(array, len(names), axis=1) if names[1:] else [array]):
+            if experts == "MXFP4" and ours.endswith("_exps.weight"):
+                writer.add_tensor(ours, mxfp4_blocks(np.ascontiguousarray(part)),
+                                  raw_dtype=GGMLQuantizationType.MXFP4)
+            else:
+                writer.add_tensor(ours, np.ascontiguousarray(part))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -22,6 +22,7 @@ def golden(name):
         if not extra else getattr(transformers, f"{kind}{text}Config")(
             **dict(BASE, **extra), num_hidden_layers=n_layers)
     config._attn_implementation = "eager"
+    config._experts_implementation = "eager"
     model_class = transformers.BertModel if kind == "Bert" else \
         getattr(transformers, f"{kind}ForCausalLM")
     options = dict(add_pooling_layer=False) if kind == "Bert" else {}

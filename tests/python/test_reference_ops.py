@@ -377,6 +377,82 @@ def test_gated_activation_refuses(probe):
 
 
 @pytest.mark.parametrize("type_name", FLOATS)
+def test_clamped_swiglu(probe, type_name):
+    rng = np.random.default_rng(3)
+    gate, up = (rounded(type_name, rng.normal(size=(5, 40)) * 6) for _ in range(2))
+    (y,) = ours(probe, "ClampedSwiGLU", [Tensor(type_name, gate), Tensor(type_name, up)],
+                [Output(type_name, gate.shape)], alpha=1.702, limit=7.0)
+    g, u = np.minimum(gate, 7), np.clip(up, -7, 7)
+    assert (np.abs(gate) > 7).any() and (np.abs(up) > 7).any()
+    close_to(y, g / (1 + np.exp(-1.702 * g)) * (1 + u), type_name, 50)
+
+
+# --- mixtures of experts --------------------------------------------------------------------------
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("normalize", [0, 1])
+@pytest.mark.parametrize("gating", ["softmax", "softmax_chosen", "sigmoid"])
+def test_expert_router(probe, gating, normalize, has_bias):
+    rng = np.random.default_rng(11)
+    scores, bias = rng.normal(size=(9, 13)).astype(np.float32), rng.normal(size=13)
+    scores[4, 3] = scores[4, 7] = 9  # equals: the first is taken first
+    gates = {"softmax": softmax, "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
+             "softmax_chosen": lambda x: x}[gating](scores.astype(np.float64))
+    keys = gates + (bias.astype(np.float32) if has_bias else 0)
+    want = np.argsort(-keys, axis=-1, kind="stable")[:, :4]
+    chosen = np.take_along_axis(gates, want, -1)
+    chosen = softmax(chosen) if gating == "softmax_chosen" else chosen
+    if normalize:
+        chosen = chosen / chosen.sum(-1, keepdims=True)
+    inputs = [Tensor("f32", scores)] + ([Tensor("f32", bias)] if has_bias else [])
+    experts, weights = ours(probe, "ExpertRouter", inputs,
+                            [Output("i32", (9, 4)), Output("f32", (9, 4))], gating=gating,
+                            num_used=4, normalize=normalize, scale=2.5)
+    assert np.array_equal(experts, want)
+    close_to(weights, chosen * 2.5, "f32")
+
+
+@pytest.mark.parametrize("per_choice", [False, True])
+@pytest.mark.parametrize("type_name", ["f32", "bf16", "Q4_K", "MXFP4"])
+def test_expert_linear(probe, type_name, per_choice):
+    rng = np.random.default_rng(5)
+    n_experts, n, k = 4, 6, 256
+    weight, values = random_weight(type_name, n_experts * n, k, rng)
+    weight.shape = (n_experts, n, k)
+    x = rng.normal(size=(7, 3, k) if per_choice else (7, k)).astype(np.float32)
+    experts, bias = rng.integers(0, n_experts, (7, 3)), rng.normal(size=(n_experts, n))
+    (y,) = ours(probe, "ExpertLinear", [Tensor("f32", x), weight, Tensor("i32", experts),
+                                        Tensor("f32", bias)], [Output("f32", (7, 3, n))])
+    rows = x if per_choice else np.repeat(x[:, None], 3, 1)
+    want = np.einsum("tuk,tunk->tun", rows.astype(np.float64),
+                     values.reshape(n_experts, n, k)[experts])
+    close_to(y, want + bias.astype(np.float32)[experts], "f32", np.abs(want).max())
+
+
+@pytest.mark.parametrize("bad", [-1, 4])
+def test_expert_linear_refuses_experts_out_of_range(probe, bad):
+    with pytest.raises(Failure) as failure:
+        ours(probe, "ExpertLinear", [Tensor("f32", np.ones((1, 8))),
+                                     Weight("f32", np.ones((4, 2, 8))), Tensor("i32", [[0, bad]])],
+             [Output("f32", (1, 2, 2))])
+    assert failure.value.status == OUT_OF_RANGE and str(bad) in str(failure.value)
+
+
+@pytest.mark.parametrize("type_name", FLOATS)
+def test_expert_sum(probe, type_name):
+    rng = np.random.default_rng(6)
+    x, weights = rounded(type_name, rng.normal(size=(5, 3, 17))), rng.normal(size=(5, 3))
+    (y,) = ours(probe, "ExpertSum", [Tensor(type_name, x), Tensor("f32", weights)],
+                [Output(type_name, (5, 17))])
+    close_to(y, np.einsum("tun,tu->tn", x, weights.astype(np.float32)), type_name, 3)
+
+
+@pytest.mark.parametrize("type_name", FLOATS)
 def test_softcap(probe, type_name):
     x = np.linspace(-200, 200, 777)
     (y,) = ours(probe, "Softcap", [Tensor(type_name, x)], [Output(type_name, x.shape)], cap=30.0)

@@ -18,6 +18,7 @@ typedef struct sy_model_facts {
     const char *rope;         /* "none", "plain", "linear", "llama3", "longrope" or "yarn" */
     uint32_t n_layers, n_embedding, n_vocabulary, n_trained_tokens;
     uint32_t n_heads, n_kv_heads, n_feed_forward; /* of the first layer */
+    uint32_t n_experts, n_used_experts;           /* of a layer and of a token; 0 none */
     uint32_t key_length, value_length;            /* of one head */
     uint32_t window;                              /* of windowed layers, 0 none */
     uint32_t n_windowed_layers;                   /* layers that look back `window` tokens only */

@@ -20,6 +20,8 @@ typedef struct cpu_linear_group {
     uint32_t next;     /* head of the group that runs after this one */
 } cpu_linear_group;
 
+/* Planes of the activations that meet weights of k columns. */
+cpu_planes cpu_linear_planes(const sy_device *device, uint64_t k);
 uint64_t cpu_linear_worker_bytes(const cpu_node *node, const cpu_params *params);
 /* What a gated pair needs of a worker beside panels. */
 uint64_t cpu_linear_pair_bytes(const cpu_params *params);

@@ -10,7 +10,7 @@
  * second integer product. By width alone, so that all products of one value share its rounding. */
 #define NARROW 512u
 
-static cpu_planes planes_for(const sy_device *device, uint64_t k) {
+cpu_planes cpu_linear_planes(const sy_device *device, uint64_t k) {
     if (device->planes != 0) {
         return device->planes;
     }
@@ -66,7 +66,7 @@ static bool linear_check(const sy_device *device, const cpu_node *node, const cp
     answer->weight_bytes = (double)weight_row * (double)out_params->n;
     answer->activation_bytes = 4.0 * n_rows * (double)(out_params->k + out_params->n);
     if (cpu_type_is_block(w->type)) {
-        out_params->planes = planes_for(device, out_params->k);
+        out_params->planes = cpu_linear_planes(device, out_params->k);
         answer->int8_ops = 2.0 * n_macs * (double)out_params->planes;
         answer->score = 85;
     } else {

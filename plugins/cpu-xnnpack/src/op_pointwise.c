@@ -90,6 +90,31 @@ static bool gated_check(const sy_device *device, const cpu_node *node, const cpu
     return true;
 }
 
+static bool clamped_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
+                          cpu_params *out_params, cpu_answer *answer) {
+    static const char *const names[] = {"alpha", "limit", NULL};
+    (void)device;
+    (void)op;
+    if (!cpu_attributes_known(node, names, answer) ||
+        !cpu_attribute_float(node, "alpha", 1.0, &out_params->parameter, answer) ||
+        !cpu_attribute_float(node, "limit", 0.0, &out_params->softcap, answer) ||
+        !cpu_require_same_float(&node->in[0], &node->out[0], answer) ||
+        !cpu_require_float(&node->in[1], "up", answer)) {
+        return false;
+    }
+    if (!(out_params->softcap > 0.0)) {
+        return cpu_no(answer, SY_REASON_ATTRIBUTE, "limit must be above 0");
+    }
+    if (!cpu_shape_same(&node->in[0], &node->out[0]) ||
+        !cpu_shape_same(&node->in[1], &node->out[0])) {
+        return cpu_no(answer, SY_REASON_SHAPE, "gate, up and y differ in shape");
+    }
+    double n = cpu_typical_count(node->graph, &node->in[0]);
+    answer->activation_bytes = 12.0 * n;
+    answer->f32_ops = 26.0 * n;
+    return true;
+}
+
 typedef struct pieces {
     cpu_run *run;
     const cpu_step *step;
@@ -113,6 +138,35 @@ static void unary_task(void *argument, uint32_t i_task, uint32_t i_worker) {
                                   out);
     }
     cpu_floats_write(run, y, first, n, out);
+}
+
+/* silu(min(gate, limit)) * (1 + up within the limit); a NaN stays one. */
+static void clamped_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const pieces *work = argument;
+    const cpu_step *step = work->step;
+    const cpu_run *run = work->run;
+    const cpu_tensor *y = cpu_run_out(run, step, 0);
+    uint64_t first = (uint64_t)i_task * PIECE, n = y->n_elements - first;
+    n = n < PIECE ? n : PIECE;
+    float limit = (float)step->params.softcap;
+    float *gate = (float *)(void *)cpu_run_worker(run, i_worker), *up = gate + PIECE;
+    const float *gates = cpu_floats_read(run, cpu_run_in(run, step, 0), first, n, gate);
+    const float *ups = cpu_floats_read(run, cpu_run_in(run, step, 1), first, n, up);
+    for (uint64_t i = 0; i < n; i++) {
+        float u = ups[i] > limit ? limit : ups[i];
+        gate[i] = gates[i] > limit ? limit : gates[i];
+        up[i] = (u < -limit ? -limit : u) + 1.0f;
+    }
+    float *out = cpu_floats_target(y, first, gate + 2 * PIECE);
+    run->kernels->rows->unary(CPU_UNARY_SILU, gate, n, (float)step->params.parameter, gate);
+    run->kernels->rows->binary(CPU_BINARY_MUL, gate, up, n, out);
+    cpu_floats_write(run, y, first, n, out);
+}
+
+static sy_status clamped_run(cpu_run *run, const cpu_step *step) {
+    pieces work = {run, step};
+    uint64_t n = cpu_run_out(run, step, 0)->n_elements;
+    return cpu_run_tasks(run, clamped_task, &work, (n + PIECE - 1) / PIECE, n * 4);
 }
 
 static uint64_t piece_bytes(const cpu_node *node, const cpu_params *params) {
@@ -278,6 +332,15 @@ const cpu_operator cpu_operators_pointwise[] = {
      .check = gated_check,
      .worker_bytes = piece_bytes,
      .run = unary_run},
+    {.domain = "switchyard",
+     .name = "ClampedSwiGLU",
+     .version = 1,
+     .n_in_least = 2,
+     .n_in_most = 2,
+     .n_out = 1,
+     .check = clamped_check,
+     .worker_bytes = piece_bytes,
+     .run = clamped_run},
     BINARY("Add", CPU_BINARY_ADD),
     BINARY("Sub", CPU_BINARY_SUB),
     BINARY("Mul", CPU_BINARY_MUL),

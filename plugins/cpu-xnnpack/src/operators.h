@@ -31,6 +31,14 @@ typedef struct cpu_head_steps {
     bool interleaved;
 } cpu_head_steps;
 
+/* How the gates of experts are made from their scores. */
+typedef enum cpu_gating {
+    CPU_GATING_SOFTMAX,        /* of all, then chosen */
+    CPU_GATING_SOFTMAX_CHOSEN, /* of the chosen alone */
+    CPU_GATING_SIGMOID,
+    CPU_GATING_COUNT
+} cpu_gating;
+
 typedef struct cpu_params {
     uint64_t k, n;     /* Linear, Embedding, Gather: width and rows of the weight */
     cpu_planes planes; /* of quantised activations */
@@ -42,7 +50,10 @@ typedef struct cpu_params {
     int64_t n_heads, n_kv_heads, window, axis;
     uint64_t inner;    /* elements that a norm or softmax takes together */
     uint32_t rounding; /* norms: step that rounds the result, which it does itself; index + 1 */
-    bool causal, interleaved, has_states;
+    uint64_t n_experts;
+    int64_t n_used; /* experts of a row */
+    cpu_gating gating;
+    bool causal, interleaved, has_states, normalize;
     cpu_unary unary;
     cpu_binary binary;
     cpu_head_steps heads[2]; /* Attention: of q and k */
@@ -78,9 +89,10 @@ const cpu_operator *cpu_operator_check(const sy_device *device, const cpu_node *
 /* ---- for prepare (program.c) ---- */
 /* The unit value of an input of the node being prepared, SY_NO_VALUE when absent. */
 typedef enum cpu_derivation {
-    CPU_DERIVE_QUANTISED, /* int8 activations of a float value */
-    CPU_DERIVE_F32,       /* f32 copy of an f16 or bf16 value */
-    CPU_DERIVE_ROTATION   /* cos and sin per row, from positions and frequencies */
+    CPU_DERIVE_QUANTISED,   /* int8 activations of a float value */
+    CPU_DERIVE_F32,         /* f32 copy of an f16 or bf16 value */
+    CPU_DERIVE_ROTATION,    /* cos and sin per row, from positions and frequencies */
+    CPU_DERIVE_EXPERT_ORDER /* rows sorted by expert, from the choice of each row */
 } cpu_derivation;
 /* Adds a step that makes the derived value, or finds the one that an earlier node asked for. */
 sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cpu_step *step,
@@ -128,10 +140,12 @@ void cpu_floats_write(const cpu_run *run, const cpu_tensor *t, uint64_t first, u
                       const float *values);
 
 /* The derived steps' operators. */
-extern const cpu_operator cpu_operator_quantise, cpu_operator_widen, cpu_operator_rotation;
+extern const cpu_operator cpu_operator_quantise, cpu_operator_widen, cpu_operator_rotation,
+    cpu_operator_expert_order;
 
 /* Families, each a list that ends with a NULL name. */
 extern const cpu_operator cpu_operators_linear[], cpu_operators_norm[], cpu_operators_attention[],
-    cpu_operators_pointwise[], cpu_operators_move[], cpu_operators_matmul[];
+    cpu_operators_pointwise[], cpu_operators_move[], cpu_operators_matmul[],
+    cpu_operators_experts[];
 
 #endif

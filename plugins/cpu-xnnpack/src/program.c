@@ -172,17 +172,30 @@ static void touch(sy_unit *unit, uint32_t i_value) {
     }
 }
 
+/* From [rows, choices] of expert numbers: where each expert begins, the end, and every choice. */
+static void order_shape(uint64_t n_experts, cpu_value *value) {
+    sy_dimension *rows = &value->dims[0];
+    int32_t n_used = (int32_t)value->dims[1].bound, n_begins = (int32_t)n_experts + 1;
+    value->type = SY_TYPE_I32;
+    value->rank = 1;
+    rows->bound = rows->bound * n_used + n_begins;
+    rows->scale *= n_used;
+    rows->offset = rows->offset * n_used + n_begins;
+}
+
 sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cpu_step *step,
                              const cpu_params *params, uint32_t *out_value) {
     static const cpu_operator *const operators[] = {[CPU_DERIVE_QUANTISED] = &cpu_operator_quantise,
                                                     [CPU_DERIVE_F32] = &cpu_operator_widen,
-                                                    [CPU_DERIVE_ROTATION] = &cpu_operator_rotation};
+                                                    [CPU_DERIVE_ROTATION] = &cpu_operator_rotation,
+                                                    [CPU_DERIVE_EXPERT_ORDER] =
+                                                        &cpu_operator_expert_order};
     sy_unit *unit = builder->unit;
     cpu_step made = {.operator= operators[kind], .i_node = step->i_node, .params = *params};
     memset(made.in, 0xff, sizeof(made.in));
     memset(made.out, 0xff, sizeof(made.out));
     bool is_rotation = kind == CPU_DERIVE_ROTATION;
-    made.in[0] = is_rotation ? step->in[1] : step->in[0];
+    made.in[0] = step->in[kind == CPU_DERIVE_EXPERT_ORDER ? 2 : is_rotation ? 1 : 0];
     made.in[1] = is_rotation ? step->in[2] : SY_NO_VALUE;
     for (size_t i = 0; i < unit->n_steps; i++) {
         const cpu_step *old = &unit->steps[i];
@@ -199,6 +212,8 @@ sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cp
     memcpy(value.dims, source->dims, sizeof(value.dims));
     if (is_rotation) {
         value.dims[value.rank++] = (sy_dimension){.bound = 2 * (int64_t)params->inner};
+    } else if (kind == CPU_DERIVE_EXPERT_ORDER) {
+        order_shape(params->n, &value);
     } else if (kind == CPU_DERIVE_QUANTISED) {
         value.type = SY_TYPE_U8;
         value.dims[value.rank - 1] =
