@@ -13,13 +13,14 @@
 #define TINY_KV_HEADS 2u
 #define TINY_HEAD 8u
 #define TINY_FF 64u
+#define TINY_EXPERTS 3u
 #define TINY_VOCAB 20u
 #define TINY_CONTEXT 128u
 #define TINY_TENSORS_MAX 256u
 
 typedef struct tiny_tensor {
     char name[192];
-    uint64_t dims[2];
+    uint64_t dims[3];
     sy_element_type type;
 } tiny_tensor;
 
@@ -45,6 +46,10 @@ static inline bool tiny_is_encoder(const tiny_model *model) {
     return tiny_is(model, "bert") || tiny_is(model, "nomic-bert");
 }
 
+static inline bool tiny_has_experts(const tiny_model *model) {
+    return tiny_is(model, "qwen2moe") || tiny_is(model, "qwen3moe") || tiny_is(model, "gpt-oss");
+}
+
 static inline void tiny_add(tiny_model *model, const char *name, uint64_t inputs,
                             uint64_t outputs) {
     if (model->leave_out != NULL && strcmp(model->leave_out, name) == 0) {
@@ -55,6 +60,7 @@ static inline void tiny_add(tiny_model *model, const char *name, uint64_t inputs
     snprintf(tensor->name, sizeof(tensor->name), "%s", name);
     tensor->dims[0] = inputs;
     tensor->dims[1] = outputs;
+    tensor->dims[2] = strstr(name, "_exps.weight") != NULL ? TINY_EXPERTS : 1;
     tensor->type = outputs > 1 && inputs % 32 == 0 ? SY_TYPE_Q8_0 : SY_TYPE_F32;
 }
 
@@ -99,19 +105,34 @@ static inline void tiny_attention(tiny_model *model, uint32_t i) {
     }
 }
 
+static inline void tiny_experts(tiny_model *model, uint32_t i) {
+    tiny_add_layer(model, i, "ffn_gate_inp.weight", TINY_EMBD, TINY_EXPERTS);
+    tiny_add_layer(model, i, "ffn_gate_exps.weight", TINY_EMBD, TINY_FF);
+    tiny_add_layer(model, i, "ffn_up_exps.weight", TINY_EMBD, TINY_FF);
+    tiny_add_layer(model, i, "ffn_down_exps.weight", TINY_FF, TINY_EMBD);
+    if (tiny_is(model, "gpt-oss")) {
+        tiny_add_layer(model, i, "attn_sinks.weight", TINY_HEADS, 1);
+    }
+}
+
 static inline void tiny_layer(tiny_model *model, uint32_t i) {
     bool encoder = tiny_is_encoder(model);
     bool both = tiny_is(model, "gemma2") || tiny_is(model, "gemma3");
     tiny_attention(model, i);
     tiny_add_norm(model, i, encoder ? "attn_output_norm" : "attn_norm", TINY_EMBD);
-    tiny_add_norm(model, i, encoder ? "layer_output_norm" : "ffn_norm", TINY_EMBD);
+    const char *ffn_norm = tiny_is(model, "gpt-oss") ? "post_attention_norm" : "ffn_norm";
+    tiny_add_norm(model, i, encoder ? "layer_output_norm" : ffn_norm, TINY_EMBD);
     if (both) {
         tiny_add_norm(model, i, "post_attention_norm", TINY_EMBD);
         tiny_add_norm(model, i, "post_ffw_norm", TINY_EMBD);
     }
-    if (tiny_is(model, "gemma3") || tiny_is(model, "qwen3")) {
+    if (tiny_is(model, "gemma3") || tiny_is(model, "qwen3") || tiny_is(model, "qwen3moe")) {
         tiny_add_norm(model, i, "attn_q_norm", TINY_HEAD);
         tiny_add_norm(model, i, "attn_k_norm", TINY_HEAD);
+    }
+    if (tiny_has_experts(model)) {
+        tiny_experts(model, i);
+        return;
     }
     if (!model->fused && !tiny_is(model, "bert")) {
         tiny_add_layer(model, i, "ffn_gate.weight", TINY_EMBD, TINY_FF);
@@ -186,6 +207,10 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
     if (tiny_key(model, epsilon, key)) {
         writer_key_f32(writer, key, 1e-6f);
     }
+    if (tiny_has_experts(model)) {
+        tiny_key_u32(model, writer, "expert_count", TINY_EXPERTS);
+        tiny_key_u32(model, writer, "expert_used_count", 2);
+    }
     if (model->more_keys != NULL) {
         model->more_keys(writer);
         model->n_keys += model->n_more_keys;
@@ -202,9 +227,10 @@ static inline void tiny_write(tiny_model *model, gguf_writer *writer) {
     memcpy(writer->bytes + writer_find(writer, "header.n_keys")->offset, &n_keys, 8);
     for (uint32_t i = 0; i < model->n_tensors; i++) {
         const tiny_tensor *tensor = &model->tensors[i];
-        writer_tensor(writer, tensor->name, 2, tensor->dims, tensor->type, offset);
+        uint32_t rank = tensor->dims[2] > 1 ? 3 : 2;
+        writer_tensor(writer, tensor->name, rank, tensor->dims, tensor->type, offset);
         CHECK(sy_type_row_bytes(tensor->type, tensor->dims[0], &n_bytes) == SY_OK);
-        offset += (n_bytes * tensor->dims[1] + 31) / 32 * 32;
+        offset += (n_bytes * tensor->dims[1] * tensor->dims[2] + 31) / 32 * 32;
     }
     writer_align(writer, 32);
     for (uint64_t i = 0; i < offset; i += 4) {
