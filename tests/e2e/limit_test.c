@@ -4,7 +4,7 @@
 #include "switchyard/types.h"
 
 #define N_TEXT 40u
-#define N_STORY 1200u
+#define N_STORY 2000u
 
 static int32_t text[N_TEXT];
 
