@@ -106,6 +106,18 @@ sy__read_ahead *sy__read_ahead_start(const sy_allocator *allocator, const sy__sp
     return ahead;
 }
 
+void sy__read_rows_only(sy__span span) {
+    uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t before = (uintptr_t)span.bytes % page_bytes;
+    uint64_t skipped = before > 0 ? page_bytes - before : 0; /* a page that others use too */
+    if (span.n_bytes > skipped) {
+        void *begin = (void *)((uintptr_t)span.bytes + (uintptr_t)skipped);
+        size_t n_bytes = (size_t)((span.n_bytes - skipped) / page_bytes * page_bytes);
+        (void)madvise(begin, n_bytes, MADV_NOHUGEPAGE);
+        (void)madvise(begin, n_bytes, MADV_RANDOM);
+    }
+}
+
 void sy__read_ahead_end(sy__read_ahead *ahead) {
     if (ahead != NULL) {
         __atomic_store_n(&ahead->ending, true, __ATOMIC_RELAXED);

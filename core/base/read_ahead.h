@@ -20,4 +20,8 @@ sy__read_ahead *sy__read_ahead_start(const sy_allocator *allocator, const sy__sp
 /* Stops and frees. NULL is fine. */
 void sy__read_ahead_end(sy__read_ahead *ahead);
 
+/* Of a part of a mapping only single rows will be read, here and there: a fault brings in its page
+ * and nothing around it. */
+void sy__read_rows_only(sy__span span);
+
 #endif

@@ -39,13 +39,6 @@ static uint32_t rope_constant(sy__builder *b, const char *name, const sy__rope *
     return sy__emit_floats(b, name, frequency, n);
 }
 
-static uint32_t scale_by(sy__builder *b, const char *op, const char *name, uint32_t x,
-                         float factor) {
-    uint32_t constant = sy__emit_floats(b, "scalar", &factor, 1);
-    return sy__emit_node(
-        b, name, &(sy__operation){.op = op, .version = 14, .n_inputs = 2, .inputs = {x, constant}});
-}
-
 static uint32_t embed(sy__builder *b, const char *name, uint32_t ids, sy__role role) {
     uint32_t table = sy__emit_matrix(b, role, 0, 0, 0);
     b->token_table = role == SY__ROLE_TOKEN_EMBEDDING ? table : b->token_table;
@@ -57,7 +50,10 @@ static uint32_t build_embedding(sy__builder *b) {
     const sy__architecture *a = b->architecture;
     uint32_t x = embed(b, "token_embd", b->model->tokens, SY__ROLE_TOKEN_EMBEDDING);
     if (a->embedding_scale != 1.0f) {
-        x = scale_by(b, "Mul", "token_embd_scaled", x, a->embedding_scale);
+        x = sy__emit_scalar(b, "Mul", "token_embd_scaled", x, a->embedding_scale);
+    }
+    if (a->n_embd_per_layer > 0) {
+        sy__emit_per_layer(b, x);
     }
     if ((a->weights & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0) {
         uint32_t first = sy__emit_vector(b, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, 0, 0);
@@ -96,11 +92,26 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
         x = sy__emit_add(b, capped ? "output_biased" : "logits", x, bias);
     }
     if (capped) {
-        x = scale_by(b, "Div", "output_divided", x, a->output_softcap);
+        x = sy__emit_scalar(b, "Div", "output_divided", x, a->output_softcap);
         x = sy__emit_node(
             b, "output_tanh",
             &(sy__operation){.op = "Tanh", .version = 13, .n_inputs = 1, .inputs = {x}});
-        x = scale_by(b, "Mul", "logits", x, a->output_softcap);
+        x = sy__emit_scalar(b, "Mul", "logits", x, a->output_softcap);
+    }
+    return x;
+}
+
+/* What an encoder ends with; the mean of its rows is taken outside. */
+static uint32_t build_hidden(sy__builder *b, uint32_t x) {
+    const sy__architecture *a = b->architecture;
+    if ((a->weights & SY__ROLE_BIT(SY__ROLE_OUTPUT_NORM)) != 0) {
+        x = sy__emit_norm(b, "output_norm", x, SY__ROLE_OUTPUT_NORM, 0);
+    }
+    for (sy__role role = SY__ROLE_POOL_DENSE_1; a->n_dense > 0 && role <= SY__ROLE_POOL_DENSE_2;
+         role++) {
+        uint32_t w = sy__emit_matrix(b, role, 0, 0, 0);
+        x = sy__emit_node(b, "pool_dense",
+                          &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     }
     return x;
 }
@@ -123,6 +134,7 @@ static void build_all(sy__builder *b) {
     if (a->has_output) {
         x = build_output(b, x);
     } else {
+        x = build_hidden(b, x);
         x = sy__emit_node(
             b, "hidden",
             &(sy__operation){.op = "Identity", .version = 13, .n_inputs = 1, .inputs = {x}});

@@ -183,6 +183,21 @@ uint32_t sy__emit_scale(sy__builder *b, const char *name, uint32_t x, sy__role r
         b, name, &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {x, scale}});
 }
 
+uint32_t sy__emit_scalar(sy__builder *b, const char *op, const char *name, uint32_t x,
+                         float number) {
+    uint32_t constant = sy__emit_floats(b, "scalar", &number, 1);
+    return sy__emit_node(
+        b, name, &(sy__operation){.op = op, .version = 14, .n_inputs = 2, .inputs = {x, constant}});
+}
+
+uint32_t sy__emit_reshape(sy__builder *b, const char *name, uint32_t x, const int64_t *shape,
+                          uint32_t n) {
+    uint32_t to = sy__emit_ints(b, "shape", shape, n);
+    return sy__emit_node(
+        b, name,
+        &(sy__operation){.op = "Reshape", .version = 14, .n_inputs = 2, .inputs = {x, to}});
+}
+
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {
     return sy__emit_node(
         b, name, &(sy__operation){.op = "Add", .version = 14, .n_inputs = 2, .inputs = {x, y}});

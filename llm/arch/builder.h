@@ -15,6 +15,8 @@ typedef struct sy__builder {
     uint32_t token_table; /* WEIGHT of the token embedding, which a tied output shares */
     uint32_t rope_frequency, rope_local_frequency; /* WEIGHT f32, SY_NO_VALUE none */
     float rope_magnitude, rope_local_magnitude;
+    uint32_t per_layer; /* [T, n_layers * n_embd_per_layer], of the step's tokens */
+    uint32_t key_states[SY_LIMIT_LAYERS], value_states[SY_LIMIT_LAYERS]; /* by layer */
     char prefix[32]; /* "blk.3." while a layer is built */
 } sy__builder;
 
@@ -55,6 +57,11 @@ void sy__emit_nodes(sy__builder *b, const char *name, const sy__operation *opera
 /* x times the scale beside a role's matrix. */
 uint32_t sy__emit_scale(sy__builder *b, const char *name, uint32_t x, sy__role role,
                         uint32_t i_layer);
+/* x times one number; another operator, as "Div". */
+uint32_t sy__emit_scalar(sy__builder *b, const char *op, const char *name, uint32_t x,
+                         float number);
+uint32_t sy__emit_reshape(sy__builder *b, const char *name, uint32_t x, const int64_t *shape,
+                          uint32_t n);
 /* x + y. */
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y);
 
@@ -67,6 +74,10 @@ sy_attribute sy__string_attribute(const char *name, const char *text);
 uint32_t sy__emit_product(sy__builder *b, const char *name, uint32_t x, sy__role role,
                           uint32_t i_layer, uint64_t first, uint64_t n);
 uint32_t sy__emit_gated(sy__builder *b, uint32_t gate, uint32_t up);
+/* per_layer.c: the per-layer embeddings of the step's tokens, x being their embeddings, and what a
+ * layer does with its slice. */
+void sy__emit_per_layer(sy__builder *b, uint32_t x);
+uint32_t sy__emit_layer_input(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* experts.c: the feed-forward of a layer with experts. */
 uint32_t sy__emit_experts(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* layer.c: one layer over the residual stream x; answers the new x. */

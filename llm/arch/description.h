@@ -8,8 +8,10 @@
  *   norm PRE   x += attention(N1(x));       x += ffn(N2(x))
  *   norm BOTH  x += N3(attention(N1(x)));   x += N4(ffn(N2(x)))         (Gemma 2 and 3)
  *   norm POST  x  = N5(x + attention(x));   x  = N6(x + ffn(x))         (BERT)
+ * Gemma 4 adds at the end of a layer x += N7(proj(act(gate(x)) * p)), p being the layer's slice of
+ * the token's per-layer embedding, and multiplies x by one number.
  * with N1 ATTENTION_NORM, N2 FFN_NORM, N3 ATTENTION_POST_NORM, N4 FFN_POST_NORM,
- * N5 ATTENTION_OUTPUT_NORM, N6 LAYER_OUTPUT_NORM.
+ * N5 ATTENTION_OUTPUT_NORM, N6 LAYER_OUTPUT_NORM, N7 LAYER_INPUT_NORM.
  */
 #ifndef SY_LLM_ARCH_DESCRIPTION_H
 #define SY_LLM_ARCH_DESCRIPTION_H
@@ -61,7 +63,12 @@ typedef enum sy__role {
     SY__ROLE_TOKEN_TYPES,        /* [n_embd, n_token_types]; row 0 is added to every token */
     SY__ROLE_EMBEDDING_NORM,
     SY__ROLE_OUTPUT_NORM,
-    SY__ROLE_OUTPUT, /* absent: TOKEN_EMBEDDING is the output matrix (tied) */
+    SY__ROLE_OUTPUT,       /* absent: TOKEN_EMBEDDING is the output matrix (tied) */
+    SY__ROLE_POOL_DENSE_1, /* matrices behind the pooling, which is a mean: they commute */
+    SY__ROLE_POOL_DENSE_2,
+    SY__ROLE_PER_LAYER_TABLE,      /* [n_embd_per_layer * n_layers, n_vocab] */
+    SY__ROLE_PER_LAYER_PROJECTION, /* [n_embd, n_embd_per_layer * n_layers] */
+    SY__ROLE_PER_LAYER_NORM,
     SY__ROLE_ROPE_FACTORS,
     SY__ROLE_ROPE_FACTORS_LONG,
     SY__ROLE_ROPE_FACTORS_SHORT,
@@ -91,6 +98,10 @@ typedef enum sy__role {
     SY__ROLE_SHARED_DOWN,
     SY__ROLE_FFN_POST_NORM,
     SY__ROLE_LAYER_OUTPUT_NORM,
+    SY__ROLE_LAYER_INPUT_GATE,       /* of the per-layer embedding */
+    SY__ROLE_LAYER_INPUT_PROJECTION, /* and back to n_embd */
+    SY__ROLE_LAYER_INPUT_NORM,
+    SY__ROLE_LAYER_SCALE, /* one number */
     SY__ROLE_COUNT
 } sy__role;
 #define SY__ROLE_BIT(role) (UINT64_C(1) << (role))
@@ -104,8 +115,9 @@ typedef enum sy__part {
 
 /* How the scale of q.k is found when the file has no key attention.scale. */
 typedef enum sy__attention_scale {
-    SY__SCALE_HEAD = 0,     /* 1 / sqrt(key length) */
-    SY__SCALE_HEAD_OR_WIDTH /* Gemma's 27 B: 1 / sqrt(n_embd / n_heads) at n_width_layers layers */
+    SY__SCALE_HEAD = 0,      /* 1 / sqrt(key length) */
+    SY__SCALE_HEAD_OR_WIDTH, /* Gemma's 27 B: 1 / sqrt(n_embd / n_heads) at n_width_layers layers */
+    SY__SCALE_ONE            /* Gemma 4: heads are normalised */
 } sy__attention_scale;
 
 typedef enum sy__expert_use {
@@ -146,9 +158,14 @@ typedef struct sy__family {
     float attention_softcap, output_softcap; /* defaults of the keys; 0 none */
     sy__expert_use experts;
     sy__gating gating;
-    bool normalized_experts;         /* weights of the chosen are divided by their sum */
-    bool clamped_swiglu;             /* experts use operator ClampedSwiGLU (gpt-oss) */
-    bool yarn_unrounded;             /* the ends of YaRN's ramp are no whole pairs (gpt-oss) */
+    bool normalized_experts; /* weights of the chosen are divided by their sum */
+    bool clamped_swiglu;     /* experts use operator ClampedSwiGLU (gpt-oss) */
+    bool yarn_unrounded;     /* the ends of YaRN's ramp are no whole pairs (gpt-oss) */
+    bool full_first;         /* of every window_period layers the first is full, not the last */
+    bool plain_norms;        /* norms may lack their bias, the first layer its ATTENTION_NORM */
+    bool value_norm; /* values are normalised too, without a weight; where there is no VALUE they
+                         are the keys before their norm */
+    bool per_layer_inputs; /* keys embedding_length_per_layer_input, attention.shared_kv_layers */
     bool post_attention_is_ffn_norm; /* FFN_NORM goes by the name of ATTENTION_POST_NORM */
     uint64_t required; /* SY__ROLE_BIT set; QUERY stands for QKV too, GATE for a fused UP, GATE, UP
                           and DOWN for those of experts */
@@ -180,16 +197,18 @@ typedef struct sy__experts {
 typedef struct sy__layer {
     uint32_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
     uint32_t n_ff;
-    uint32_t window;  /* position p sees j > p - window; 0 all */
-    uint64_t weights; /* SY__ROLE_BIT set of the weights the layer has */
-    uint64_t biases;  /* and of the biases */
-    uint64_t scales;  /* and of the scales of matrices */
-    bool local_rope;  /* rotate with rope_local instead of rope */
-    bool no_rope;     /* rotate nothing */
+    uint32_t key_length, value_length; /* of one head */
+    uint32_t i_states; /* the layer whose keys and values it reads: its own, or an earlier one's */
+    uint32_t window;   /* position p sees j > p - window; 0 all */
+    uint64_t weights;  /* SY__ROLE_BIT set of the weights the layer has */
+    uint64_t biases;   /* and of the biases */
+    uint64_t scales;   /* and of the scales of matrices */
+    bool local_rope;   /* rotate with rope_local instead of rope */
+    bool no_rope;      /* rotate nothing */
     bool fused_qkv, fused_gate_up, has_experts;
 } sy__layer;
 
-/* One model, described. About 56 KiB: keep it on the heap. Borrows `gguf`. */
+/* One model, described. About 70 KiB: keep it on the heap. Borrows `gguf`. */
 typedef struct sy__architecture {
     const sy__family *family;
     const sy_gguf *gguf;
@@ -198,7 +217,9 @@ typedef struct sy__architecture {
     uint32_t n_vocab;                  /* rows of TOKEN_EMBEDDING */
     uint32_t n_context;                /* trained */
     uint32_t n_token_types;            /* rows of TOKEN_TYPES, 0 none */
-    uint32_t key_length, value_length; /* of one head */
+    uint32_t key_length, value_length; /* of one head, where layers do not say otherwise */
+    uint32_t n_embd_per_layer;         /* width of a per-layer embedding, 0 none */
+    uint32_t n_dense;                  /* between POOL_DENSE_1 and _2, 0 none */
     sy__norm_kind norm_kind;
     sy__norm_place norm_place;
     float epsilon;

@@ -19,6 +19,13 @@
  * - gpt-oss: softmax of the chosen scores, biases everywhere, sinks, every other layer windowed,
  *   the first too, YaRN with a ramp that is not rounded to pairs (modeling_gpt_oss; rope truncate).
  * - SmolLM 3: Llama whose every fourth layer does not rotate (modeling_smollm3, no_rope_layers).
+ * - Gemma 4: heads of values are normalised too and scores are not scaled; windowed layers have
+ *   other head sizes; the last layers read the states of earlier ones; files of the full layers'
+ *   rotation carry factors of 1 and 1e30 (modeling_gemma4; conversion/gemma.py).
+ * - EmbeddingGemma: Gemma 3 without causality, the window counted to both sides; dense matrices
+ *   behind the mean (modeling_gemma3, use_bidirectional_attention; sentence-transformers modules).
+ * - ModernBERT: LayerNorm in front without bias, none in front of the first attention, GeGLU with
+ *   erf, every third layer full from the first on (modeling_modernbert).
  * - BERT: learned positions, token type 0, LayerNorm after the residual sum, erf GELU, pooling by
  *   key (transformers, modeling_bert). nomic-bert: the same with rotary positions and SwiGLU.
  */
@@ -154,6 +161,24 @@ static const sy__family families[] = {
      .local_rope_base = 10000.0f,
      .required = DECODER | POST_NORMS | QK_NORM,
      .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "gemma4",
+     .label = "Gemma 4",
+     .norm_place = SY__NORM_BOTH,
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU_TANH,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .embedding_sqrt = true,
+     .reads_window = true,
+     .local_rope_plain = true,
+     .scale_rule = SY__SCALE_ONE,
+     .window_period = 6,
+     .local_rope_base = 10000.0f,
+     .value_norm = true,
+     .per_layer_inputs = true,
+     .required = DECODER | POST_NORMS | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT) | BIT(SY__ROLE_ROPE_FACTORS) | BIT(SY__ROLE_LAYER_SCALE)},
     {.name = "phi3",
      .label = "Phi-3, Phi-3.5, Phi-4",
      .rope_kind = SY__ROPE_HALF,
@@ -170,6 +195,31 @@ static const sy__family families[] = {
      .activation = SY__ACTIVATION_GELU,
      .required = ENCODER | BIT(SY__ROLE_POSITION_EMBEDDING),
      .optional = BIT(SY__ROLE_TOKEN_TYPES)},
+    {.name = "gemma-embedding",
+     .label = "EmbeddingGemma",
+     .norm_place = SY__NORM_BOTH,
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU_TANH,
+     .gated = true,
+     .embedding_sqrt = true,
+     .reads_window = true,
+     .local_rope_plain = true,
+     .window_period = 6,
+     .local_rope_base = 10000.0f,
+     .required = DECODER | POST_NORMS | QK_NORM,
+     .optional = BIT(SY__ROLE_POOL_DENSE_1) | BIT(SY__ROLE_POOL_DENSE_2)},
+    {.name = "modern-bert",
+     .label = "ModernBERT encoders",
+     .norm_kind = SY__NORM_LAYER,
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU,
+     .gated = true,
+     .reads_window = true,
+     .window_period = 3,
+     .full_first = true,
+     .local_rope_base = 10000.0f,
+     .plain_norms = true,
+     .required = DECODER | BIT(SY__ROLE_EMBEDDING_NORM)},
     {.name = "nomic-bert",
      .label = "Nomic BERT encoders",
      .norm_kind = SY__NORM_LAYER,

@@ -51,22 +51,41 @@ uint32_t sy__emit_product(sy__builder *b, const char *name, uint32_t x, sy__role
     return y;
 }
 
-static uint32_t reshape(sy__builder *b, const char *name, uint32_t x, const int64_t *shape,
-                        uint32_t n) {
-    uint32_t to = sy__emit_ints(b, "shape", shape, n);
-    return sy__emit_node(
-        b, name,
-        &(sy__operation){.op = "Reshape", .version = 14, .n_inputs = 2, .inputs = {x, to}});
-}
-
 /* RMSNormalization of every head on its own. */
 static uint32_t head_norm(sy__builder *b, const char *name, uint32_t x, sy__role role,
                           uint32_t i_layer, uint32_t n_heads) {
-    int64_t length = b->architecture->key_length;
+    int64_t length = b->architecture->layers[i_layer].key_length;
     const int64_t split[3] = {0, n_heads, length}, joined[2] = {0, (int64_t)n_heads * length};
-    uint32_t heads = reshape(b, "split_heads", x, split, 3);
+    uint32_t heads = sy__emit_reshape(b, "split_heads", x, split, 3);
     heads = sy__emit_norm(b, name, heads, role, i_layer);
-    return reshape(b, "join_heads", heads, joined, 2);
+    return sy__emit_reshape(b, "join_heads", heads, joined, 2);
+}
+
+/* The same for values, which have no weight. */
+static uint32_t value_norm(sy__builder *b, uint32_t v, const sy__layer *layer) {
+    int64_t length = layer->value_length, n_heads = layer->n_kv_heads;
+    const int64_t split[3] = {0, n_heads, length}, joined[2] = {0, n_heads * length};
+    float *ones = sy__arena_alloc(&b->model->constants, (size_t)length, sizeof(float));
+    if (ones == NULL) {
+        sy__builder_fail(b, SY_RESOURCE_EXHAUSTED, "no memory for the norm of values");
+        return v;
+    }
+    for (int64_t i = 0; i < length; i++) {
+        ones[i] = 1.0f;
+    }
+    uint32_t scale = sy__emit_floats(b, "ones", ones, (uint32_t)length);
+    uint32_t heads = sy__emit_reshape(b, "split_heads", v, split, 3);
+    heads = sy__emit_node(
+        b, "attn_v_norm",
+        &(sy__operation){
+            .version = 23,
+            .op = "RMSNormalization",
+            .n_inputs = 2,
+            .inputs = {heads, scale},
+            .n_attributes = 2,
+            .attributes = {sy__int_attribute("axis", -1),
+                           sy__float_attribute("epsilon", (double)b->architecture->epsilon)}});
+    return sy__emit_reshape(b, "join_heads", heads, joined, 2);
 }
 
 static uint32_t rotate(sy__builder *b, const char *name, uint32_t x, const sy__layer *layer,
@@ -101,34 +120,54 @@ static uint32_t state(sy__builder *b, const char *name, sy_element_type type, ui
 }
 
 typedef struct heads {
-    uint32_t q, k, v;
+    uint32_t q, k, v; /* k and v: SY_NO_VALUE where an earlier layer's states are read */
 } heads;
 
+/* Rows of the fused matrix, or a matrix of its own. */
+static uint32_t project_part(sy__builder *b, const char *name, uint32_t x, sy__role role,
+                             uint32_t i_layer, uint64_t first, uint64_t n) {
+    bool fused = b->architecture->layers[i_layer].fused_qkv;
+    return sy__emit_product(b, name, x, fused ? SY__ROLE_QKV : role, i_layer, fused ? first : 0, n);
+}
+
 static heads project_heads(sy__builder *b, uint32_t i_layer, uint32_t x) {
-    const sy__architecture *a = b->architecture;
-    const sy__layer *layer = &a->layers[i_layer];
-    uint64_t n_q = (uint64_t)layer->n_heads * a->key_length;
-    uint64_t n_k = (uint64_t)layer->n_kv_heads * a->key_length;
-    uint64_t n_v = (uint64_t)layer->n_kv_heads * a->value_length;
-    heads h;
-    if (layer->fused_qkv) {
-        h.q = sy__emit_product(b, "attn_q", x, SY__ROLE_QKV, i_layer, 0, n_q);
-        h.k = sy__emit_product(b, "attn_k", x, SY__ROLE_QKV, i_layer, n_q, n_k);
-        h.v = sy__emit_product(b, "attn_v", x, SY__ROLE_QKV, i_layer, n_q + n_k, n_v);
-    } else {
-        h.q = sy__emit_product(b, "attn_q", x, SY__ROLE_QUERY, i_layer, 0, n_q);
-        h.k = sy__emit_product(b, "attn_k", x, SY__ROLE_KEY, i_layer, 0, n_k);
-        h.v = sy__emit_product(b, "attn_v", x, SY__ROLE_VALUE, i_layer, 0, n_v);
-    }
+    const sy__layer *layer = &b->architecture->layers[i_layer];
+    uint64_t n_q = (uint64_t)layer->n_heads * layer->key_length;
+    uint64_t n_k = (uint64_t)layer->n_kv_heads * layer->key_length;
+    uint64_t n_v = (uint64_t)layer->n_kv_heads * layer->value_length;
+    heads h = {.k = SY_NO_VALUE, .v = SY_NO_VALUE};
+    h.q = project_part(b, "attn_q", x, SY__ROLE_QUERY, i_layer, 0, n_q);
     if (has_weight(layer, SY__ROLE_QUERY_NORM)) {
         h.q = head_norm(b, "attn_q_norm", h.q, SY__ROLE_QUERY_NORM, i_layer, layer->n_heads);
+    }
+    h.q = rotate(b, "attn_q_rope", h.q, layer, layer->n_heads);
+    if (layer->i_states != i_layer) {
+        return h;
+    }
+    bool has_values = layer->fused_qkv || has_weight(layer, SY__ROLE_VALUE);
+    h.k = project_part(b, "attn_k", x, SY__ROLE_KEY, i_layer, n_q, n_k);
+    h.v = has_values ? project_part(b, "attn_v", x, SY__ROLE_VALUE, i_layer, n_q + n_k, n_v) : h.k;
+    if (b->architecture->family->value_norm) {
+        h.v = value_norm(b, h.v, layer);
     }
     if (has_weight(layer, SY__ROLE_KEY_NORM)) {
         h.k = head_norm(b, "attn_k_norm", h.k, SY__ROLE_KEY_NORM, i_layer, layer->n_kv_heads);
     }
-    h.q = rotate(b, "attn_q_rope", h.q, layer, layer->n_heads);
     h.k = rotate(b, "attn_k_rope", h.k, layer, layer->n_kv_heads);
     return h;
+}
+
+/* The states of a layer, or those of the earlier layer that it reads. */
+static void add_states(sy__builder *b, uint32_t i_layer, sy__operation *attention) {
+    const sy__layer *layer = &b->architecture->layers[i_layer];
+    if (layer->i_states == i_layer) {
+        b->key_states[i_layer] = state(b, "attn.key", b->options->key_type,
+                                       (uint64_t)layer->n_kv_heads * layer->key_length);
+        b->value_states[i_layer] = state(b, "attn.value", b->options->value_type,
+                                         (uint64_t)layer->n_kv_heads * layer->value_length);
+    }
+    attention->inputs[attention->n_inputs++] = b->key_states[layer->i_states];
+    attention->inputs[attention->n_inputs++] = b->value_states[layer->i_states];
 }
 
 static uint32_t attend(sy__builder *b, uint32_t i_layer, uint32_t x) {
@@ -147,10 +186,7 @@ static uint32_t attend(sy__builder *b, uint32_t i_layer, uint32_t x) {
                        sy__int_attribute("window", layer->window),
                        sy__int_attribute("causal", a->causal)}};
     if (a->causal) {
-        attention.inputs[attention.n_inputs++] =
-            state(b, "attn.key", b->options->key_type, (uint64_t)layer->n_kv_heads * a->key_length);
-        attention.inputs[attention.n_inputs++] = state(
-            b, "attn.value", b->options->value_type, (uint64_t)layer->n_kv_heads * a->value_length);
+        add_states(b, i_layer, &attention);
     }
     if (has_weight(layer, SY__ROLE_ATTENTION_SINKS)) {
         attention.inputs[attention.n_inputs++] =
@@ -205,7 +241,7 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     sy__norm_place place = b->architecture->norm_place;
     snprintf(b->prefix, sizeof(b->prefix), "blk.%u.", i_layer);
     uint32_t y = x;
-    if (place != SY__NORM_POST) {
+    if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_ATTENTION_NORM)) {
         y = sy__emit_norm(b, "attn_norm", x, SY__ROLE_ATTENTION_NORM, i_layer);
     }
     y = attend(b, i_layer, y);
@@ -228,6 +264,15 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     x = sy__emit_add(b, "ffn_residual", y, x);
     if (place == SY__NORM_POST) {
         x = sy__emit_norm(b, "layer_output_norm", x, SY__ROLE_LAYER_OUTPUT_NORM, i_layer);
+    }
+    if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_LAYER_INPUT_GATE)) {
+        x = sy__emit_layer_input(b, i_layer, x);
+    }
+    if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_LAYER_SCALE)) {
+        uint32_t scale = sy__emit_vector(b, SY__ROLE_LAYER_SCALE, i_layer, SY__PART_WEIGHT, 0, 0);
+        x = sy__emit_node(
+            b, "layer_scaled",
+            &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {x, scale}});
     }
     b->prefix[0] = '\0';
     return x;

@@ -33,8 +33,10 @@ static void fill(const sy__architecture *architecture, sy_model_facts *out_facts
     };
     for (uint32_t i = 0; i < architecture->n_layers; i++) {
         const sy__layer *layer = &architecture->layers[i];
-        out_facts->kv_elements_per_token +=
-            (uint64_t)layer->n_kv_heads * (architecture->key_length + architecture->value_length);
+        if (layer->i_states == i) {
+            out_facts->kv_elements_per_token +=
+                (uint64_t)layer->n_kv_heads * (layer->key_length + layer->value_length);
+        }
         out_facts->window = layer->window > 0 ? layer->window : out_facts->window;
         out_facts->n_windowed_layers += layer->window > 0;
     }

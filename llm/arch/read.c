@@ -247,6 +247,7 @@ static void read_attention(key_reader *reader, sy__architecture *architecture) {
         architecture->n_layers == family->n_width_layers) {
         divisor = (double)(architecture->n_embd / architecture->layers[0].n_heads);
     }
+    divisor = family->scale_rule == SY__SCALE_ONE ? 1.0 : divisor;
     architecture->attention_scale =
         read_f32(reader, "attention.scale", 1e-6, 1e6, (float)(1.0 / sqrt(fmax(divisor, 1.0))));
     architecture->attention_softcap =
@@ -279,7 +280,8 @@ static void read_windows(key_reader *reader, sy__architecture *architecture) {
             reader->family, (unsigned long long)pattern.n_elements, architecture->n_layers);
     }
     for (uint32_t i = 0; i < architecture->n_layers && reader->status == SY_OK; i++) {
-        int windowed = period == 0 || i % period < period - 1;
+        uint32_t i_full = family->full_first ? 0 : period - 1;
+        int windowed = period == 0 || i % period != i_full;
         int64_t number = 0;
         if (has_pattern && pattern.is_array && pattern.type == SY_GGUF_BOOL) {
             reader->status = sy_gguf_value_bool(&pattern, i, &windowed, reader->error);
@@ -287,7 +289,9 @@ static void read_windows(key_reader *reader, sy__architecture *architecture) {
             reader->status = sy_gguf_value_i64(&pattern, i, &number, reader->error);
             windowed = number != 0;
         }
-        architecture->layers[i].window = windowed ? window : 0;
+        /* Without causality the file tells the whole width, the operator takes one side. */
+        uint32_t reach = architecture->causal || window == 0 ? window : window / 2 + 1;
+        architecture->layers[i].window = windowed ? reach : 0;
         architecture->layers[i].local_rope = windowed && window > 0;
     }
 }
@@ -379,6 +383,51 @@ static void read_rope(key_reader *reader, sy__architecture *architecture) {
     }
 }
 
+/* Head sizes of windowed layers, and which layers read the keys and values of an earlier one: the
+ * last that has its own and looks as far back. */
+static void read_layer_states(key_reader *reader, sy__architecture *architecture) {
+    const sy__family *family = architecture->family;
+    uint32_t n = architecture->n_layers, n_shared = 0;
+    uint32_t key = architecture->key_length, value = architecture->value_length;
+    if (reader->status != SY_OK) {
+        return;
+    }
+    if (family->per_layer_inputs) {
+        key = read_u32(reader, "attention.key_length_swa", 65536, key);
+        value = read_u32(reader, "attention.value_length_swa", 65536, value);
+        n_shared = read_u32_or_none(reader, "attention.shared_kv_layers", n - 1, 0);
+        architecture->n_embd_per_layer =
+            read_u32_or_none(reader, "embedding_length_per_layer_input", 65536, 0);
+        architecture->rope_local.n_dims =
+            read_u32(reader, "rope.dimension_count_swa", 65536, key > 1 ? key : 2);
+    }
+    for (uint32_t i = 0; i < n && reader->status == SY_OK; i++) {
+        sy__layer *layer = &architecture->layers[i];
+        bool windowed = layer->window > 0;
+        layer->key_length = windowed ? key : architecture->key_length;
+        layer->value_length = windowed ? value : architecture->value_length;
+        layer->i_states = i;
+        for (uint32_t j = 0; i >= n - n_shared && j < n - n_shared; j++) {
+            bool alike = (architecture->layers[j].window > 0) == windowed;
+            layer->i_states = alike ? j : layer->i_states;
+        }
+        if (i >= n - n_shared &&
+            (layer->i_states == i ||
+             layer->n_kv_heads != architecture->layers[layer->i_states].n_kv_heads)) {
+            reader->status = sy__architecture_fail(
+                reader->gguf, reader->error, SY_DATA_LOSS, hint_convert,
+                "Layer %u is to share keys and values, but no earlier layer fits it.", i);
+        }
+    }
+    if (reader->status == SY_OK && architecture->rope_local.kind != SY__ROPE_NONE &&
+        (architecture->rope_local.n_dims % 2 != 0 || architecture->rope_local.n_dims > key)) {
+        reader->status =
+            sy__architecture_fail(reader->gguf, reader->error, SY_DATA_LOSS, hint_convert,
+                                  "%u elements of a windowed layer's head of %u are to be rotated.",
+                                  architecture->rope_local.n_dims, key);
+    }
+}
+
 /* Features that change the result and that no family here has. */
 static void refuse_features(key_reader *reader, const sy__family *family) {
     static const char *const foreign[] = {
@@ -462,6 +511,7 @@ sy_status sy__architecture_read(const sy_gguf *gguf, sy__architecture *out_archi
     read_attention(&reader, out_architecture);
     read_rope(&reader, out_architecture);
     read_windows(&reader, out_architecture);
+    read_layer_states(&reader, out_architecture);
     out_architecture->embedding_scale =
         family->embedding_sqrt ? (float)sqrt((double)out_architecture->n_embd) : 1.0f;
     if (reader.status != SY_OK) {

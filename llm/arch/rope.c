@@ -58,7 +58,7 @@ sy_status sy__rope_table(const sy__architecture *architecture, const sy__rope *r
         if (has_factors) {
             float factor = 0.0f;
             memcpy(&factor, (const char *)factors.data + i * sizeof(factor), sizeof(factor));
-            if (!isfinite(factor) || factor < 1e-3f || factor > 1e6f) {
+            if (!isfinite(factor) || factor < 1e-3f) {
                 return sy__architecture_fail(architecture->gguf, error, SY_OUT_OF_RANGE,
                                              "The file is damaged; fetch it again.",
                                              "Element %u of the rope factors is %g.", i,

@@ -9,6 +9,8 @@
 static const char hint_file[] = "The file is damaged, or made for another program; take another "
                                 "file of the same model.";
 
+#define STATE_ROLES \
+    (SY__ROLE_BIT(SY__ROLE_KEY) | SY__ROLE_BIT(SY__ROLE_VALUE) | SY__ROLE_BIT(SY__ROLE_KEY_NORM))
 #define NAME_BYTES (SY_LIMIT_NAME_BYTES + 1u)
 
 /* Sizes of a tensor in terms of the description. */
@@ -26,6 +28,9 @@ typedef enum size_code {
     SIZE_ATTENTION, /* n_heads * value_length */
     SIZE_KEY_LENGTH,
     SIZE_HEADS,
+    SIZE_DENSE,
+    SIZE_PER_LAYER,
+    SIZE_PER_LAYERS,
     SIZE_EXPERTS,
     SIZE_EXPERT_FF,
     SIZE_SHARED_FF,
@@ -48,6 +53,14 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_EMBEDDING_NORM] = {"token_embd_norm", SIZE_EMBD, SIZE_ONE, true, false},
     [SY__ROLE_OUTPUT_NORM] = {"output_norm", SIZE_EMBD, SIZE_ONE, true, false},
     [SY__ROLE_OUTPUT] = {"output", SIZE_EMBD, SIZE_VOCAB, false, true},
+    [SY__ROLE_POOL_DENSE_1] = {"dense_2", SIZE_EMBD, SIZE_DENSE, false, false, false},
+    [SY__ROLE_POOL_DENSE_2] = {"dense_3", SIZE_DENSE, SIZE_EMBD, false, false, false},
+    [SY__ROLE_PER_LAYER_TABLE] = {"per_layer_token_embd", SIZE_PER_LAYERS, SIZE_VOCAB, false, false,
+                                  false},
+    [SY__ROLE_PER_LAYER_PROJECTION] = {"per_layer_model_proj", SIZE_EMBD, SIZE_PER_LAYERS, false,
+                                       false, false},
+    [SY__ROLE_PER_LAYER_NORM] = {"per_layer_proj_norm", SIZE_PER_LAYER, SIZE_ONE, true, false,
+                                 false},
     [SY__ROLE_ROPE_FACTORS] = {"rope_freqs", SIZE_ROPE_HALF, SIZE_ONE, false, false},
     [SY__ROLE_ROPE_FACTORS_LONG] = {"rope_factors_long", SIZE_ROPE_HALF, SIZE_ONE, false, false},
     [SY__ROLE_ROPE_FACTORS_SHORT] = {"rope_factors_short", SIZE_ROPE_HALF, SIZE_ONE, false, false},
@@ -76,6 +89,10 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_SHARED_DOWN] = {"ffn_down_shexp", SIZE_SHARED_FF, SIZE_EMBD, false, false, false},
     [SY__ROLE_FFN_POST_NORM] = {"post_ffw_norm", SIZE_EMBD, SIZE_ONE, true, false},
     [SY__ROLE_LAYER_OUTPUT_NORM] = {"layer_output_norm", SIZE_EMBD, SIZE_ONE, true, false},
+    [SY__ROLE_LAYER_INPUT_GATE] = {"inp_gate", SIZE_EMBD, SIZE_PER_LAYER, false, false, false},
+    [SY__ROLE_LAYER_INPUT_PROJECTION] = {"proj", SIZE_PER_LAYER, SIZE_EMBD, false, false, false},
+    [SY__ROLE_LAYER_INPUT_NORM] = {"post_norm", SIZE_EMBD, SIZE_ONE, true, false, false},
+    [SY__ROLE_LAYER_SCALE] = {"layer_output_scale", SIZE_ONE, SIZE_ONE, true, false, false},
 };
 
 /* One pass over the roles of a model. */
@@ -113,7 +130,7 @@ int sy__architecture_tensor(const sy__architecture *architecture, sy__role role,
 
 static uint64_t size_of(const sy__architecture *architecture, const sy__layer *layer,
                         size_code code) {
-    uint64_t key = architecture->key_length, value = architecture->value_length;
+    uint64_t key = layer->key_length, value = layer->value_length;
     switch (code) {
     case SIZE_EMBD:
         return architecture->n_embd;
@@ -137,6 +154,12 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
         return layer->n_heads * value;
     case SIZE_KEY_LENGTH:
         return key;
+    case SIZE_DENSE:
+        return architecture->n_dense;
+    case SIZE_PER_LAYER:
+        return architecture->n_embd_per_layer;
+    case SIZE_PER_LAYERS:
+        return (uint64_t)architecture->n_embd_per_layer * architecture->n_layers;
     case SIZE_HEADS:
         return layer->n_heads;
     case SIZE_EXPERTS:
@@ -246,7 +269,7 @@ static void take_role(tensor_check *check, sy__role role, uint32_t i_layer, bool
     }
     if ((facts->may_have_bias || norm_with_bias) && take(check, role, i_layer, SY__PART_BIAS)) {
         *found.biases |= SY__ROLE_BIT(role);
-    } else if (norm_with_bias && required) {
+    } else if (norm_with_bias && required && !check->architecture->family->plain_norms) {
         missing(check, role, i_layer, SY__PART_BIAS);
     }
 }
@@ -265,8 +288,24 @@ static uint64_t needed_roles(const tensor_check *check, const sy__layer *layer) 
         SY__ROLE_BIT(SY__ROLE_GATE) | SY__ROLE_BIT(SY__ROLE_UP) | SY__ROLE_BIT(SY__ROLE_DOWN);
     const uint64_t experts = SY__ROLE_BIT(SY__ROLE_ROUTER) | SY__ROLE_BIT(SY__ROLE_EXPERT_GATE) |
                              SY__ROLE_BIT(SY__ROLE_EXPERT_UP) | SY__ROLE_BIT(SY__ROLE_EXPERT_DOWN);
-    uint64_t needed = check->architecture->family->required;
+    const sy__architecture *architecture = check->architecture;
+    uint32_t i_layer = (uint32_t)(layer - architecture->layers);
+    uint64_t needed = architecture->family->required;
+    if (architecture->family->plain_norms && i_layer == 0) {
+        needed &= ~SY__ROLE_BIT(SY__ROLE_ATTENTION_NORM);
+    }
+    if (architecture->n_embd_per_layer > 0) {
+        needed |= SY__ROLE_BIT(SY__ROLE_LAYER_INPUT_GATE) |
+                  SY__ROLE_BIT(SY__ROLE_LAYER_INPUT_NORM) |
+                  SY__ROLE_BIT(SY__ROLE_LAYER_INPUT_PROJECTION);
+    }
     needed = layer->fused_qkv ? (needed & ~split) | SY__ROLE_BIT(SY__ROLE_QKV) : needed | split;
+    if (architecture->family->value_norm) {
+        needed &= ~SY__ROLE_BIT(SY__ROLE_VALUE);
+    }
+    if (layer->i_states != i_layer) {
+        needed &= ~STATE_ROLES;
+    }
     if (layer->has_experts) {
         return (needed & ~dense) | experts;
     }
@@ -284,12 +323,16 @@ static void take_layer(tensor_check *check, uint32_t i_layer) {
     layer->fused_gate_up = (family->required & SY__ROLE_BIT(SY__ROLE_GATE)) != 0 &&
                            !layer->has_experts && !has_tensor(check, SY__ROLE_GATE, i_layer);
     uint64_t needed = needed_roles(check, layer), wanted = needed | family->optional;
+    /* Layers that share states may carry matrices of their own, which nothing reads. */
+    uint64_t unread = layer->i_states != i_layer ? STATE_ROLES : 0;
+    wanted |= unread | (family->value_norm ? SY__ROLE_BIT(SY__ROLE_VALUE) : 0);
     for (uint32_t role = SY__ROLE_FIRST_OF_LAYER; role < SY__ROLE_COUNT; role++) {
         if ((wanted & SY__ROLE_BIT(role)) != 0) {
             take_role(check, role, i_layer, (needed & SY__ROLE_BIT(role)) != 0,
                       (found_parts){&layer->weights, &layer->biases, &layer->scales});
         }
     }
+    layer->weights &= ~unread;
 }
 
 /* Sizes that only the tensors tell: the vocabulary and the number of token types. */
@@ -318,6 +361,10 @@ static void learn_sizes(tensor_check *check) {
             (unsigned long long)tokens.n_elements, architecture->n_vocab);
         return;
     }
+    if ((architecture->family->optional & SY__ROLE_BIT(SY__ROLE_POOL_DENSE_1)) != 0 &&
+        sy__architecture_tensor(architecture, SY__ROLE_POOL_DENSE_1, 0, SY__PART_WEIGHT, &tensor)) {
+        architecture->n_dense = tensor.dims[1] < 1u << 20 ? (uint32_t)tensor.dims[1] : 1u << 20;
+    }
     if ((architecture->family->optional & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0 &&
         sy__architecture_tensor(architecture, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, &tensor)) {
         architecture->n_token_types =
@@ -339,13 +386,18 @@ static void refuse_unused(tensor_check *check) {
     }
 }
 
-/* LongRoPE needs both tables; one alone would silently fall back to plain frequencies. */
-static void check_rope_tensors(tensor_check *check) {
+/* What stands for something only together with another. LongRoPE with one table would silently fall
+ * back to plain frequencies. */
+static void check_pairs(tensor_check *check) {
     sy__architecture *architecture = check->architecture;
     uint64_t both =
         SY__ROLE_BIT(SY__ROLE_ROPE_FACTORS_LONG) | SY__ROLE_BIT(SY__ROLE_ROPE_FACTORS_SHORT);
     if (architecture->rope.scaling == SY__ROPE_LONGROPE && (architecture->weights & both) != both) {
         missing(check, SY__ROLE_ROPE_FACTORS_SHORT, 0, SY__PART_WEIGHT);
+    }
+    if (architecture->n_dense > 0 &&
+        (architecture->weights & SY__ROLE_BIT(SY__ROLE_POOL_DENSE_2)) == 0) {
+        missing(check, SY__ROLE_POOL_DENSE_2, 0, SY__PART_WEIGHT);
     }
 }
 
@@ -353,8 +405,13 @@ sy_status sy__architecture_check_tensors(sy__architecture *architecture, sy_erro
     tensor_check check = {.architecture = architecture, .error = error, .status = SY_OK};
     const sy__family *family = architecture->family;
     learn_sizes(&check);
+    uint64_t needed = family->required;
+    if (architecture->n_embd_per_layer > 0) {
+        needed |= SY__ROLE_BIT(SY__ROLE_PER_LAYER_TABLE) | SY__ROLE_BIT(SY__ROLE_PER_LAYER_NORM) |
+                  SY__ROLE_BIT(SY__ROLE_PER_LAYER_PROJECTION);
+    }
     for (uint32_t role = 0; role < SY__ROLE_FIRST_OF_LAYER; role++) {
-        bool required = (family->required & SY__ROLE_BIT(role)) != 0;
+        bool required = (needed & SY__ROLE_BIT(role)) != 0;
         if (required || (family->optional & SY__ROLE_BIT(role)) != 0) {
             take_role(&check, role, 0, required,
                       (found_parts){&architecture->weights, &architecture->biases,
@@ -366,7 +423,7 @@ sy_status sy__architecture_check_tensors(sy__architecture *architecture, sy_erro
     }
     architecture->tied_output =
         family->has_output && (architecture->weights & SY__ROLE_BIT(SY__ROLE_OUTPUT)) == 0;
-    check_rope_tensors(&check);
+    check_pairs(&check);
     refuse_unused(&check);
     return check.status;
 }

@@ -231,6 +231,9 @@ static sy_status load_graph(sy_engine *engine, uint64_t *inout_now, sy_error *er
 static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
     uint64_t now = sy__clock_now_ns(), heap_before = sy_runtime_heap_bytes(engine->runtime);
     sy_status status = open_file(engine, model_path, error);
+    if (status == SY_OK) {
+        sy__engine_advise_tables(engine);
+    }
     if (status == SY_OK && engine->options.read_ahead != 0) {
         sy__engine_read_ahead(engine);
     }

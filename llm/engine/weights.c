@@ -11,12 +11,13 @@ static bool starts_with(const sy_gguf_tensor *tensor, const char *text) {
     return tensor->name.n_bytes >= n && memcmp(tensor->name.bytes, text, n) == 0;
 }
 
-/* The experts of a layer: a step reads those that its tokens chose, when it needs them. */
-static bool is_stack_of_experts(const sy_gguf_tensor *tensor) {
+/* Of stacks of experts and of per-layer embeddings a step reads what its tokens chose, no more. */
+static bool is_read_in_parts(const sy_gguf_tensor *tensor) {
     static const char end[] = "_exps.weight";
     size_t n = sizeof(end) - 1;
-    return tensor->name.n_bytes >= n &&
-           memcmp(tensor->name.bytes + tensor->name.n_bytes - n, end, n) == 0;
+    return starts_with(tensor, "per_layer_token_embd.") ||
+           (tensor->name.n_bytes >= n &&
+            memcmp(tensor->name.bytes + tensor->name.n_bytes - n, end, n) == 0);
 }
 
 static sy__span span_of(const sy_gguf_tensor *tensor) {
@@ -36,6 +37,17 @@ static void add_span(sy__span *spans, uint32_t *inout_n, sy__span span) {
     }
 }
 
+void sy__engine_advise_tables(sy_engine *engine) {
+    static const char *const tables[] = {"per_layer_token_embd.weight", "token_embd.weight"};
+    sy_gguf_tensor tensor;
+    bool tied = !sy_gguf_find_tensor(engine->gguf, "output.weight", &tensor);
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]) - (tied ? 1 : 0); i++) {
+        if (sy_gguf_find_tensor(engine->gguf, tables[i], &tensor)) {
+            sy__read_rows_only(span_of(&tensor));
+        }
+    }
+}
+
 void sy__engine_read_ahead(sy_engine *engine) {
     const sy_gguf *gguf = engine->gguf;
     uint32_t n_tensors = sy_gguf_get_facts(gguf)->n_tensors, n = 0;
@@ -48,10 +60,10 @@ void sy__engine_read_ahead(sy_engine *engine) {
     for (int last = 0; last < 2; last++) { /* the layers, then the output */
         for (uint32_t i = 0; i < n_tensors; i++) {
             bool known = sy_gguf_tensor_at(gguf, i, &tensor) != 0;
-            bool table = starts_with(&tensor, "token_embd.") || starts_with(&tensor, "per_layer");
+            bool table = starts_with(&tensor, "token_embd.");
             bool output = starts_with(&tensor, "output.") || (table && tied);
             bool wanted = output == (last != 0) && (output || !table);
-            if (known && wanted && !is_stack_of_experts(&tensor)) {
+            if (known && wanted && !is_read_in_parts(&tensor)) {
                 add_span(spans, &n, span_of(&tensor));
             }
         }

@@ -120,15 +120,17 @@ SY__BUILD(concat) {
 }
 
 SY__BUILD(slice) {
-    static const int64_t starts[2] = {2, -1}, ends[2] = {31, -100}, axes[2] = {1, 1};
-    static const int64_t steps[2] = {3, -1};
-    const sy_dimension x[2] = {SY__T(self), SY__F(33)};
-    const sy_dimension y[2] = {SY__T(self), SY__F(i_shape == 0 ? 10 : 33)};
-    uint32_t in[5] = {sy__case_input(self, type, 2, x), sy__case_numbers(self, 1, &starts[i_shape]),
-                      sy__case_numbers(self, 1, &ends[i_shape]),
-                      sy__case_numbers(self, 1, &axes[i_shape]),
-                      sy__case_numbers(self, 1, &steps[i_shape])};
-    sy__case_output(self, type, 2, y);
+    static const int64_t starts[4] = {2, -1, -7, 1}, ends[4] = {31, -100, 500, -1};
+    static const int64_t axes[4] = {1, 1, -1, 1}, steps[4] = {3, -1, 1, 1};
+    static const int64_t left[4] = {10, 33, 7, 31};
+    const sy_dimension x[3] = {SY__T(self), SY__F(33), SY__F(5)};
+    const sy_dimension y[3] = {SY__T(self), SY__F(left[i_shape]), SY__F(5)};
+    uint32_t rank = i_shape == 3 ? 3 : 2;
+    uint32_t in[5] = {
+        sy__case_input(self, type, rank, x), sy__case_numbers(self, 1, &starts[i_shape]),
+        sy__case_numbers(self, 1, &ends[i_shape]), sy__case_numbers(self, 1, &axes[i_shape]),
+        sy__case_numbers(self, 1, &steps[i_shape])};
+    sy__case_output(self, type, rank, y);
     sy__case_node(self, row, 5, in);
     return true;
 }

@@ -61,7 +61,7 @@ static const sy__case_row rows[] = {
     ONNX("Reshape", 14, NUMBERS, 2, reshape),
     ONNX("Transpose", 13, NUMBERS, 2, transpose),
     ONNX("Concat", 13, NUMBERS, 2, concat),
-    ONNX("Slice", 13, NUMBERS, 2, slice),
+    ONNX("Slice", 13, NUMBERS, 4, slice),
     ONNX("Split", 18, NUMBERS, 2, split),
     ONNX("Squeeze", 13, NUMBERS, 1, squeeze),
     ONNX("Unsqueeze", 13, NUMBERS, 1, squeeze),

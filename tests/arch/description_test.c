@@ -48,9 +48,10 @@ static void reads_every_family(void) {
         CHECK(description.layers[3].n_heads == TINY_HEADS);
         CHECK(description.layers[3].n_kv_heads == TINY_KV_HEADS);
         CHECK(description.layers[3].n_ff == TINY_FF && description.epsilon == 1e-6f);
-        CHECK(fabsf(description.attention_scale - 1.0f / sqrtf(8.0f)) < 1e-7f);
+        float scale = family->scale_rule == SY__SCALE_ONE ? 1.0f : 1.0f / sqrtf(8.0f);
+        CHECK(fabsf(description.attention_scale - scale) < 1e-7f);
         CHECK(description.tied_output == family->has_output);
-        CHECK(description.causal == !tiny_is_encoder(&model));
+        CHECK(description.causal == family->has_output);
         sy_gguf_tensor tensor;
         bool sparse = family->experts == SY__EXPERTS_ALWAYS;
         sy__role down = sparse ? SY__ROLE_EXPERT_DOWN : SY__ROLE_DOWN;
@@ -121,6 +122,43 @@ static void reads_gemma(void) {
     CHECK(description.rope.scaling == SY__ROPE_LINEAR);
     CHECK(description.rope_local.base == 10000.0f && description.rope_local.factor == 1.0f);
     CHECK(description.output_softcap == 0.0f);
+}
+
+static void gemma4_keys(gguf_writer *out) {
+    writer_key_u32(out, "gemma4.attention.sliding_window", 16);
+    writer_key_u32(out, "gemma4.attention.sliding_window_pattern", 2);
+    writer_key_u32(out, "gemma4.attention.shared_kv_layers", 2);
+}
+
+static void gemma4_all_shared(gguf_writer *out) {
+    writer_key_u32(out, "gemma4.attention.sliding_window", 16);
+    writer_key_u32(out, "gemma4.attention.shared_kv_layers", TINY_LAYERS);
+}
+
+static void gemma4_nothing_alike(gguf_writer *out) {
+    writer_key_u32(out, "gemma4.attention.sliding_window", 16);
+    writer_key_u32(out, "gemma4.attention.sliding_window_pattern", 4);
+    writer_key_u32(out, "gemma4.attention.shared_kv_layers", 2);
+}
+
+/* The last layers read the states of the last layer that is like them and has its own. */
+static void reads_shared_states(void) {
+    tiny_model model = {
+        .family = "gemma4", .tied = true, .more_keys = gemma4_keys, .n_more_keys = 3};
+    expect(&model);
+    CHECK(description.layers[0].i_states == 0 && description.layers[1].i_states == 1);
+    CHECK(description.layers[2].i_states == 0 && description.layers[3].i_states == 1);
+    CHECK(has(description.layers[1].weights, SY__ROLE_KEY));
+    CHECK(
+        !has(description.layers[2].weights, SY__ROLE_KEY)); /* in the file, but nothing reads it */
+    model.leave_out = "blk.3.attn_k.weight";
+    expect(&model);
+    model.leave_out = "blk.1.attn_k.weight";
+    refuse(&model, SY_NOT_FOUND, "blk.1.attn_k.weight");
+    model = (tiny_model){.family = "gemma4", .more_keys = gemma4_all_shared, .n_more_keys = 2};
+    refuse(&model, SY_OUT_OF_RANGE, "shared_kv_layers");
+    model = (tiny_model){.family = "gemma4", .more_keys = gemma4_nothing_alike, .n_more_keys = 3};
+    refuse(&model, SY_DATA_LOSS, "Layer 3 is to share");
 }
 
 static void gemma3_pattern_keys(gguf_writer *out) {
@@ -229,7 +267,8 @@ static void names_what_is_missing(void) {
         for (uint32_t i = 0; i < whole.n_tensors; i++) {
             const char *name = whole.tensors[i].name;
             tiny_model model = {.family = whole.family, .tied = true, .leave_out = name};
-            bool optional = strstr(name, "token_types") != NULL ||
+            bool values = strstr(name, "attn_v.") != NULL && sy__family_at(i_family)->value_norm;
+            bool optional = values || strstr(name, "token_types") != NULL ||
                             (strstr(name, ".bias") != NULL && strstr(name, "norm") == NULL);
             bool fused = strstr(name, "ffn_gate.") != NULL; /* then ffn_up has the wrong size */
             if (optional) {
@@ -481,6 +520,7 @@ static const sy_test_case cases[] = {
     {"reads_llama", reads_llama},
     {"reads_qwen", reads_qwen},
     {"reads_gemma", reads_gemma},
+    {"reads_shared_states", reads_shared_states},
     {"reads_window_pattern_per_layer", reads_window_pattern_per_layer},
     {"reads_gemma_27b_scale", reads_gemma_27b_scale},
     {"reads_phi3", reads_phi3},

@@ -46,6 +46,11 @@ static inline bool tiny_is_encoder(const tiny_model *model) {
     return tiny_is(model, "bert") || tiny_is(model, "nomic-bert");
 }
 
+/* Norms on both sides, norms of heads. */
+static inline bool tiny_is_late_gemma(const tiny_model *model) {
+    return tiny_is(model, "gemma3") || tiny_is(model, "gemma4") ||
+           tiny_is(model, "gemma-embedding");
+}
 static inline bool tiny_has_experts(const tiny_model *model) {
     return tiny_is(model, "qwen2moe") || tiny_is(model, "qwen3moe") || tiny_is(model, "gpt-oss");
 }
@@ -117,16 +122,18 @@ static inline void tiny_experts(tiny_model *model, uint32_t i) {
 
 static inline void tiny_layer(tiny_model *model, uint32_t i) {
     bool encoder = tiny_is_encoder(model);
-    bool both = tiny_is(model, "gemma2") || tiny_is(model, "gemma3");
+    bool both = tiny_is(model, "gemma2") || tiny_is_late_gemma(model);
     tiny_attention(model, i);
-    tiny_add_norm(model, i, encoder ? "attn_output_norm" : "attn_norm", TINY_EMBD);
+    if (i > 0 || !tiny_is(model, "modern-bert")) {
+        tiny_add_norm(model, i, encoder ? "attn_output_norm" : "attn_norm", TINY_EMBD);
+    }
     const char *ffn_norm = tiny_is(model, "gpt-oss") ? "post_attention_norm" : "ffn_norm";
     tiny_add_norm(model, i, encoder ? "layer_output_norm" : ffn_norm, TINY_EMBD);
     if (both) {
         tiny_add_norm(model, i, "post_attention_norm", TINY_EMBD);
         tiny_add_norm(model, i, "post_ffw_norm", TINY_EMBD);
     }
-    if (tiny_is(model, "gemma3") || tiny_is(model, "qwen3") || tiny_is(model, "qwen3moe")) {
+    if (tiny_is_late_gemma(model) || tiny_is(model, "qwen3") || tiny_is(model, "qwen3moe")) {
         tiny_add_norm(model, i, "attn_q_norm", TINY_HEAD);
         tiny_add_norm(model, i, "attn_k_norm", TINY_HEAD);
     }
@@ -151,6 +158,9 @@ static inline void tiny_tensors(tiny_model *model) {
         tiny_add(model, "token_types.weight", TINY_EMBD, 2);
     } else {
         tiny_add(model, "output_norm.weight", TINY_EMBD, 1);
+    }
+    if (tiny_is(model, "modern-bert")) {
+        tiny_add(model, "token_embd_norm.weight", TINY_EMBD, 1);
     }
     if (tiny_is(model, "bert")) {
         tiny_add(model, "position_embd.weight", TINY_EMBD, TINY_CONTEXT);
@@ -202,8 +212,9 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
     tiny_key_u32(model, writer, "feed_forward_length", TINY_FF);
     tiny_key_u32(model, writer, "attention.head_count", TINY_HEADS);
     tiny_key_u32(model, writer, "attention.head_count_kv", tiny_kv_heads(model));
-    const char *epsilon = tiny_is_encoder(model) ? "attention.layer_norm_epsilon"
-                                                 : "attention.layer_norm_rms_epsilon";
+    bool has_layer_norm = tiny_is_encoder(model) || tiny_is(model, "modern-bert");
+    const char *epsilon =
+        has_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
     if (tiny_key(model, epsilon, key)) {
         writer_key_f32(writer, key, 1e-6f);
     }

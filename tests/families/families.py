@@ -22,7 +22,20 @@ PLAIN_ROPE = dict(rope_type="default", rope_theta=10000.0)
 LONG_ROPE = dict(rope_type="longrope", rope_theta=10000.0, original_max_position_embeddings=16)
 YARN_ROPE = dict(rope_type="yarn", rope_theta=150000.0, factor=8.0, beta_fast=32.0, beta_slow=1.0,
                  original_max_position_embeddings=16, truncate=False)
+GEMMA4 = dict(head_dim=16, global_head_dim=32, sliding_window=6, tie_word_embeddings=True,
+              hidden_activation="gelu_pytorch_tanh", rope_parameters=dict(
+                  full_attention=dict(rope_type="proportional", rope_theta=1e6,
+                                      partial_rotary_factor=0.25),
+                  sliding_attention=dict(rope_type="default", rope_theta=10000.0)))
 EXPERTS = dict(num_experts_per_tok=2, rope_parameters=PLAIN_ROPE)
+
+ENCODERS = ("embeddinggemma", "modernbert", "bert")
+DENSE = 80  # width between the two matrices behind EmbeddingGemma's mean
+
+
+def layer_types(letters):
+    return [dict(L="sliding_attention", F="full_attention")[letter] for letter in letters]
+
 
 # name -> architecture in GGUF, transformers class and configuration, number of layers
 FAMILIES = {
@@ -57,6 +70,20 @@ FAMILIES = {
     "gemma3": ("gemma3", "Gemma3", dict(GEMMA, sliding_window=6, rope_parameters=dict(
         full_attention=dict(rope_type="linear", rope_theta=1e6, factor=4.0),
         sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 7),
+    "gemma4": ("gemma4", "Gemma4", dict(
+        GEMMA4, layer_types=layer_types("LLFLLFF"), final_logit_softcapping=3.0, num_kv_shared_layers=3, hidden_size_per_layer_input=12,
+        vocab_size_per_layer_input=VOCAB, use_double_wide_mlp=True), 7),
+    "gemma4-dense": ("gemma4", "Gemma4", dict(
+        GEMMA4, layer_types=layer_types("LFLF"), hidden_size_per_layer_input=0, attention_k_eq_v=True,
+        num_global_key_value_heads=1), 4),
+    "embeddinggemma": ("gemma-embedding", "Gemma3", dict(
+        GEMMA, sliding_window=12, use_bidirectional_attention=True, rope_parameters=dict(
+            full_attention=dict(rope_type="default", rope_theta=1e6),
+            sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 7),
+    "modernbert": ("modern-bert", "ModernBert", dict(
+        global_attn_every_n_layers=3, local_attention=8, norm_eps=1e-5,
+        rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=160000.0),
+                             sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 5),
     "phi3": ("phi3", "Phi3", dict(rope_parameters=dict(rope_type="default", rope_theta=10000.0),
                                   sliding_window=9), 3),
     "phi3-longrope": ("phi3", "Phi3", dict(original_max_position_embeddings=16, rope_parameters=dict(
@@ -70,12 +97,31 @@ FAMILIES = {
 }
 
 
-def layer_shapes(name):
+def sizes_of_layer(config, i):
+    """Head size, key/value heads and feed-forward of a layer, and whether it shares states."""
+    head, kv_heads = config.get("head_dim", HEAD), config["num_key_value_heads"]
+    types = config.get("layer_types", ())
+    if types and types[i] == "full_attention":
+        head = config.get("global_head_dim", head)
+        kv_heads = config.get("num_global_key_value_heads", kv_heads)
+    shares = i >= len(types) - config.get("num_kv_shared_layers", 0) and len(types) > 0
+    return head, kv_heads, 2 * FF if shares and config.get("use_double_wide_mlp") else FF, shares
+
+
+def layer_shapes(name, i):
     """Tensors of one layer: transformers' name -> (GGUF's name, shape)."""
     kind = FAMILIES[name][1]
     config = dict(BASE, **FAMILIES[name][2])
-    head = config.get("head_dim", HEAD)
-    q, kv = HEADS * head, config["num_key_value_heads"] * head
+    head, kv_heads, ff, shares = sizes_of_layer(config, i)
+    q, kv = HEADS * head, kv_heads * head
+    if kind == "ModernBert":
+        shapes = {"attn.Wqkv.weight": ("attn_qkv.weight", (3 * WIDTH, WIDTH)),
+                  "attn.Wo.weight": ("attn_output.weight", (WIDTH, WIDTH)),
+                  "attn_norm.weight": ("attn_norm.weight", (WIDTH,)),
+                  "mlp_norm.weight": ("ffn_norm.weight", (WIDTH,)),
+                  "mlp.Wi.weight": ("ffn_up.weight", (2 * FF, WIDTH)),
+                  "mlp.Wo.weight": ("ffn_down.weight", (WIDTH, FF))}
+        return {k: v for k, v in shapes.items() if i > 0 or k != "attn_norm.weight"}
     if kind == "Bert":
         return {
             **dense("attention.self.query", "attn_q", WIDTH, WIDTH),
@@ -87,18 +133,21 @@ def layer_shapes(name):
             **dense("output.dense", "ffn_down", FF, WIDTH),
             **norm("output.LayerNorm", "layer_output_norm", WIDTH)}
     shapes = {"self_attn.o_proj.weight": ("attn_output.weight", (WIDTH, q)),
-              "mlp.down_proj.weight": ("ffn_down.weight", (WIDTH, FF)),
+              "mlp.down_proj.weight": ("ffn_down.weight", (WIDTH, ff)),
               "input_layernorm.weight": ("attn_norm.weight", (WIDTH,))}
     if kind == "Phi3":
         shapes["self_attn.qkv_proj.weight"] = ("attn_qkv.weight", (q + 2 * kv, WIDTH))
         shapes["mlp.gate_up_proj.weight"] = ("ffn_up.weight", (2 * FF, WIDTH))
     else:
+        alike = config.get("attention_k_eq_v") and head == config.get("global_head_dim")
         for letter, rows in (("q", q), ("k", kv), ("v", kv)):
+            if letter != "q" and shares or letter == "v" and alike:
+                continue
             shapes[f"self_attn.{letter}_proj.weight"] = (f"attn_{letter}.weight", (rows, WIDTH))
             if kind in ("Qwen2", "Qwen2Moe", "GptOss"):
                 shapes[f"self_attn.{letter}_proj.bias"] = (f"attn_{letter}.bias", (rows,))
-        shapes["mlp.gate_proj.weight"] = ("ffn_gate.weight", (FF, WIDTH))
-        shapes["mlp.up_proj.weight"] = ("ffn_up.weight", (FF, WIDTH))
+        shapes["mlp.gate_proj.weight"] = ("ffn_gate.weight", (ff, WIDTH))
+        shapes["mlp.up_proj.weight"] = ("ffn_up.weight", (ff, WIDTH))
     if "num_experts_per_tok" in config:
         shapes = {k: v for k, v in shapes.items() if not k.startswith("mlp.")}
         shapes.update(expert_shapes(kind, config))
@@ -107,10 +156,18 @@ def layer_shapes(name):
         shapes["self_attn.o_proj.bias"] = ("attn_output.bias", (WIDTH,))
         shapes["post_attention_layernorm.weight"] = ("post_attention_norm.weight", (WIDTH,))
         return shapes
-    if kind in ("Qwen3", "Qwen3Moe", "Gemma3"):
+    if kind == "Gemma4":
+        shapes["layer_scalar"] = ("layer_output_scale.weight", (1,))
+        per_layer = config["hidden_size_per_layer_input"]
+        if per_layer:
+            shapes["per_layer_input_gate.weight"] = ("inp_gate.weight", (per_layer, WIDTH))
+            shapes["per_layer_projection.weight"] = ("proj.weight", (WIDTH, per_layer))
+            shapes["post_per_layer_input_norm.weight"] = ("post_norm.weight", (WIDTH,))
+    if kind in ("Qwen3", "Qwen3Moe", "Gemma3", "Gemma4"):
         shapes["self_attn.q_norm.weight"] = ("attn_q_norm.weight", (head,))
+    if kind in ("Qwen3", "Qwen3Moe", "Gemma3", "Gemma4") and not shares:
         shapes["self_attn.k_norm.weight"] = ("attn_k_norm.weight", (head,))
-    if kind in ("Gemma2", "Gemma3"):
+    if kind in ("Gemma2", "Gemma3", "Gemma4"):
         shapes["post_attention_layernorm.weight"] = ("post_attention_norm.weight", (WIDTH,))
         shapes["pre_feedforward_layernorm.weight"] = ("ffn_norm.weight", (WIDTH,))
         shapes["post_feedforward_layernorm.weight"] = ("post_ffw_norm.weight", (WIDTH,))
@@ -162,14 +219,34 @@ def all_shapes(name):
                   "embeddings.token_type_embeddings.weight": ("token_types.weight", (2, WIDTH)),
                   **norm("embeddings.LayerNorm", "token_embd_norm", WIDTH)}
         prefix = "encoder.layer"
+    elif kind == "ModernBert":
+        shapes = {"embeddings.tok_embeddings.weight": ("token_embd.weight", (VOCAB, WIDTH)),
+                  "embeddings.norm.weight": ("token_embd_norm.weight", (WIDTH,)),
+                  "final_norm.weight": ("output_norm.weight", (WIDTH,))}
+        prefix = "layers"
+    elif name == "embeddinggemma":
+        shapes = {"embed_tokens.weight": ("token_embd.weight", (VOCAB, WIDTH)),
+                  "norm.weight": ("output_norm.weight", (WIDTH,)),
+                  "dense.0.weight": ("dense_2.weight", (DENSE, WIDTH)),
+                  "dense.1.weight": ("dense_3.weight", (WIDTH, DENSE))}
+        prefix = "layers"
     else:
         shapes = {"model.embed_tokens.weight": ("token_embd.weight", (VOCAB, WIDTH)),
                   "model.norm.weight": ("output_norm.weight", (WIDTH,))}
+        per_layer = extra.get("hidden_size_per_layer_input")
+        if per_layer:
+            rows = per_layer * n_layers
+            shapes["model.embed_tokens_per_layer.weight"] = ("per_layer_token_embd.weight",
+                                                             (VOCAB, rows))
+            shapes["model.per_layer_model_projection.weight"] = ("per_layer_model_proj.weight",
+                                                                 (rows, WIDTH))
+            shapes["model.per_layer_projection_norm.weight"] = ("per_layer_proj_norm.weight",
+                                                                (per_layer,))
         if not dict(BASE, **extra)["tie_word_embeddings"]:
             shapes["lm_head.weight"] = ("output.weight", (VOCAB, WIDTH))
         prefix = "model.layers"
     for i in range(n_layers):
-        for theirs, (ours, shape) in layer_shapes(name).items():
+        for theirs, (ours, shape) in layer_shapes(name, i).items():
             names = tuple(f"blk.{i}.{part}" for part in ours.split("|"))
             shapes[f"{prefix}.{i}.{theirs}"] = (names, shape)
     return {theirs: (ours if isinstance(ours, tuple) else (ours,), shape)
@@ -182,8 +259,8 @@ def weights(name):
     for theirs, (_, shape) in all_shapes(name).items():
         rng = np.random.default_rng(zlib.crc32(f"{name} {theirs}".encode()))
         array = rng.standard_normal(shape, dtype=np.float32) * np.float32(0.25)
-        if "norm" in theirs.lower() and theirs.endswith("weight"):
-            offset = 0 if FAMILIES[name][1].startswith("Gemma") else 1
+        if "norm" in theirs.lower() and theirs.endswith("weight") or "scalar" in theirs:
+            offset = 0 if FAMILIES[name][1] in ADDS_ONE else 1
             array = array * np.float32(0.5) + np.float32(offset)
         if FAMILIES[name][1] == "GptOss" and theirs.endswith("_proj") and "experts" in theirs:
             array = fp4_numbers(rng, shape, 0.25 if "gate_up" in theirs else 0.03125)
@@ -191,6 +268,7 @@ def weights(name):
     return arrays
 
 
+ADDS_ONE = ("Gemma", "Gemma2", "Gemma3")  # their norms multiply by 1 + weight
 FP4 = np.array([0, .5, 1, 1.5, 2, 3, 4, 6], np.float32)  # and their negatives: E2M1
 
 
@@ -231,7 +309,7 @@ def converted(name, theirs, array):
         array = array if theirs.endswith("bias") else array.swapaxes(1, 2)
         if "gate_up" in theirs:  # gate and up alternate
             array = np.concatenate([array[:, ::2], array[:, 1::2]], 1)
-    if kind.startswith("Gemma") and "norm" in theirs:
+    if kind in ADDS_ONE and "norm" in theirs:
         return array + np.float32(1)
     return array
 
@@ -250,20 +328,37 @@ def llama3_factors(head):
 
 
 def write_keys(writer, name, n_layers, config):
-    head = config.get("head_dim", HEAD)
-    architecture = FAMILIES[name][0]
+    architecture, kind = FAMILIES[name][:2]
+    sizes = [sizes_of_layer(config, i) for i in range(n_layers)]
+    head = sizes[-1][0]
     writer.add_block_count(n_layers)
     writer.add_context_length(CONTEXT)
     writer.add_embedding_length(WIDTH)
-    writer.add_feed_forward_length(FF)
+    writer.add_feed_forward_length([size[2] for size in sizes] if kind == "Gemma4" else FF)
     writer.add_head_count(HEADS)
+    if kind == "ModernBert":
+        writer.add_layer_norm_eps(config["norm_eps"])
+        writer.add_sliding_window(config["local_attention"])
+        writer.add_rope_freq_base(config["rope_parameters"]["full_attention"]["rope_theta"])
+        return
     if FAMILIES[name][1] == "Bert":
         writer.add_layer_norm_eps(config["layer_norm_eps"])
         writer.add_causal_attention(False)
         return
-    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_head_count_kv([size[1] for size in sizes] if kind == "Gemma4"
+                             else config["num_key_value_heads"])
     writer.add_key_length(head)
     writer.add_value_length(head)
+    if kind == "Gemma4":
+        for key in ("attention.key_length_swa", "attention.value_length_swa",
+                    "rope.dimension_count_swa"):
+            writer.add_uint32(f"{architecture}.{key}", config["head_dim"])
+        writer.add_array(f"{architecture}.attention.sliding_window_pattern",
+                         [t == "sliding_attention" for t in config["layer_types"]])
+        writer.add_uint32(f"{architecture}.attention.shared_kv_layers",
+                          config.get("num_kv_shared_layers", 0))
+        writer.add_uint32(f"{architecture}.embedding_length_per_layer_input",
+                          config["hidden_size_per_layer_input"])
     rope = config["rope_parameters"]
     writer.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", 1)))
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
@@ -292,6 +387,7 @@ def write_keys(writer, name, n_layers, config):
                 config["shared_expert_intermediate_size"])
     if "attn_logit_softcapping" in config:
         writer.add_attn_logit_softcapping(config["attn_logit_softcapping"])
+    if "final_logit_softcapping" in config:
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
 
 
@@ -309,6 +405,11 @@ def write_gguf(name, path, experts=None):
     rope = config.get("rope_parameters", {})
     if rope.get("rope_type") == "llama3":
         writer.add_tensor("rope_freqs.weight", llama3_factors(config.get("head_dim", HEAD)))
+    full = rope.get("full_attention", {})
+    if full.get("rope_type") == "proportional":  # pairs past the share do not turn
+        pairs = np.arange(config["global_head_dim"] // 2)
+        turned = pairs < len(pairs) * full["partial_rotary_factor"]
+        writer.add_tensor("rope_freqs.weight", np.where(turned, 1, 1e30).astype(np.float32))
     if rope.get("rope_type") == "longrope":
         for length in ("long", "short"):
             writer.add_tensor(f"rope_factors_{length}.weight",

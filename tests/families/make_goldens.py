@@ -10,31 +10,36 @@ import pathlib
 
 import torch
 import transformers
-from families import BASE, FAMILIES, IDS, weights
+from families import BASE, ENCODERS, FAMILIES, IDS, weights
 
 KEPT = 8  # rows: the last ones, which every earlier token went into
 
 
 def golden(name):
     _, kind, extra, n_layers = FAMILIES[name]
-    text = "Text" if kind == "Gemma3" else ""
+    text = "Text" if kind in ("Gemma3", "Gemma4") else ""
     config = getattr(transformers, f"{kind}{text}Config")(**BASE, num_hidden_layers=n_layers) \
         if not extra else getattr(transformers, f"{kind}{text}Config")(
             **dict(BASE, **extra), num_hidden_layers=n_layers)
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"
-    model_class = transformers.BertModel if kind == "Bert" else \
-        getattr(transformers, f"{kind}ForCausalLM")
+    encodes = name in ENCODERS
+    model_class = getattr(transformers, f"{kind}{text}Model" if encodes else f"{kind}ForCausalLM")
     options = dict(add_pooling_layer=False) if kind == "Bert" else {}
     model = model_class(config, **options).double().eval()
-    state = {k: torch.from_numpy(v).double() for k, v in weights(name).items()}
+    arrays = weights(name)
+    dense = [torch.from_numpy(arrays.pop(k)).double() for k in sorted(arrays) if "dense." in k
+             and name == "embeddinggemma"]
+    state = {k: torch.from_numpy(v).double() for k, v in arrays.items()}
     result = model.load_state_dict(state, strict=False)
     missing = [k for k in result.missing_keys
                if "inv_freq" not in k and "position_ids" not in k and k != "lm_head.weight"]
     assert not missing and not result.unexpected_keys, (missing, result.unexpected_keys)
     with torch.no_grad():
         output = model(input_ids=torch.tensor([IDS]))
-    rows = output.last_hidden_state if kind == "Bert" else output.logits
+    rows = output.last_hidden_state if encodes else output.logits
+    for matrix in dense:
+        rows = rows @ matrix.T
     return [[float(f"{x:.9g}") for x in row] for row in rows[0, -KEPT:].tolist()]
 
 

@@ -31,7 +31,7 @@ typedef struct sy_model_facts {
  * shape: -  unit: -  owner: caller's struct, struct_bytes set; texts static
  * errors: INVALID_ARGUMENT struct_bytes; UNIMPLEMENTED architecture, feature or tensor; NOT_FOUND
  * missing key or tensor; OUT_OF_RANGE, DATA_LOSS senseless value or shape; RESOURCE_EXHAUSTED
- * thread: any  cost: O(tensors log tensors), heap 40 KiB during the call  since: 0.1  source: - */
+ * thread: any  cost: O(tensors log tensors), heap 70 KiB during the call  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_model_describe(const sy_allocator *allocator, const sy_gguf *gguf,
                                           sy_model_facts *out_facts, sy_error *error);
 
