@@ -107,7 +107,8 @@ int sy_cli_plan(int argc, char **argv) {
     }
     sy_status status = print(sy_engine_plan(engine.engine), &flags, &error);
     if (status == SY_OK && flags.memory && !flags.as_json) {
-        sy_cli_print_memory(engine.engine, flags.max_tokens, flags.n_sessions);
+        sy_cli_print_memory(engine.engine, arguments.n > 0 ? arguments.items[0] : engine.model,
+                            flags.max_tokens, flags.n_sessions);
     }
     sy_cli_engine_close(&engine);
     return status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);

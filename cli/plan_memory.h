@@ -7,6 +7,7 @@
 
 /* Prints the memory of a process that runs n_sessions sessions filled with max_tokens tokens (0:
  * the engine's context) on this engine, owner by owner. */
-void sy_cli_print_memory(const sy_engine *engine, uint32_t max_tokens, uint32_t n_sessions);
+void sy_cli_print_memory(const sy_engine *engine, const char *model_path, uint32_t max_tokens,
+                         uint32_t n_sessions);
 
 #endif

@@ -28,6 +28,8 @@ sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_err
     copy->n_tokens = session->n_tokens;
     copy->has_logits = session->has_logits;
     copy->is_behind = session->is_behind;
+    copy->adapter = session->adapter;
+    copy->n_prefilled_rows = session->n_prefilled_rows;
     copy->limit = session->limit;
     copy->stats = session->stats;
     copy->n_loaded_rows = session->n_loaded_rows;
@@ -64,6 +66,10 @@ sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n
     n_rows = n_rows < n_tokens ? n_rows : n_tokens - (n_tokens > 0);
     n_rows = n_rows < session->n_loaded_rows ? 0 : n_rows;
     sy_status status = sy_state_set_truncate(session->states, n_rows, error);
+    if (SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED && session->engine->prefixes != NULL) {
+        sy__prefix_shrink(session->engine->prefixes, 0); /* with whom the rows may be shared */
+        status = sy_state_set_truncate(session->states, n_rows, error);
+    }
     if (SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE && n_rows > 0) {
         n_rows = 0; /* the first of them have left a window */
         status = sy_state_set_truncate(session->states, 0, error);
@@ -73,6 +79,9 @@ sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n
     }
     session->n_loaded_rows = n_rows > 0 ? session->n_loaded_rows : 0;
     session->n_tokens = n_rows;
+    if (session->n_prefilled_rows > n_rows) {
+        session->n_prefilled_rows = n_rows;
+    }
     session->has_logits = false;
     session->is_behind = false;
     if (n_rows + 1 == n_tokens) {

@@ -256,7 +256,7 @@ static sy_status load(sy_engine *engine, const char *model_path, sy_error *error
         engine->options.n_batch_tokens = n_smaller;
         status = load_graph(engine, &now, error);
     }
-    return status;
+    return status == SY_OK ? sy__engine_make_prefixes(engine, error) : status;
 }
 
 sy_status sy_engine_create(sy_runtime *runtime, const char *model_path,
@@ -293,6 +293,7 @@ void sy_engine_destroy(sy_engine *engine) {
     }
     const sy_allocator *allocator = engine->allocator;
     sy__read_ahead_end(engine->read_ahead);
+    sy__prefix_destroy(engine->prefixes);
     unload(engine);
     sy_tokenizer_destroy(engine->tokenizer);
     sy_gguf_close(engine->gguf);

@@ -6,6 +6,7 @@
 #include "arch/build.h"
 #include "base/memory.h"
 #include "base/read_ahead.h"
+#include "kv/prefix.h"
 #include "sample/greedy.h"
 #include "switchyard/session.h"
 
@@ -26,6 +27,7 @@ struct sy_engine {
     bool has_identity;          /* computed when a session is first saved or loaded */
     uint64_t load_bytes;        /* all that loading took beside the mapped weights */
     uint64_t reserved_bytes;    /* of open sessions */
+    sy__prefix_store *prefixes; /* NULL: none are stored */
     bool can_move_rows;         /* no learned positions in them */
     int32_t *positions, *rows;  /* [n_batch_tokens], [n_output_rows] */
 };
@@ -46,6 +48,8 @@ struct sy_session {
     uint32_t activity; /* atomic sy__activity */
     char *pending;     /* text held back while it may become a stop text */
     size_t pending_capacity;
+    uint32_t adapter;
+    uint32_t n_prefilled_rows; /* the first rows, as prefill makes them of these tokens alone */
     sy_limit_options limit;
     sy_session_stats stats;
     uint32_t
@@ -69,6 +73,17 @@ uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tok
 /* Does a session of n_bytes fit into what the budget leaves? */
 sy_status sy__engine_admit(sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
                            sy_error *error);
+/* True when states forget rows that their readers no longer see. */
+bool sy__engine_has_windows(const sy_engine *engine);
+/* reuse.c: the store of prefixes, where the options ask for one. */
+sy_status sy__engine_make_prefixes(sy_engine *engine, sy_error *error);
+/* Gives an empty session the longest stored prefix of the tokens, but for the last of them; answers
+ * how many it took. */
+uint32_t sy__session_reuse(sy_session *session, const int32_t *tokens, uint32_t n_tokens);
+/* Stores what prefill made of the session's tokens. */
+void sy__session_store(sy_session *session);
+/* Lets stored prefixes go until the budget leaves n_bytes, or there are none. */
+void sy__engine_free_prefixes(sy_engine *engine, uint64_t n_bytes);
 /* session.c: text that one session may hold back. */
 size_t sy__session_pending_bytes(const sy_engine *engine);
 

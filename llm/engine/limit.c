@@ -98,6 +98,9 @@ sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uin
         return status;
     }
     session->n_tokens = moved ? n_tokens : n_good;
+    if (session->n_prefilled_rows > n_good) {
+        session->n_prefilled_rows = n_good; /* those behind have seen what was dropped */
+    }
     if (moved) {
         return SY_OK;
     }

@@ -7,6 +7,7 @@
 #include "switchyard/types.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 #define SMALLEST_BATCH_TOKENS 16u
 
@@ -38,14 +39,19 @@ void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
     sy_memory_report report;
     sy_executor_memory(engine->executor, &report);
     max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
-    *out_memory = (sy_engine_memory){.weight_bytes = report.weight_bytes,
-                                     .load_bytes = engine->load_bytes,
-                                     .activation_bytes = report.arena_bytes + report.device_bytes,
-                                     .scratch_bytes = report.scratch_bytes,
-                                     .unit_bytes = report.unit_bytes,
-                                     .budget_bytes = engine->options.budget_bytes,
-                                     .reserved_bytes = engine->reserved_bytes,
-                                     .n_batch_tokens = engine->options.n_batch_tokens};
+    *out_memory =
+        (sy_engine_memory){.weight_bytes = report.weight_bytes,
+                           .load_bytes = engine->load_bytes,
+                           .activation_bytes = report.arena_bytes + report.device_bytes,
+                           .scratch_bytes = report.scratch_bytes,
+                           .unit_bytes = report.unit_bytes,
+                           .budget_bytes = engine->options.budget_bytes,
+                           .reserved_bytes = engine->reserved_bytes,
+                           .metadata_bytes = sy_gguf_get_facts(engine->gguf)->metadata_bytes,
+                           .n_batch_tokens = engine->options.n_batch_tokens};
+    if (engine->prefixes != NULL) {
+        out_memory->prefix_bytes = sy__prefix_bytes(engine->prefixes);
+    }
     if (!engine->info.is_encoder) {
         out_memory->state_bytes = sy__engine_state_bytes(engine, max_tokens);
         out_memory->session_bytes = session_bytes(engine, max_tokens);
@@ -127,11 +133,34 @@ static void hint_what_fits(const sy_engine *engine, uint32_t max_tokens, uint64_
     sy_error_hint(error, "A session of %" PRIu32 " tokens fits now.", n_fitting);
 }
 
+void sy__engine_free_prefixes(sy_engine *engine, uint64_t n_bytes) {
+    uint64_t budget = engine->options.budget_bytes;
+    uint64_t used = engine->load_bytes + engine->reserved_bytes + n_bytes;
+    if (engine->prefixes != NULL && budget != 0) {
+        sy__prefix_shrink(engine->prefixes, budget > used ? budget - used : 0);
+    }
+}
+
+bool sy__engine_has_windows(const sy_engine *engine) {
+    uint32_t n_nodes = sy_graph_n_nodes(engine->model.graph);
+    for (uint32_t i = 0; i < n_nodes; i++) {
+        sy_node_view node;
+        bool known = sy_graph_node(engine->model.graph, i, &node) == SY_OK;
+        for (uint32_t k = 0; known && k < node.n_attributes; k++) {
+            if (strcmp(node.attributes[k].name, "window") == 0 && node.attributes[k].value.i > 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 sy_status sy__engine_admit(sy_engine *engine, uint32_t max_tokens, uint64_t n_bytes,
                            sy_error *error) {
     uint64_t budget = engine->options.budget_bytes;
     uint64_t used = engine->load_bytes + engine->reserved_bytes;
     uint64_t n_left = budget > used ? budget - used : 0;
+    sy__engine_free_prefixes(engine, n_bytes); /* they give way to sessions */
     if (budget == 0 || n_bytes <= n_left) {
         return SY_OK;
     }

@@ -147,7 +147,12 @@ static sy_status prefill_chunk(sy_session *session, const int32_t *tokens, uint3
     n = n < n_free ? n : n_free;
     if (status == SY_OK) {
         status = sy__session_commit(session, tokens, n, error);
-        session->stats.n_prefilled_tokens += status == SY_OK ? n : 0;
+    }
+    if (status == SY_OK) {
+        session->stats.n_prefilled_tokens += n;
+        if (session->n_prefilled_rows + n == session->n_tokens) {
+            session->n_prefilled_rows = session->n_tokens;
+        }
     }
     *out_n = n;
     return status;
@@ -163,7 +168,8 @@ sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_
     if (status == SY_OK && n_tokens > 0) {
         status = sy__session_catch_up(session, error);
     }
-    for (uint32_t done = 0, n = 0; status == SY_OK && done < n_tokens; done += n) {
+    uint32_t n_reused = status == SY_OK ? sy__session_reuse(session, tokens, n_tokens) : 0;
+    for (uint32_t done = n_reused, n = 0; status == SY_OK && done < n_tokens; done += n) {
         if (sy__session_is_cancelled(session)) {
             status = sy_error_set(error, SY_CANCELLED,
                                   "Prefill was cancelled after %" PRIu32 " of %" PRIu32 " tokens.",
@@ -171,6 +177,11 @@ sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_
             break;
         }
         status = prefill_chunk(session, tokens + done, n_tokens - done, &n, error);
+    }
+    if (status == SY_OK) {
+        sy__session_store(session);
+    } else if (n_reused > 0 && session->n_tokens == n_reused) {
+        (void)sy__session_recompute(session, 0, 0, NULL); /* as empty as before */
     }
     sy__session_end(session);
     return status;

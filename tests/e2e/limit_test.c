@@ -271,7 +271,7 @@ static void a_sliding_window_keeps_the_quality_of_a_fresh_one(void) {
                "in a context that grows\n",
                types[t], with, without, fresh, growing);
         CHECK_TEXT(with < fresh + 0.02, "%g %g", with, fresh);
-        CHECK_TEXT(growing > with + 0.2, "%g %g", growing, with);
+        CHECK_TEXT(growing > with + 0.1, "%g %g", growing, with);
         engine_kit_close(&kit);
     }
 }

@@ -27,6 +27,7 @@ typedef struct sy_engine_options {
     /* 0: none; a wall for everything beside the mapped weights. A load that would cross it halves
      * n_batch_tokens, down to 16, before it is refused (docs/memory.md). */
     uint64_t budget_bytes;
+    uint64_t prefix_bytes;   /* for prefixes that sessions share (docs/sessions.md); 0: none */
     const sy_policy *policy; /* NULL: sy_policy_default; borrowed while the engine lives */
     uint32_t n_without, n_rules;
     const char *const *without; /* as in sy_plan_options */
@@ -90,6 +91,8 @@ typedef struct sy_engine_memory {
     uint64_t session_bytes;  /* one session; the next is a part of it */
     uint64_t state_bytes;    /* its states */
     uint64_t reserved_bytes; /* all open sessions */
+    uint64_t prefix_bytes;   /* stored prefixes; they give way to sessions */
+    uint64_t metadata_bytes; /* of the file, beside weights: vocabulary, facts */
     uint64_t budget_bytes;   /* 0: none */
     uint32_t n_batch_tokens; /* the prefill chunk, after what the budget made of it */
 } sy_engine_memory;
