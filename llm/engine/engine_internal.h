@@ -129,6 +129,9 @@ void sy__session_begin(sy_session *session);
 void sy__session_end(sy_session *session);
 bool sy__session_is_cancelled(const sy_session *session);
 /* identity.c */
+#define SY__DIGEST_BYTES 32u
 const uint8_t *sy__engine_identity(sy_engine *engine);
+sy_status sy__engine_tokenizer_identity(sy_engine *engine, uint8_t out_digest[SY__DIGEST_BYTES],
+                                        sy_error *error);
 
 #endif

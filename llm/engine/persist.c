@@ -17,15 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SESSION_MAGIC "SYSESS1"
-#define DIGEST_BYTES 32u
+#define SESSION_MAGIC "SYSESS2"
 #define PATH_BYTES 4096u
 
 typedef struct session_header {
     char magic[8];
-    uint8_t identity[DIGEST_BYTES];
+    uint8_t identity[SY__DIGEST_BYTES];
+    uint8_t tokenizer[SY__DIGEST_BYTES];
     uint32_t key_type, value_type;
-    uint32_t n_tokens, reserved;
+    uint32_t n_tokens, adapter;
     uint64_t state_bytes;
 } session_header;
 
@@ -62,7 +62,7 @@ static sy_status file_error(const char *path, const char *what, sy_error *error)
 
 static void write_all(writer *w, const sy_session *session, const session_header *header,
                       const void *state) {
-    uint8_t digest[DIGEST_BYTES];
+    uint8_t digest[SY__DIGEST_BYTES];
     sy__sha256_init(&w->sha);
     write_bytes(w, header, sizeof(*header));
     write_bytes(w, session->tokens, header->n_tokens * sizeof(int32_t));
@@ -95,12 +95,13 @@ static sy_status write_file(const sy_session *session, const session_header *hea
     return status;
 }
 
-static void fill_header(sy_engine *engine, session_header *header) {
+static sy_status fill_header(sy_engine *engine, session_header *header, sy_error *error) {
     memset(header, 0, sizeof(*header)); /* padding is part of the checksum */
     memcpy(header->magic, SESSION_MAGIC, sizeof(header->magic));
-    memcpy(header->identity, sy__engine_identity(engine), DIGEST_BYTES);
+    memcpy(header->identity, sy__engine_identity(engine), SY__DIGEST_BYTES);
     header->key_type = engine->options.key_type;
     header->value_type = engine->options.value_type;
+    return sy__engine_tokenizer_identity(engine, header->tokenizer, error);
 }
 
 sy_status sy_session_save(sy_session *session, const char *path, sy_error *error) {
@@ -110,7 +111,11 @@ sy_status sy_session_save(sy_session *session, const char *path, sy_error *error
     if (status != SY_OK) {
         return status;
     }
-    fill_header(session->engine, &header);
+    status = fill_header(session->engine, &header, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    header.adapter = session->adapter;
     header.n_tokens = session->n_tokens;
     header.state_bytes = sy_state_set_bytes(session->states, session->n_tokens);
     void *state = sy__alloc_array(allocator, (size_t)header.state_bytes, 1);
@@ -137,8 +142,8 @@ static sy_status damaged(const char *path, const char *what, sy_error *error) {
 static sy_status check_file(sy_engine *engine, const sy__file_map *map, const char *path,
                             session_header *out_header, sy_error *error) {
     session_header expected;
-    uint8_t digest[DIGEST_BYTES];
-    uint64_t n_tokens_bytes = 0, n_wanted = sizeof(expected) + DIGEST_BYTES;
+    uint8_t digest[SY__DIGEST_BYTES];
+    uint64_t n_tokens_bytes = 0, n_wanted = sizeof(expected) + SY__DIGEST_BYTES;
     if (map->n_bytes < n_wanted) {
         return damaged(path, "it is too short", error);
     }
@@ -153,15 +158,22 @@ static sy_status check_file(sy_engine *engine, const sy__file_map *map, const ch
     }
     sy__sha256 sha;
     sy__sha256_init(&sha);
-    sy__sha256_update(&sha, map->bytes, (size_t)(map->n_bytes - DIGEST_BYTES));
+    sy__sha256_update(&sha, map->bytes, (size_t)(map->n_bytes - SY__DIGEST_BYTES));
     sy__sha256_final(&sha, digest);
-    if (memcmp(digest, map->bytes + map->n_bytes - DIGEST_BYTES, DIGEST_BYTES) != 0) {
+    if (memcmp(digest, map->bytes + map->n_bytes - SY__DIGEST_BYTES, SY__DIGEST_BYTES) != 0) {
         return damaged(path, "its checksum differs", error);
     }
-    fill_header(engine, &expected);
+    sy_status status = fill_header(engine, &expected, error);
+    if (status != SY_OK) {
+        return status;
+    }
     const char *wrong = NULL;
-    if (memcmp(expected.identity, out_header->identity, DIGEST_BYTES) != 0) {
+    if (memcmp(expected.identity, out_header->identity, SY__DIGEST_BYTES) != 0) {
         wrong = "another model";
+    } else if (memcmp(expected.tokenizer, out_header->tokenizer, SY__DIGEST_BYTES) != 0) {
+        wrong = "another tokenizer";
+    } else if (expected.adapter != out_header->adapter) {
+        wrong = "an adapter that this engine does not have";
     } else if (expected.key_type != out_header->key_type ||
                expected.value_type != out_header->value_type) {
         wrong = "another cache type";

@@ -43,11 +43,14 @@ static const char *engine_model_instead; /* another file, for tests that set it 
 
 static const char *engine_model_family;
 static uint32_t engine_model_window; /* of layers with a window, for tests that set it; 0: none */
+static float engine_model_base;      /* of rotations; 0: as the family says */
 
-static void engine_model_window_key(gguf_writer *writer) {
+static void engine_model_keys(gguf_writer *writer) {
     char key[64];
     snprintf(key, sizeof(key), "%s.attention.sliding_window", engine_model_family);
     writer_key_u32(writer, key, engine_model_window);
+    snprintf(key, sizeof(key), "%s.rope.freq_base", engine_model_family);
+    writer_key_f32(writer, key, engine_model_base != 0 ? engine_model_base : 1e4f);
 }
 
 /* Writes the file of a model; the one before it goes. TINY_HEADS key heads make rows of states
@@ -55,10 +58,10 @@ static void engine_model_window_key(gguf_writer *writer) {
 static inline void engine_model_make(const char *family, uint32_t n_layers, uint32_t n_kv_heads) {
     static tiny_model model;
     model = (tiny_model){.family = family, .n_layers = n_layers, .n_kv_heads = n_kv_heads};
-    if (engine_model_window != 0) {
+    if (engine_model_window != 0 || engine_model_base != 0) {
         engine_model_family = family;
-        model.more_keys = engine_model_window_key;
-        model.n_more_keys = 1;
+        model.more_keys = engine_model_keys;
+        model.n_more_keys = 2;
     }
     if (engine_model_path[0] != '\0') {
         unlink(engine_model_path);

@@ -128,6 +128,37 @@ static void layers_with_a_window_keep_their_view(void) {
     }
 }
 
+/* A file holds the rows in the window only: the session goes on, and going back computes anew. */
+static void sessions_with_windows_are_saved_and_loaded(void) {
+    engine_kit kit;
+    char path[] = "/tmp/switchyard-session-XXXXXX";
+    sy_session *loaded = NULL;
+    int32_t found[8], wanted[8];
+    engine_model_window = 16;
+    engine_model_make("gemma3", 2, TINY_HEADS);
+    open_kit(&kit, built_plugins(), SY_TYPE_F16, SY_TYPE_F16);
+    sy_session *session = open_session(&kit, 60, text, N_TEXT);
+    sy_session *fresh = open_session(&kit, 60, text, 30);
+    close(mkstemp(path));
+    CHECK_OK_ERROR(sy_session_save(session, path, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_load(kit.engine, path, 60, &loaded, &kit.error), kit.error);
+    for (uint32_t i = 0; i < 8; i++) {
+        CHECK_OK(sy_session_decode(session, NULL, &wanted[i], &kit.error));
+        CHECK_OK_ERROR(sy_session_decode(loaded, NULL, &found[i], &kit.error), kit.error);
+    }
+    CHECK(memcmp(found, wanted, sizeof(found)) == 0);
+    CHECK_OK_ERROR(sy_session_rewind(loaded, 30, &kit.error), kit.error);
+    CHECK(apart(&kit, loaded, fresh) == 0);
+    CHECK_OK_ERROR(sy_session_rewind(session, 30, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_rewind(fresh, 30, &kit.error), kit.error);
+    CHECK(apart(&kit, session, fresh) == 0);
+    sy_session_close(loaded);
+    sy_session_close(session);
+    sy_session_close(fresh);
+    unlink(path);
+    engine_kit_close(&kit);
+}
+
 static uint64_t resident_bytes(void) {
     unsigned long long n_pages = 0;
     FILE *file = fopen("/proc/self/statm", "r");
@@ -142,7 +173,7 @@ static void slide(engine_kit *kit, sy_session *session, uint32_t n_sinks) {
     CHECK_OK_ERROR(sy_session_set_limit(session, &limit, &kit->error), kit->error);
 }
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SY_SANITIZED
 #define N_ENDLESS 40000u /* ten to twenty times slower */
 #else
 #define N_ENDLESS 1000000u
@@ -343,6 +374,7 @@ static const sy_test_case cases[] = {
      dropped_tokens_leave_no_trace_on_the_reference_delegate},
     {"dropped_tokens_leave_no_trace_on_plugins", dropped_tokens_leave_no_trace_on_plugins},
     {"layers_with_a_window_keep_their_view", layers_with_a_window_keep_their_view},
+    {"sessions_with_windows_are_saved_and_loaded", sessions_with_windows_are_saved_and_loaded},
     {"a_million_tokens_take_no_more_memory", a_million_tokens_take_no_more_memory},
     {"a_sliding_window_keeps_the_quality_of_a_fresh_one",
      a_sliding_window_keeps_the_quality_of_a_fresh_one},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sessions over a random model: the verbs that users know, on the reference delegate and, where it
  * was built, on cpu-xnnpack. */
+#include "base/digest.h"
 #include "e2e/engine_model.h"
 
 #include <pthread.h>
@@ -256,6 +257,70 @@ static void damaged_session_files_are_refused(void) {
     unlink(path);
     sy_session_close(session);
     engine_kit_close(&kit);
+}
+
+/* A file whose header says something else, with a checksum that fits. */
+static void rewrite(const char *path, size_t at, uint8_t mask) {
+    static uint8_t bytes[1 << 16];
+    sy__sha256 sha;
+    FILE *file = fopen(path, "rb");
+    CHECK(file != NULL);
+    size_t n = fread(bytes, 1, sizeof(bytes), file);
+    fclose(file);
+    CHECK(n > 128 && n < sizeof(bytes));
+    bytes[at] ^= mask;
+    sy__sha256_init(&sha);
+    sy__sha256_update(&sha, bytes, n - 32);
+    sy__sha256_final(&sha, bytes + n - 32);
+    file = fopen(path, "wb");
+    CHECK(file != NULL && fwrite(bytes, 1, n, file) == n);
+    fclose(file);
+}
+
+static void check_refused(engine_kit *kit, const char *path, const char *reason) {
+    sy_session *loaded = NULL;
+    sy_error_clear(&kit->error);
+    CHECK(sy_session_load(kit->engine, path, 60, &loaded, &kit->error) == SY_FAILED_PRECONDITION);
+    CHECK_TEXT(strstr(kit->error.message, reason) != NULL, "%s", kit->error.message);
+}
+
+/* Offsets as docs/formats/session.md gives them. */
+static void session_files_of_others_are_refused_by_name(void) {
+    engine_kit kit;
+    char path[] = "/tmp/switchyard-session-XXXXXX";
+    sy_engine_options options;
+    open_kit(&kit, 1, NULL);
+    sy_session *session = open_session(&kit, 60), *loaded = NULL;
+    close(mkstemp(path));
+    CHECK_OK_ERROR(sy_session_save(session, path, &kit.error), kit.error);
+    sy_session_close(session);
+    static const struct {
+        size_t at;
+        const char *reason;
+    } fields[] = {{8, "another model"},
+                  {40, "another tokenizer"},
+                  {72, "another cache type"},
+                  {76, "another cache type"},
+                  {84, "an adapter"}};
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        rewrite(path, fields[i].at, 1);
+        check_refused(&kit, path, fields[i].reason);
+        rewrite(path, fields[i].at, 1);
+    }
+    CHECK_OK_ERROR(sy_session_load(kit.engine, path, 60, &loaded, &kit.error), kit.error);
+    sy_session_close(loaded);
+    engine_kit_close(&kit);
+    sy_engine_options_default(&options);
+    options.value_type = SY_TYPE_BF16;
+    open_kit(&kit, 1, &options);
+    check_refused(&kit, path, "another cache type");
+    engine_kit_close(&kit);
+    engine_model_base = 5e5f; /* nothing but the base of its rotations differs */
+    engine_model_make("llama", 2, 0);
+    open_kit(&kit, 1, NULL);
+    check_refused(&kit, path, "another model");
+    engine_kit_close(&kit);
+    unlink(path);
 }
 
 static void limits_are_kept_with_a_sentence(void) {
@@ -540,6 +605,7 @@ static const sy_test_case cases[] = {
     {"score_is_the_sum_of_log_probabilities", score_is_the_sum_of_log_probabilities},
     {"save_and_load_go_on_alike", save_and_load_go_on_alike},
     {"damaged_session_files_are_refused", damaged_session_files_are_refused},
+    {"session_files_of_others_are_refused_by_name", session_files_of_others_are_refused_by_name},
     {"limits_are_kept_with_a_sentence", limits_are_kept_with_a_sentence},
     {"budget_is_a_wall", budget_is_a_wall},
     {"a_small_budget_makes_small_chunks", a_small_budget_makes_small_chunks},
