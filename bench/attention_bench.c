@@ -5,12 +5,12 @@
  *
  *   attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|q4_0] [--only NAME]
  *                   [--isa LEVEL] [--ms N] [--depths 0,512,2048] [--rows N]
- *                   [--pairs N]
+ *                   [--pairs N] [--against OTHER.so]
  *
  * --pairs 1: the same states every time, as caches give them: what the instructions take.
  * Decode: microseconds per token of the model, and bytes of the states over the read bandwidth
  * measured beside it. Prefill of N rows (0: none), at depth 0 and 2048: multiply-adds over the f32
- * peak of the threads.
+ * peak of the threads. --against: steps of both plugins in turn, medians of PLUGIN's time over OTHER's.
  */
 #include "bench_machine.h"
 #include "conform/op_runner.h"
@@ -42,7 +42,7 @@ static const shape shapes[] = {
 #define READ_BYTES ((uint64_t)256 << 20)
 
 typedef struct settings {
-    const char *plugin, *only, *isa, *type_name;
+    const char *plugin, *against, *only, *isa, *type_name;
     uint32_t n_threads, ms, n_rows, n_depths, n_pairs;
     uint32_t depths[DEPTHS_MOST];
     double peak;
@@ -219,7 +219,8 @@ static uint32_t pairs_of(const bench *b) {
     return n < PAIRS_MOST ? (uint32_t)n : PAIRS_MOST;
 }
 
-static void shape_run(bench *b, sy_plugin_entry_function entry) {
+/* ---- a shape ---- */
+static void bench_open(bench *b, sy_plugin_entry_function entry) {
     const shape *s = b->shape;
     sy_error error = {0};
     char options[64];
@@ -245,12 +246,10 @@ static void shape_run(bench *b, sy_plugin_entry_function entry) {
         must(b->runner.plugin->state_create(b->runner.device, &d, &b->states[i]), &error);
     }
     states_fill(b);
-    for (uint32_t i = 0; i < b->set->n_depths; i++) {
-        decode_line(b, b->set->depths[i]);
-    }
-    for (uint32_t depth = 0; b->set->n_rows > 0 && depth <= DEPTH_MOST; depth += DEPTH_MOST) {
-        prefill_line(b, depth, b->set->n_rows);
-    }
+}
+
+static void bench_close(bench *b) {
+    sy_error error = {0};
     for (uint32_t i = 0; i < 2 * b->n_pairs; i++) {
         must(b->runner.plugin->state_destroy(b->states[i]), &error);
     }
@@ -262,6 +261,99 @@ static void shape_run(bench *b, sy_plugin_entry_function entry) {
     sy_test_graph_deinit(&b->graph);
     must(sy_op_runner_close(&b->runner), &error);
     sy_test_host_deinit(&b->host);
+}
+
+static void shape_run(const settings *set, const shape *s, sy_plugin_entry_function entry) {
+    static bench b;
+    memset(&b, 0, sizeof(b));
+    b.set = set;
+    b.shape = s;
+    bench_open(&b, entry);
+    for (uint32_t i = 0; i < set->n_depths; i++) {
+        decode_line(&b, set->depths[i]);
+    }
+    for (uint32_t depth = 0; set->n_rows > 0 && depth <= DEPTH_MOST; depth += DEPTH_MOST) {
+        prefill_line(&b, depth, set->n_rows);
+    }
+    bench_close(&b);
+}
+
+/* ---- two plugins ---- */
+/* Where pages lie decides more than most changes, so both are opened anew several times, each first
+ * in turn. */
+#define OPENED 6u
+#define ROUNDS 7u
+#define LINES_MOST (DEPTHS_MOST + 2)
+
+typedef struct line {
+    uint32_t n_past, n_tokens, n_ratios;
+    double ratios[OPENED * ROUNDS], best[2];
+} line;
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double round_us(bench *b, const line *l) {
+    uint32_t n = l->n_tokens > 1 ? 1 : b->n_pairs < 64 ? b->n_pairs : 64;
+    double start = now_us();
+    for (uint32_t i = 0; i < n; i++) {
+        step_run(b, i % b->n_pairs, l->n_past, l->n_tokens, false);
+    }
+    return (now_us() - start) / n;
+}
+
+static void line_measure(line *l, bench *b) {
+    for (int i = 0; i < 2; i++) {
+        step_run(&b[i], 0, l->n_past, l->n_tokens, true);
+    }
+    for (uint32_t n = 0; n < ROUNDS; n++) {
+        double us[2];
+        for (uint32_t i = 0; i < 2; i++) {
+            uint32_t which = (i + n) % 2;
+            us[which] = round_us(&b[which], l);
+            l->best[which] = us[which] < l->best[which] ? us[which] : l->best[which];
+        }
+        l->ratios[l->n_ratios++] = us[0] / us[1];
+    }
+}
+
+static void line_print(line *l, const settings *set, const shape *s) {
+    qsort(l->ratios, l->n_ratios, sizeof(l->ratios[0]), by_size);
+    printf("%-16s %-5s %3u rows at depth %4u: %8.1f us a layer, %8.1f us the other, ratio %.3f "
+           "(%.3f to %.3f)\n",
+           s->name, set->type_name, l->n_tokens, l->n_past, l->best[0], l->best[1],
+           l->ratios[l->n_ratios / 2], l->ratios[l->n_ratios / 4], l->ratios[3 * l->n_ratios / 4]);
+}
+
+static void shape_compare(const settings *set, const shape *s, sy_plugin_entry_function *entries) {
+    static bench b[2];
+    static line lines[LINES_MOST];
+    uint32_t n_lines = 0;
+    for (uint32_t i = 0; i < set->n_depths; i++) {
+        lines[n_lines++] = (line){set->depths[i], 1, 0, {0}, {1e30, 1e30}};
+    }
+    for (uint32_t depth = 0; set->n_rows > 0 && depth <= DEPTH_MOST; depth += DEPTH_MOST) {
+        lines[n_lines++] = (line){depth, set->n_rows, 0, {0}, {1e30, 1e30}};
+    }
+    for (uint32_t k = 0; k < OPENED; k++) {
+        memset(b, 0, sizeof(b));
+        for (uint32_t i = 0; i < 2; i++) {
+            bench *one = &b[(i + k) % 2];
+            one->set = set;
+            one->shape = s;
+            bench_open(one, entries[(i + k) % 2]);
+        }
+        for (uint32_t i = 0; i < n_lines; i++) {
+            line_measure(&lines[i], b);
+        }
+        bench_close(&b[0]);
+        bench_close(&b[1]);
+    }
+    for (uint32_t i = 0; i < n_lines; i++) {
+        line_print(&lines[i], set, s);
+    }
 }
 
 /* Up to DEPTHS_MOST numbers with commas between, none above DEPTH_MOST. */
@@ -319,6 +411,8 @@ static bool arguments(int argc, char **argv, settings *set) {
             if (!depths_read(value, set)) {
                 return false;
             }
+        } else if (strcmp(name, "--against") == 0) {
+            set->against = value;
         } else if (strcmp(name, "--only") == 0) {
             set->only = value;
         } else if (strcmp(name, "--isa") == 0) {
@@ -337,30 +431,33 @@ static bool arguments(int argc, char **argv, settings *set) {
 }
 
 int main(int argc, char **argv) {
-    static bench b;
     settings set;
-    sy_plugin_entry_function entry = NULL;
-    void *library = NULL;
+    sy_plugin_entry_function entries[2] = {NULL, NULL};
+    void *libraries[2] = {NULL, NULL};
     sy_error error = {0};
     if (!arguments(argc, argv, &set)) {
-        fprintf(
-            stderr,
-            "usage: attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|"
-            "q4_0] [--only NAME] [--isa LEVEL] [--ms N] [--depths N,N] [--rows N] [--pairs N]\n");
+        fprintf(stderr,
+                "usage: attention_bench PLUGIN.so [--threads N] [--type f16|f32|bf16|q8_0|q4_0] "
+                "[--only NAME] [--isa LEVEL] [--ms N] [--depths N,N] [--rows N] [--pairs N] "
+                "[--against OTHER.so]\n");
         return 2;
     }
-    must(sy_op_entry_load(set.plugin, &library, &entry, &error), &error);
+    must(sy_op_entry_load(set.plugin, &libraries[0], &entries[0], &error), &error);
+    if (set.against != NULL) {
+        must(sy_op_entry_load(set.against, &libraries[1], &entries[1], &error), &error);
+    }
     sy_machine_peaks peaks = {0};
-    if (set.n_rows > 0) {
+    if (set.n_rows > 0 && set.against == NULL) {
         sy_machine_measure_peaks(set.n_threads, &peaks);
     }
     set.peak = peaks.f32_gmac_per_s;
     for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
         if (set.only == NULL || strcmp(set.only, shapes[i].name) == 0) {
-            memset(&b, 0, sizeof(b));
-            b.set = &set;
-            b.shape = &shapes[i];
-            shape_run(&b, entry);
+            if (set.against != NULL) {
+                shape_compare(&set, &shapes[i], entries);
+            } else {
+                shape_run(&set, &shapes[i], entries[0]);
+            }
         }
     }
     return 0;

@@ -50,7 +50,9 @@ sy_status sy__state_check_tokens(uint64_t max_tokens, sy_error *error) {
 
 sy_status sy_state_set_create(sy_executor *executor, uint64_t max_tokens, sy_state_set **out_set,
                               sy_error *error) {
+    const sy__state_call call = {.call = SY_STATE_CALL_CREATE, .max_tokens = max_tokens};
     sy_status status = sy__state_check_tokens(max_tokens, error);
+    status = status == SY_OK ? sy__states_reserve(executor, &call, 0, error) : status;
     if (status != SY_OK) {
         return status;
     }
@@ -147,6 +149,9 @@ sy_status sy_state_set_fork(sy_state_set *set, uint64_t n_rows, uint64_t max_tok
                               "States for %" PRIu64 " tokens cannot begin with %" PRIu64 " rows.",
                               max_tokens, n_rows);
     }
+    const sy__state_call call = {
+        .call = SY_STATE_CALL_FORK, .set = set, .n_rows = n_rows, .max_tokens = max_tokens};
+    status = status == SY_OK ? sy__states_reserve(executor, &call, 0, error) : status;
     if (status != SY_OK) {
         return status;
     }

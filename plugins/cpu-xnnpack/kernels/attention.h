@@ -2,10 +2,11 @@
 /*
  * Attention over one span of positions, for queries that share a group of heads.
  *
- * Keys and values lie in blocks of 16 positions, each a row of cells of 16 columns (32 for block
- * types). In a cell, keys run over positions first, so that scores need no sum across lanes, and
- * values over columns first; see state_layout.h for the bytes. The group's cells of one block lie
- * side by side, the next block is block_bytes further on.
+ * Keys and values lie in blocks of 64 positions, each four strips of 16, and a strip is a row of
+ * cells of 16 columns (32 for block types). In a cell, keys run over positions first, so that scores
+ * need no sum across lanes, and values over columns first; see state_layout.h for the bytes. The
+ * group's cells of one strip lie side by side, the next strip of the block is strip_bytes further
+ * on, the next block anywhere.
  *
  * Softmax works in powers of two: the factors log2(e) and scale are one multiplication. Within a
  * span a query's weights have one maximum; spans are put together by `fold`, always in the order of
@@ -23,15 +24,38 @@ typedef struct cpu_softmax_state {
 } cpu_softmax_state;
 
 #define CPU_SPAN 256u /* positions, from a multiple of it on */
-#define CPU_BLOCK 16u /* positions */
+#define CPU_BLOCK 64u /* positions */
+#define CPU_STRIP 16u /* positions */
 #define CPU_CELL 16u  /* columns of a cell of plain types */
+#define CPU_BLOCK_STRIPS (CPU_BLOCK / CPU_STRIP)
+#define CPU_SPAN_STRIPS (CPU_SPAN / CPU_STRIP)
+#define CPU_SPAN_BLOCKS (CPU_SPAN / CPU_BLOCK)
 
-/* Keys or values of one group in one span, from the group's first cell in the first block on. */
+/* Keys or values of one group in one span. */
 typedef struct cpu_cells {
-    const uint8_t *bytes, *scales; /* scales: f16, 16 per cell, block types only */
-    size_t block_bytes;
+    /* The group's first cell in each block; the blocks of the next span are only asked for early. */
+    const uint8_t *blocks[2 * CPU_SPAN_BLOCKS];
+    size_t scales_at; /* from a strip's first cell to its f16 factors, 16 per cell; block types */
+    size_t strip_bytes;
+    size_t n_ahead; /* from a strip to the one that is asked for early */
     sy_element_type type;
 } cpu_cells;
+
+static inline const uint8_t *cpu_strip(const cpu_cells *cells, size_t i_strip) {
+    return cells->blocks[i_strip / CPU_BLOCK_STRIPS] +
+           i_strip % CPU_BLOCK_STRIPS * cells->strip_bytes;
+}
+/* From a strip to the one n <= CPU_SPAN_STRIPS further on. */
+static inline ptrdiff_t cpu_strip_ahead(const cpu_cells *cells, size_t i_strip, size_t n) {
+    uintptr_t here = (uintptr_t)cpu_strip(cells, i_strip);
+    return (ptrdiff_t)((uintptr_t)cpu_strip(cells, i_strip + n) - here);
+}
+
+/* Strips to look ahead: 8 KB of a group, an even number. group_bytes: of the group in one strip. */
+static inline size_t cpu_strips_ahead(size_t group_bytes) {
+    size_t n = (8192 / group_bytes + 1) & ~(size_t)1;
+    return n < 2 ? 2 : n > CPU_SPAN_STRIPS ? CPU_SPAN_STRIPS : n;
+}
 
 /* Positions [low, high) of a span. */
 typedef struct cpu_positions {
@@ -62,7 +86,7 @@ static inline size_t cpu_attention_stride(size_t dv) {
 }
 #define CPU_WIDE_VALUES ((size_t)64 * 2 * CPU_CELL) /* positions of a pass, columns of a tile */
 static inline size_t cpu_attention_wide(size_t d) {
-    size_t values = CPU_WIDE_VALUES + (size_t)8 * CPU_SPAN, keys = 2 * CPU_BLOCK * d;
+    size_t values = CPU_WIDE_VALUES + (size_t)8 * CPU_SPAN, keys = 2 * CPU_STRIP * d;
     return keys > values ? keys : values;
 }
 

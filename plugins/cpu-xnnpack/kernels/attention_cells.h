@@ -10,23 +10,22 @@
 
 #if VF == 16
 #define TILE_QUERIES 8u
-#define TILE_BLOCKS 2u /* of positions, for scores */
+#define TILE_STRIPS 2u /* of positions, for scores */
 #define TILE_CELLS 2u  /* of columns, for sums */
 #elif VF == 8
 #define TILE_QUERIES 6u
-#define TILE_BLOCKS 1u
+#define TILE_STRIPS 1u
 #define TILE_CELLS 1u
 #else
 #define TILE_QUERIES 4u
-#define TILE_BLOCKS 1u
+#define TILE_STRIPS 1u
 #define TILE_CELLS 1u
 #endif
-#define PER_BLOCK (CPU_BLOCK / VF) /* vectors of a block of positions, or of a cell row */
-#define SCORE_VECTORS (TILE_BLOCKS * PER_BLOCK)
-#define SUM_VECTORS (2 * TILE_CELLS * PER_BLOCK) /* of half as many queries */
-#define TILE_POSITIONS (TILE_BLOCKS * CPU_BLOCK)
+#define PER_STRIP (CPU_STRIP / VF) /* vectors of a strip of positions, or of a cell row */
+#define SCORE_VECTORS (TILE_STRIPS * PER_STRIP)
+#define SUM_VECTORS (2 * TILE_CELLS * PER_STRIP) /* of half as many queries */
+#define TILE_POSITIONS (TILE_STRIPS * CPU_STRIP)
 #define VALUE_POSITIONS 64u /* of one pass over the columns of f32 copies */
-#define BYTES_AHEAD 8192u   /* of one group, asked for while others are worked on */
 
 /* CELL_WIDE: f32 copies. CELL_Q4_HIGH: the last 16 columns of Q4_0, where tiles have no more. */
 typedef enum cell_kind {
@@ -94,7 +93,8 @@ static inline vfloat exp2_below(vfloat x) {
 #define IS_HALF(n_q) (2 * (n_q) <= TILE_QUERIES)
 
 /* n elements, a multiple of VF; those `ahead` bytes further on are asked for. */
-static void widen(sy_element_type type, const uint8_t *from, size_t n, size_t ahead, float *out) {
+static void widen(sy_element_type type, const uint8_t *from, size_t n, ptrdiff_t ahead,
+                  float *out) {
     for (size_t i = 0; i < n; i += VF) {
         const uint8_t *p = from + 2 * i;
         __builtin_prefetch(p + ahead);
@@ -104,16 +104,6 @@ static void widen(sy_element_type type, const uint8_t *from, size_t n, size_t ah
 
 static bool is_block_type(sy_element_type type) {
     return type == SY_TYPE_Q8_0 || type == SY_TYPE_Q4_0;
-}
-
-/* From a block to the one to ask for, in bytes; a group has d columns of it. */
-static size_t bytes_ahead(const cpu_cells *cells, size_t d) {
-    size_t n_bytes = d * CPU_BLOCK * (cells->type == SY_TYPE_F32 ? 4 : 2);
-    n_bytes = cells->type == SY_TYPE_Q8_0 ? n_bytes / 2 : n_bytes;
-    n_bytes = cells->type == SY_TYPE_Q4_0 ? n_bytes / 4 : n_bytes;
-    size_t n_blocks = BYTES_AHEAD / n_bytes;
-    n_blocks = n_blocks < 2 ? 2 : n_blocks > CPU_SPAN / CPU_BLOCK ? CPU_SPAN / CPU_BLOCK : n_blocks;
-    return n_blocks * cells->block_bytes;
 }
 
 /* What the queries [first, first + n) of the call see together. */

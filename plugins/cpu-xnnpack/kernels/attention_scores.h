@@ -15,7 +15,8 @@ typedef struct scores_work {
     const float *q;
     size_t d;
     const uint8_t *keys;
-    size_t block_bytes, ahead; /* from block to block, and to what is asked for early */
+    size_t strip_bytes; /* from strip to strip of the tile */
+    ptrdiff_t ahead;    /* to what is asked for early */
     float scale;
     float *scores;
 } scores_work;
@@ -34,10 +35,10 @@ ALWAYS_INLINE void scores_tile(const scores_work *w, unsigned n_q, cell_kind kin
         vfloat k[SCORE_VECTORS];
 #pragma GCC unroll 4
         for (unsigned v = 0; v < SCORE_VECTORS; v++) {
-            const uint8_t *block = w->keys + v / PER_BLOCK * w->block_bytes + i * CPU_BLOCK * step;
-            k[v] = cell_load(block + v % PER_BLOCK * VF * step, kind);
-            if (v % PER_BLOCK == 0) {
-                look_ahead(block + w->ahead, kind);
+            const uint8_t *strip = w->keys + v / PER_STRIP * w->strip_bytes + i * CPU_STRIP * step;
+            k[v] = cell_load(strip + v % PER_STRIP * VF * step, kind);
+            if (v % PER_STRIP == 0) {
+                look_ahead(strip + w->ahead, kind);
             }
         }
 #pragma GCC unroll 8
@@ -74,18 +75,19 @@ SCORES_KIND(wide, CELL_WIDE)
 #undef SCORES_KIND
 
 static void scores_at(const cpu_attention *a, uint32_t position, scores_function run) {
+    size_t i_strip = position / CPU_STRIP;
     scores_work w = {.d = a->d,
-                     .keys = a->keys.bytes + position / CPU_BLOCK * a->keys.block_bytes,
-                     .block_bytes = a->keys.block_bytes,
-                     .ahead = bytes_ahead(&a->keys, a->d),
+                     .keys = cpu_strip(&a->keys, i_strip),
+                     .strip_bytes = a->keys.strip_bytes,
+                     .ahead = cpu_strip_ahead(&a->keys, i_strip, a->keys.n_ahead),
                      .scale = a->scale};
     if (a->n_queries > TILE_QUERIES && a->keys.type != SY_TYPE_F32) {
-        for (size_t i = 0; i < TILE_BLOCKS; i++) {
-            widen(a->keys.type, w.keys + i * w.block_bytes, CPU_BLOCK * a->d,
-                  TILE_BLOCKS * w.block_bytes, a->wide + i * CPU_BLOCK * a->d);
+        for (size_t i = 0; i < TILE_STRIPS; i++) {
+            widen(a->keys.type, w.keys + i * w.strip_bytes, CPU_STRIP * a->d,
+                  cpu_strip_ahead(&a->keys, i_strip, TILE_STRIPS), a->wide + i * CPU_STRIP * a->d);
         }
         w.keys = (const uint8_t *)a->wide;
-        w.block_bytes = CPU_BLOCK * a->d * sizeof(float);
+        w.strip_bytes = CPU_STRIP * a->d * sizeof(float);
         run = scores_wide;
     }
     for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
@@ -116,14 +118,15 @@ typedef struct int_work {
     const uint8_t *q;
     size_t q_bytes, d;
     const uint8_t *keys, *factors;
-    size_t block_bytes, ahead;
+    size_t strip_bytes;
+    ptrdiff_t ahead;
     float scale;
     float *scores;
 } int_work;
 
 /* Bytes from the first vector of positions to vector v, `bytes` for each position. */
 ALWAYS_INLINE size_t int_vector_at(const int_work *w, unsigned v, size_t bytes) {
-    return v / PER_BLOCK * w->block_bytes + v % PER_BLOCK * VF * bytes;
+    return v / PER_STRIP * w->strip_bytes + v % PER_STRIP * VF * bytes;
 }
 
 /* Sums of products in two planes. */
@@ -201,7 +204,7 @@ ALWAYS_INLINE void scores_int_tile(const int_work *w, unsigned first_v, unsigned
         scores_int_cell(w, x, keys + c * cell, &sums, n_q, n_v, is_q4);
 #pragma GCC unroll 2
         for (unsigned v = 0; v < n_v; v++) {
-            const uint8_t *at = factors + int_vector_at(w, v, 2) + c * CPU_BLOCK * 2;
+            const uint8_t *at = factors + int_vector_at(w, v, 2) + c * CPU_STRIP * 2;
             vfloat factor = vf_load_f16((const uint16_t *)(const void *)at);
             __builtin_prefetch(at + w->ahead);
 #pragma GCC unroll 8
@@ -246,13 +249,13 @@ static void scores_int(const cpu_attention *a) {
     cpu_positions all = seen_by(a, 0, a->n_queries);
     int_work w = {.q_bytes = cpu_activation_row_bytes(a->d, CPU_PLANES_16),
                   .d = a->d,
-                  .block_bytes = a->keys.block_bytes,
-                  .ahead = bytes_ahead(&a->keys, a->d),
+                  .strip_bytes = a->keys.strip_bytes,
                   .scale = a->scale};
     for (uint32_t p = all.low / TILE_POSITIONS * TILE_POSITIONS; p < all.high;
          p += TILE_POSITIONS) {
-        w.keys = a->keys.bytes + p / CPU_BLOCK * a->keys.block_bytes;
-        w.factors = a->keys.scales + p / CPU_BLOCK * a->keys.block_bytes;
+        w.keys = cpu_strip(&a->keys, p / CPU_STRIP);
+        w.factors = w.keys + a->keys.scales_at;
+        w.ahead = cpu_strip_ahead(&a->keys, p / CPU_STRIP, a->keys.n_ahead);
         for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
             size_t n = a->n_queries - j < TILE_QUERIES ? a->n_queries - j : TILE_QUERIES;
             cpu_positions seen = seen_by(a, j, n);

@@ -7,6 +7,8 @@
 
 #include "attention_values.h"
 
+_Static_assert(CPU_BLOCK % VALUE_POSITIONS == 0, "a pass lies in one block");
+
 /* Where weights for the second cell of a block type begin, behind those of half a tile. */
 #define SECOND_WEIGHTS (TILE_QUERIES / 2 * CPU_SPAN)
 
@@ -14,12 +16,13 @@
 typedef struct sums_work {
     const float *weights; /* of the first query at the pass's first position, CPU_SPAN apart */
     const uint8_t *values;
-    size_t block_bytes, ahead;
+    size_t strip_bytes;
+    const ptrdiff_t *ahead; /* of each strip */
     float *sums;
     size_t stride;
 } sums_work;
 
-/* Adds positions [low, high), counted from the block that `values` points to. */
+/* Adds positions [low, high), counted from the strip that `values` points to. */
 ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsigned n_vectors,
                              cell_kind kind) {
     vfloat acc[TILE_QUERIES][SUM_VECTORS];
@@ -32,8 +35,9 @@ ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsign
         }
     }
     for (size_t p = at.low; p < at.high;) {
-        size_t next = (p / CPU_BLOCK + 1) * CPU_BLOCK, end = next < at.high ? next : at.high;
-        const uint8_t *row = w.values + p / CPU_BLOCK * w.block_bytes + p % CPU_BLOCK * row_bytes;
+        size_t next = (p / CPU_STRIP + 1) * CPU_STRIP, end = next < at.high ? next : at.high;
+        const uint8_t *row = w.values + p / CPU_STRIP * w.strip_bytes + p % CPU_STRIP * row_bytes;
+        const ptrdiff_t ahead = w.ahead[p / CPU_STRIP];
         for (; p < end; p++, row += row_bytes) {
             vfloat x[SUM_VECTORS];
 #pragma GCC unroll 8
@@ -41,7 +45,7 @@ ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsign
                 x[v] = value_load(row, v, kind);
                 IN_REGISTER(x[v]);
                 if (v % cell_vectors(kind) == 0) {
-                    look_ahead(value_at(row, v, kind) + w.ahead, kind);
+                    look_ahead(value_at(row, v, kind) + ahead, kind);
                 }
             }
 #pragma GCC unroll 8
@@ -70,9 +74,9 @@ ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsign
 
 ALWAYS_INLINE void sums_of_kind(const sums_work *work, cpu_positions at, size_t n_q, size_t n_cells,
                                 cell_kind kind) {
-#define BODY_TWO(n) sums_tile(*work, at, n, 2 * TILE_CELLS * PER_BLOCK, kind)
-#define BODY(n) sums_tile(*work, at, n, TILE_CELLS *PER_BLOCK, kind)
-#define BODY_ONE(n) sums_tile(*work, at, n, PER_BLOCK, kind)
+#define BODY_TWO(n) sums_tile(*work, at, n, 2 * TILE_CELLS * PER_STRIP, kind)
+#define BODY(n) sums_tile(*work, at, n, TILE_CELLS *PER_STRIP, kind)
+#define BODY_ONE(n) sums_tile(*work, at, n, PER_STRIP, kind)
     if (n_cells == 2 * TILE_CELLS) {
         WITH_HALF_QUERIES(n_q, BODY_TWO)
     } else if (n_cells == TILE_CELLS) {
@@ -85,10 +89,11 @@ ALWAYS_INLINE void sums_of_kind(const sums_work *work, cpu_positions at, size_t 
 #undef BODY_ONE
 }
 
-/* The cells [.., n_cells) of values that a pass takes, from one block on. */
+/* The cells [.., n_cells) of values that a pass takes: positions of one block. */
 typedef struct value_pass {
     const uint8_t *bytes;
-    size_t block_bytes, ahead, n_cells;
+    size_t strip_bytes, n_cells;
+    ptrdiff_t ahead[VALUE_POSITIONS / CPU_STRIP];
     cell_kind kind;
     uint32_t first, n;    /* positions of the span */
     size_t cell;          /* of 16 columns, the first of them */
@@ -102,7 +107,7 @@ static void sums_run(const cpu_attention *a, const value_pass *pass, size_t firs
     cpu_positions here = {at.low - pass->first, at.high - pass->first};
     const sums_work work = {.weights = pass->weights + (first - pass->first_query) * CPU_SPAN,
                             .values = pass->bytes,
-                            .block_bytes = pass->block_bytes,
+                            .strip_bytes = pass->strip_bytes,
                             .ahead = pass->ahead,
                             .sums = a->out.sums + first * stride + pass->cell * CPU_CELL,
                             .stride = stride};
@@ -186,18 +191,19 @@ static cell_kind kind_of(sy_element_type type, size_t cell) {
 
 /* f32 copies of the blocks that are seen, one after the other; factors of block types stay out. */
 static void widen_pass(const cpu_attention *a, value_pass *pass) {
-    size_t n = pass->n_cells * CPU_BLOCK * CPU_CELL;
-    size_t ahead = VALUE_POSITIONS / CPU_BLOCK * pass->block_bytes;
+    size_t n = pass->n_cells * CPU_STRIP * CPU_CELL;
+    size_t i_strip = pass->first / CPU_STRIP; /* what is asked for is in the next block */
+    ptrdiff_t ahead = cpu_strip_ahead(&a->values, i_strip, VALUE_POSITIONS / CPU_STRIP);
     cpu_positions seen = seen_by(a, 0, a->n_queries);
     uint32_t end = pass->first + pass->n;
-    uint32_t p = seen.low > pass->first ? seen.low / CPU_BLOCK * CPU_BLOCK : pass->first;
-    for (end = end < seen.high ? end : seen.high; p < end; p += CPU_BLOCK) {
-        size_t i = (p - pass->first) / CPU_BLOCK;
-        const uint8_t *block = pass->bytes + i * pass->block_bytes;
+    uint32_t p = seen.low > pass->first ? seen.low / CPU_STRIP * CPU_STRIP : pass->first;
+    for (end = end < seen.high ? end : seen.high; p < end; p += CPU_STRIP) {
+        size_t i = (p - pass->first) / CPU_STRIP;
+        const uint8_t *strip = pass->bytes + i * pass->strip_bytes;
         float *out = a->wide + i * n;
 #define CASE(k)                                           \
     case k:                                               \
-        widen_cells(block, pass->n_cells, ahead, out, k); \
+        widen_cells(strip, pass->n_cells, ahead, out, k); \
         break;
         switch (pass->kind) {
             CASE(CELL_F16)
@@ -211,7 +217,7 @@ static void widen_pass(const cpu_attention *a, value_pass *pass) {
 #undef CASE
     }
     pass->bytes = (const uint8_t *)a->wide;
-    pass->block_bytes = n * sizeof(float);
+    pass->strip_bytes = n * sizeof(float);
     pass->kind = CELL_WIDE;
 }
 
@@ -219,15 +225,15 @@ static void widen_pass(const cpu_attention *a, value_pass *pass) {
 static void weights_scale(const cpu_attention *a, const value_pass *pass, size_t first, size_t n_q,
                           size_t cell, float *scaled) {
     cpu_positions seen = seen_by(a, first, n_q);
-    const uint8_t *factors = a->values.scales + pass->first / CPU_BLOCK * a->values.block_bytes +
-                             cell / 2 * CPU_BLOCK * 2;
-    for (uint32_t i = 0; i < pass->n; i += CPU_BLOCK, factors += a->values.block_bytes) {
+    const uint8_t *factors = cpu_strip(&a->values, pass->first / CPU_STRIP) + a->values.scales_at +
+                             cell / 2 * CPU_STRIP * 2;
+    for (uint32_t i = 0; i < pass->n; i += CPU_STRIP, factors += a->values.strip_bytes) {
         uint32_t position = pass->first + i;
-        if (position >= seen.high || position + CPU_BLOCK <= seen.low) {
+        if (position >= seen.high || position + CPU_STRIP <= seen.low) {
             continue;
         }
-        __builtin_prefetch(factors + pass->ahead);
-        for (uint32_t v = 0; v < CPU_BLOCK; v += VF) {
+        __builtin_prefetch(factors + pass->ahead[i / CPU_STRIP]);
+        for (uint32_t v = 0; v < CPU_STRIP; v += VF) {
             vfloat factor = vf_load_f16((const uint16_t *)(const void *)(factors + 2 * v));
             const float *weights = a->scores + first * CPU_SPAN + position + v;
             float *to = scaled + i + v;
@@ -244,14 +250,16 @@ static bool is_widened(const cpu_attention *a) {
 
 static void sums_pass(const cpu_attention *a, uint32_t position, size_t cell, size_t n_cells) {
     value_pass pass = {.kind = kind_of(a->values.type, cell),
-                       .block_bytes = a->values.block_bytes,
-                       .ahead = bytes_ahead(&a->values, a->dv),
+                       .strip_bytes = a->values.strip_bytes,
                        .n_cells = n_cells,
                        .first = position,
                        .n = VALUE_POSITIONS,
                        .cell = cell};
-    pass.bytes = a->values.bytes + position / CPU_BLOCK * a->values.block_bytes +
-                 cell_offset(pass.kind, cell);
+    size_t i_strip = position / CPU_STRIP;
+    pass.bytes = cpu_strip(&a->values, i_strip) + cell_offset(pass.kind, cell);
+    for (size_t i = 0; i < VALUE_POSITIONS / CPU_STRIP; i++) {
+        pass.ahead[i] = cpu_strip_ahead(&a->values, i_strip + i, a->values.n_ahead);
+    }
     if (is_widened(a)) {
         widen_pass(a, &pass);
     }

@@ -10,6 +10,7 @@
 
 #include "attention.h"
 #include "operators.h"
+#include "state.h"
 
 enum { CPU_IN_Q, CPU_IN_K, CPU_IN_V, CPU_IN_KEY_STATE, CPU_IN_VALUE_STATE, CPU_IN_SINKS };
 

@@ -192,40 +192,58 @@ static const float *source_row(const item *it, bool is_key, uint64_t position) {
     uint64_t block = cpu_type_block(state->layout.type), skipped = first % block;
     uint64_t n = (skipped + d + block - 1) / block * block;
     uint8_t *bytes = (uint8_t *)(it->row + d + 64);
-    cpu_state_get(&state->layout, state->blocks, position, first - skipped, n, bytes);
+    cpu_state_get(&state->layout, cpu_state_strip(state, position), position % CPU_STRIP,
+                  first - skipped, n, bytes);
     cpu_kernels_of(run->kernels, state->layout.type)->decode(bytes, n, it->row);
     return it->row + skipped;
 }
 
-/* Copies what the item sees of a span into f32 blocks of its own. */
-static cpu_cells pack(const item *it, bool is_key, uint64_t span, cpu_positions seen) {
+/* Copies what the item sees of a span into f32 strips of its own. */
+static void pack(const item *it, bool is_key, uint64_t span, cpu_positions seen, cpu_cells *out) {
     uint64_t d = is_key ? it->p->k : it->p->n;
-    float *to = is_key ? it->packed : it->packed + CPU_SPAN * it->p->k;
+    uint8_t *to = (uint8_t *)(is_key ? it->packed : it->packed + CPU_SPAN * it->p->k);
     cpu_state_layout layout;
     cpu_state_layout_of(SY_TYPE_F32, is_key ? SY_STATE_KEY : SY_STATE_VALUE, (uint32_t)d, &layout);
-    layout.block_bytes = CPU_BLOCK * (is_key ? d : cpu_attention_stride(d)) * sizeof(float);
+    layout.strip_bytes = CPU_STRIP * (is_key ? d : cpu_attention_stride(d)) * sizeof(float);
     for (uint64_t i = seen.low; i < seen.high; i++) {
         const float *row = source_row(it, is_key, span * CPU_SPAN + i);
-        cpu_state_put(&layout, (uint8_t *)to, i, 0, d, (const uint8_t *)row);
+        cpu_state_put(&layout, to + i / CPU_STRIP * layout.strip_bytes, i % CPU_STRIP, 0, d,
+                      (const uint8_t *)row);
     }
-    return (cpu_cells){(const uint8_t *)to, NULL, layout.block_bytes, SY_TYPE_F32};
+    *out = (cpu_cells){.strip_bytes = layout.strip_bytes,
+                       .n_ahead = cpu_strips_ahead(layout.strip_bytes),
+                       .type = SY_TYPE_F32};
+    for (uint64_t i = 0; i < 2 * CPU_SPAN_BLOCKS; i++) {
+        uint64_t i_block = i < CPU_SPAN_BLOCKS ? i : CPU_SPAN_BLOCKS - 1;
+        out->blocks[i] = to + i_block * CPU_BLOCK_STRIPS * layout.strip_bytes;
+    }
 }
 
-/* The group's cells from a span on, in the state. */
-static cpu_cells in_place(const item *it, const sy_state *state, uint64_t d, uint64_t span) {
+/* The group's cells from a span on, in the state. Of blocks outside its table nothing is seen. */
+static void in_place(const item *it, const sy_state *state, uint64_t d, uint64_t span,
+                     cpu_cells *out) {
     const cpu_state_layout *layout = &state->layout;
-    const uint8_t *block = state->blocks + span * (CPU_SPAN / CPU_BLOCK) * layout->block_bytes;
-    uint64_t first = it->group * d;
+    uint64_t first = it->group * d, last = state->base + state->n_blocks - 1;
     uint64_t at = layout->by_position && layout->factors_at == 0
                       ? first * layout->cell_row_bytes
-                      : first / layout->cell_columns * CPU_BLOCK * layout->cell_row_bytes;
-    const uint8_t *scales = block + layout->factors_at + first / 32 * CPU_BLOCK * 2;
-    return (cpu_cells){block + at, layout->factors_at != 0 ? scales : NULL, layout->block_bytes,
-                       layout->type};
+                      : first / layout->cell_columns * CPU_STRIP * layout->cell_row_bytes;
+    uint64_t n_cells = (d + layout->cell_columns - 1) / layout->cell_columns;
+    *out = (cpu_cells){.strip_bytes = layout->strip_bytes,
+                       .n_ahead = cpu_strips_ahead(n_cells * CPU_STRIP * layout->cell_row_bytes),
+                       .type = layout->type};
+    if (layout->factors_at != 0) {
+        out->scales_at = layout->factors_at + first / 32 * CPU_STRIP * 2 - at;
+    }
+    for (uint64_t i = 0; i < 2 * CPU_SPAN_BLOCKS; i++) {
+        uint64_t number = span * CPU_SPAN_BLOCKS + i;
+        number = number < state->base ? state->base : number < last ? number : last;
+        out->blocks[i] = cpu_state_block(state, number) + at;
+    }
 }
 
 static cpu_cells cells_of(const item *it, bool is_key, uint64_t span, cpu_positions seen) {
     const sy_state *state = NULL;
+    cpu_cells cells;
     if (it->p->has_states) {
         state = cpu_run_state(it->run, it->work->step,
                               is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
@@ -233,9 +251,11 @@ static cpu_cells cells_of(const item *it, bool is_key, uint64_t span, cpu_positi
     if (state != NULL && state->layout.by_position == is_key &&
         (is_key ? keys_in_place(it->p, state->layout.type)
                 : values_in_place(it->p, state->layout.type))) {
-        return in_place(it, state, is_key ? it->p->k : it->p->n, span);
+        in_place(it, state, is_key ? it->p->k : it->p->n, span, &cells);
+    } else {
+        pack(it, is_key, span, seen, &cells);
     }
-    return pack(it, is_key, span, seen);
+    return cells;
 }
 
 /* The rows of this step that lie in a span go into the states. */

@@ -137,6 +137,7 @@ sy_status cpu_close(sy_device *device) {
     if (device->use_xnnpack) {
         cpu_xnnpack_stop();
     }
+    cpu_pools_trim(&device->pools, true);
     cpu_release(device, sizeof(*device));
     return SY_OK;
 }

@@ -31,6 +31,9 @@ static const sy_plugin table_of_functions = {
     .state_save = cpu_state_save,
     .state_load = cpu_state_load,
     .state_destroy = cpu_state_destroy,
+    .state_fork = cpu_state_fork,
+    .state_need = cpu_state_need,
+    .state_reserve = cpu_state_reserve,
 };
 
 SY_PLUGIN_EXPORT const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *host) {

@@ -129,6 +129,14 @@ static sy_status states_check(cpu_run *run, const cpu_step *step, uint32_t s) {
                               "the state of sequence %u has rows of %u %s, not what the node needs",
                               s, d->width, cpu_type_name(d->type));
         }
+        uint64_t window = (uint64_t)step->params.window;
+        if (cpu_state_is_windowed(cpu_run_state(run, step, inputs[i], s)) &&
+            (window == 0 || window > d->window)) {
+            return cpu_report(SY_INVALID_ARGUMENT, step->i_node,
+                              "the node looks back further than the %u rows that the state of "
+                              "sequence %u keeps",
+                              d->window, s);
+        }
     }
     return SY_OK;
 }

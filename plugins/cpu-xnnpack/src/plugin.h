@@ -3,6 +3,7 @@
 #ifndef CPU_PLUGIN_H
 #define CPU_PLUGIN_H
 
+#include "block_pool.h"
 #include "kernels.h"
 #include "state_layout.h"
 
@@ -15,6 +16,7 @@ struct sy_device {
     uint32_t n_workers;
     float read_gb_per_s, int8_gops, f32_gflops; /* of all workers together */
     atomic_ullong live_handles, live_jobs;
+    cpu_pool *pools; /* of the blocks of states */
 };
 
 struct sy_buffer {
@@ -25,14 +27,6 @@ struct sy_buffer {
     int fd; /* BUFFER_MAPPED */
     void *mapping;
     size_t n_mapped;
-};
-
-struct sy_state {
-    sy_device *device;
-    sy_state_description description;
-    cpu_state_layout layout;
-    uint8_t *blocks;
-    uint64_t n_bytes;
 };
 
 /* entry.c */
@@ -104,5 +98,11 @@ sy_status cpu_state_save(sy_state *state, uint64_t first, uint64_t count, void *
 sy_status cpu_state_load(sy_state *state, uint64_t first, uint64_t count, const void *rows,
                          uint64_t n_bytes);
 sy_status cpu_state_destroy(sy_state *state);
+sy_status cpu_state_fork(sy_state *state, uint64_t n_rows, uint64_t max_tokens,
+                         sy_state **out_state);
+sy_status cpu_state_need(sy_device *device, const sy_state_request *requests, size_t stride,
+                         uint32_t n_requests, sy_state_usage *out_usage);
+sy_status cpu_state_reserve(sy_device *device, const sy_state_request *requests, size_t stride,
+                            uint32_t n_requests, uint32_t keep);
 
 #endif

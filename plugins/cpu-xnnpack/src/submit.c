@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One job: check what is bound, resolve shapes, run the steps on caller and team. */
 #include "linear.h"
+#include "state.h"
 #include "sy_profile.h"
 
 #include <string.h>
@@ -110,7 +111,7 @@ static sy_status sequences_check(const sy_unit *unit, const sy_job *job) {
                               q->adapter);
         }
         for (uint32_t i = 0; i < unit->n_states; i++) {
-            const sy_state *state = job->states[(size_t)s * job->n_states + i];
+            sy_state *state = job->states[(size_t)s * job->n_states + i];
             if (state == NULL || state->device != unit->device) {
                 return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
                                   "state %u of sequence %u is missing or of another device", i, s);
@@ -120,6 +121,10 @@ static sy_status sequences_check(const sy_unit *unit, const sy_job *job) {
                                   "sequence %u would have %u + %u tokens, its state holds %llu", s,
                                   q->n_past, q->n_tokens,
                                   (unsigned long long)state->description.max_tokens);
+            }
+            sy_status status = cpu_state_begin_step(state, q->n_past, q->n_tokens);
+            if (status != SY_OK) {
+                return status;
             }
         }
     }
