@@ -10,7 +10,8 @@
  * --pairs 1: the same states every time, as caches give them: what the instructions take.
  * Decode: microseconds per token of the model, and bytes of the states over the read bandwidth
  * measured beside it. Prefill of N rows (0: none), at depth 0 and 2048: multiply-adds over the f32
- * peak of the threads. --against: steps of both plugins in turn, medians of PLUGIN's time over OTHER's.
+ * peak of the threads. --against: steps of both plugins in turn, medians of PLUGIN's time over
+ * OTHER's.
  */
 #include "bench_machine.h"
 #include "conform/op_runner.h"

@@ -3,10 +3,10 @@
  * Attention over one span of positions, for queries that share a group of heads.
  *
  * Keys and values lie in blocks of 64 positions, each four strips of 16, and a strip is a row of
- * cells of 16 columns (32 for block types). In a cell, keys run over positions first, so that scores
- * need no sum across lanes, and values over columns first; see state_layout.h for the bytes. The
- * group's cells of one strip lie side by side, the next strip of the block is strip_bytes further
- * on, the next block anywhere.
+ * cells of 16 columns (32 for block types). In a cell, keys run over positions first, so that
+ * scores need no sum across lanes, and values over columns first; see state_layout.h for the bytes.
+ * The group's cells of one strip lie side by side, the next strip of the block is strip_bytes
+ * further on, the next block anywhere.
  *
  * Softmax works in powers of two: the factors log2(e) and scale are one multiplication. Within a
  * span a query's weights have one maximum; spans are put together by `fold`, always in the order of
@@ -33,7 +33,7 @@ typedef struct cpu_softmax_state {
 
 /* Keys or values of one group in one span. */
 typedef struct cpu_cells {
-    /* The group's first cell in each block; the blocks of the next span are only asked for early. */
+    /* The group's first cell in each block; those of the next span are only asked for early. */
     const uint8_t *blocks[2 * CPU_SPAN_BLOCKS];
     size_t scales_at; /* from a strip's first cell to its f16 factors, 16 per cell; block types */
     size_t strip_bytes;
