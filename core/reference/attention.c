@@ -9,6 +9,7 @@
 #include "reference/blocks.h"
 #include "reference/element.h"
 #include "reference/operators.h"
+#include "reference/state.h"
 #include "switchyard/types.h"
 
 #include <math.h>
@@ -157,14 +158,15 @@ SY__MACS(attention) {
 
 /* Rows [row 0, ...) of keys or values, wherever they are. */
 typedef struct rows {
-    const uint8_t *bytes;
+    const sy_state *state; /* or NULL */
+    const uint8_t *bytes;  /* without a state */
     sy_element_type type;
     uint64_t row_bytes;
     int64_t width;
 } rows;
 
 static rows rows_of_state(const sy_state *state) {
-    return (rows){state->rows, state->type, state->row_bytes, (int64_t)state->width};
+    return (rows){state, NULL, state->type, state->row_bytes, (int64_t)state->width};
 }
 
 static rows rows_of_tensor(const sy__tensor *tensor, uint32_t first_row) {
@@ -177,7 +179,8 @@ static rows rows_of_tensor(const sy__tensor *tensor, uint32_t first_row) {
 /* Decodes elements [first, first + n) of a row; into room for a whole row. */
 static const float *read_row(const rows *r, int64_t i_row, int64_t first, int64_t n, float *room) {
     const sy_type_facts *facts = sy_type_get(r->type);
-    const uint8_t *row = r->bytes + (uint64_t)i_row * r->row_bytes;
+    const uint8_t *row = r->state != NULL ? sy__ref_state_row(r->state, (uint64_t)i_row)
+                                          : r->bytes + (uint64_t)i_row * r->row_bytes;
     int64_t block = facts->n_block_elements;
     bool aligned = first % block == 0 && n % block == 0;
     sy_status status;
@@ -205,7 +208,7 @@ static sy_status append(const sy__call *call, uint32_t i_tensor, uint32_t i_stat
     float *room = (float *)(void *)call->work;
     for (uint32_t i = 0; i < sequence->n_tokens; i++) {
         const float *values = read_row(&from, i, 0, from.width, room);
-        uint8_t *row = state->rows + ((uint64_t)sequence->n_past + i) * state->row_bytes;
+        uint8_t *row = sy__ref_state_row(state, (uint64_t)sequence->n_past + i);
         sy_status status = sy__row_encode(state->type, values, (size_t)from.width, row);
         if (status != SY_OK) {
             return sy__ref_fail(call, status, "a row cannot be written to the state");

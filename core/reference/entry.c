@@ -149,6 +149,7 @@ static sy_status open_device(sy_context *context, uint32_t i_device, const char 
     device->host = host;
     device->context = context;
     device->allocator = (sy_allocator){.reallocate = device_reallocate, .self = device};
+    device->pool.allocator = &device->allocator;
     device->n_workers = host->n_workers(context);
     device->n_workers = device->n_workers != 0 ? device->n_workers : 1;
     host_of(context, 1);
@@ -166,6 +167,7 @@ static sy_status close_device(sy_device *device) {
                               "close with %llu live units, buffers or states",
                               (unsigned long long)n_live);
     }
+    sy__pool_trim(&device->pool, true);
     host_of(device->context, -1);
     device->host->release(device->context, device, sizeof(*device));
     return SY_OK;
@@ -211,6 +213,9 @@ static const sy_plugin table = {
     .state_save = sy__ref_state_save,
     .state_load = sy__ref_state_load,
     .state_destroy = sy__ref_state_destroy,
+    .state_fork = sy__ref_state_fork,
+    .state_need = sy__ref_state_need,
+    .state_reserve = sy__ref_state_reserve,
 };
 
 static bool host_is_complete(const sy_host *host) {

@@ -8,6 +8,7 @@
 #define SY_REFERENCE_INTERNAL_H
 
 #include "base/memory.h"
+#include "reference/state_pool.h"
 #include "switchyard/limits.h"
 
 #include <stdatomic.h>
@@ -111,6 +112,7 @@ struct sy_device {
     sy_allocator allocator; /* over the host's alloc and release */
     uint32_t n_workers;
     atomic_ullong live_handles, live_jobs;
+    sy__block_pool pool; /* of the states */
 };
 
 struct sy_buffer {
@@ -118,14 +120,6 @@ struct sy_buffer {
     uint8_t *bytes;
     uint64_t n_bytes;
     bool owned;
-};
-
-struct sy_state {
-    sy_device *device;
-    sy_element_type type;
-    uint32_t width;
-    uint64_t row_bytes, max_tokens;
-    uint8_t *rows;
 };
 
 /* Where a value of a unit lies during a job. */
@@ -249,6 +243,12 @@ sy_status sy__ref_state_save(sy_state *state, uint64_t first, uint64_t count, vo
 sy_status sy__ref_state_load(sy_state *state, uint64_t first, uint64_t count, const void *rows,
                              uint64_t n_bytes);
 sy_status sy__ref_state_destroy(sy_state *state);
+sy_status sy__ref_state_fork(sy_state *state, uint64_t n_rows, uint64_t max_tokens,
+                             sy_state **out_state);
+sy_status sy__ref_state_need(sy_device *device, const sy_state_request *requests, size_t stride,
+                             uint32_t n_requests, sy_state_usage *out_usage);
+sy_status sy__ref_state_reserve(sy_device *device, const sy_state_request *requests, size_t stride,
+                                uint32_t n_requests, uint32_t keep);
 sy_status sy__ref_judge(sy_device *device, const sy_graph_view *view, sy_verdict *out_verdicts,
                         size_t stride);
 sy_status sy__ref_link(sy_device *device, sy_memory_kind from, sy_memory_kind to, uint64_t n_bytes,

@@ -5,7 +5,7 @@
  * signals answers it directly.
  */
 #include "base/clock.h"
-#include "reference/internal.h"
+#include "reference/state.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -160,6 +160,12 @@ static sy_status check_states(const sy_unit *unit, const sy_job *job) {
                     unit->device, SY_OUT_OF_RANGE, SY_NO_VALUE,
                     "submit: sequence %" PRIu32 " needs %" PRIu64 " rows, its state has %" PRIu64,
                     s, (uint64_t)sequence->n_past + sequence->n_tokens, state->max_tokens);
+            }
+            if (sequence->n_tokens > 0 && sequence->n_past < state->n_shared * SY__STATE_ROWS) {
+                return sy__ref_report(unit->device, SY_FAILED_PRECONDITION, SY_NO_VALUE,
+                                      "submit: sequence %" PRIu32 " writes from row %" PRIu32
+                                      " on, which is shared: truncate its state first",
+                                      s, sequence->n_past);
             }
         }
     }
