@@ -355,10 +355,11 @@ static void budget_is_a_wall(void) {
     sy_engine_memory need, all;
     sy_engine_options options;
     sy_engine_options_default(&options);
+    options.n_context_tokens = 1024; /* states come in blocks of tokens */
     open_kit(&kit, 1, &options);
-    sy_engine_get_memory(kit.engine, 60, &need);
+    sy_engine_get_memory(kit.engine, 600, &need);
     uint64_t heap = sy_runtime_heap_bytes(kit.runtime);
-    CHECK_OK_ERROR(sy_session_open(kit.engine, 60, &session, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 600, &session, &kit.error), kit.error);
     uint64_t taken = sy_runtime_heap_bytes(kit.runtime) - heap;
     CHECK_TEXT(taken + taken / 10 > need.session_bytes && need.session_bytes + 4096 > taken,
                "%llu %llu", (unsigned long long)taken, (unsigned long long)need.session_bytes);
@@ -367,8 +368,8 @@ static void budget_is_a_wall(void) {
     engine_kit_close(&kit);
     options.budget_bytes = need.load_bytes + 3 * need.session_bytes / 2;
     open_kit(&kit, 1, &options);
-    CHECK_OK_ERROR(sy_session_open(kit.engine, 60, &session, &kit.error), kit.error);
-    CHECK(sy_session_open(kit.engine, 60, &second, &kit.error) ==
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 600, &session, &kit.error), kit.error);
+    CHECK(sy_session_open(kit.engine, 600, &second, &kit.error) ==
           SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
     CHECK(strstr(kit.error.message, "more than the budget") != NULL);
     uint32_t n_fits = 0; /* the hint names a length that does fit, and the next does not */
