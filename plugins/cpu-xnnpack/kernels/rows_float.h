@@ -31,25 +31,27 @@ ALWAYS_INLINE void store_bytes(vint q, uint8_t *out) {
     memcpy(out, &bytes, VF);
 }
 
-/* Chunk of 32 into one record; with an infinity or NaN in it the scale is NaN. */
-ALWAYS_INLINE void quantise_chunk(const float *x, cpu_planes planes, uint8_t *record) {
-    const float levels = planes == CPU_PLANES_16 ? 32384.0f : 127.0f;
-    vfloat v[CHUNK_VECTORS], largest = vf_set1(0.0f), broken = vf_set1(0.0f);
+/* Chunks of 32 into records, a few at a time: one waits for its largest element, a division and its
+ * sums, and several do so together. With an infinity or NaN in it a chunk's scale is NaN. Such an
+ * element makes its level NaN whatever the scale is, and with it the sum of all: only that is asked.
+ */
+#define CHUNKS_AT_ONCE 4u
+
+ALWAYS_INLINE float chunk_size(const float *x) {
+    vfloat largest = vf_set1(0.0f);
     for (unsigned i = 0; i < CHUNK_VECTORS; i++) {
-        v[i] = vf_load(x + i * VF);
-        largest = vf_max(largest, vf_max(v[i], -v[i]));
-        broken += v[i] * vf_set1(0.0f); /* NaN when x is infinite or NaN */
+        vfloat v = vf_load(x + i * VF);
+        largest = vf_max(largest, vf_max(v, -v));
     }
-    float size = vf_largest(largest);
-    bool whole = vf_sum(broken) == 0.0f, usable = whole && size > 1e-30f;
-    float inverse = usable ? levels / size : 0.0f;
-    cpu_record_end end = {.scale = whole ? (usable ? size / levels : 0.0f) : NAN};
-    vfloat halves[2] = {vf_set1(0.0f), vf_set1(0.0f)}; /* sums of integers: exact */
+    return vf_largest(largest);
+}
+
+/* Writes the integers; halves: sums of the first and the last 16, exact. */
+ALWAYS_INLINE void chunk_integers(const float *x, float inverse, cpu_planes planes, uint8_t *record,
+                                  vfloat halves[2]) {
+    halves[0] = halves[1] = vf_set1(0.0f);
     for (unsigned i = 0; i < CHUNK_VECTORS; i++) {
-        vfloat level = vf_set1(0.0f);
-        if (usable) {
-            level = vf_round(v[i] * vf_set1(inverse));
-        }
+        vfloat level = vf_round(vf_load(x + i * VF) * vf_set1(inverse));
         halves[2 * i / CHUNK_VECTORS] += level;
         vint q = vf_to_int(level);
         if (planes == CPU_PLANES_16) {
@@ -60,22 +62,60 @@ ALWAYS_INLINE void quantise_chunk(const float *x, cpu_planes planes, uint8_t *re
             store_bytes(q, record + i * VF);
         }
     }
-    int32_t first = (int32_t)vf_sum(halves[0]), all = first + (int32_t)vf_sum(halves[1]);
-    end.offset = -CPU_WEIGHT_ZERO * all;
-    end.offset_16 = -CPU_WEIGHT_ZERO * first;
-    end.sum = end.scale * (float)all;
+}
+
+ALWAYS_INLINE void chunk_end(float scale, float first, float all, cpu_planes planes,
+                             uint8_t *record) {
+    cpu_record_end end = {.scale = NAN, .sum = NAN};
+    if (!isnan(all)) {
+        end.scale = scale;
+        end.sum = scale * all;
+        end.offset = -CPU_WEIGHT_ZERO * (int32_t)all;
+        end.offset_16 = -CPU_WEIGHT_ZERO * (int32_t)first;
+    } else {
+        memset(record, 0, 32 * (size_t)planes);
+    }
     memcpy(record + 32 * (size_t)planes, &end, sizeof(end));
+}
+
+ALWAYS_INLINE void quantise_chunks(const float *x, unsigned n, cpu_planes planes, uint8_t *out) {
+    const float levels = planes == CPU_PLANES_16 ? 32384.0f : 127.0f;
+    float scale[CHUNKS_AT_ONCE], inverse[CHUNKS_AT_ONCE];
+    float first[CHUNKS_AT_ONCE], all[CHUNKS_AT_ONCE];
+    for (unsigned c = 0; c < n; c++) {
+        scale[c] = chunk_size(x + 32 * c);
+    }
+    for (unsigned c = 0; c < n; c++) {
+        bool usable = scale[c] > 1e-30f;
+        inverse[c] = usable ? levels / scale[c] : 0.0f;
+        scale[c] = usable ? scale[c] / levels : 0.0f;
+    }
+    for (unsigned c = 0; c < n; c++) {
+        vfloat halves[2];
+        chunk_integers(x + 32 * c, inverse[c], planes, out + c * cpu_record_bytes(planes), halves);
+        first[c] = vf_sum(halves[0]);
+        all[c] = first[c] + vf_sum(halves[1]);
+    }
+    for (unsigned c = 0; c < n; c++) {
+        chunk_end(scale[c], first[c], all[c], planes, out + c * cpu_record_bytes(planes));
+    }
+}
+
+ALWAYS_INLINE void quantise_row(const float *x, size_t n_chunks, cpu_planes planes, uint8_t *out) {
+    size_t c = 0;
+    for (; c + CHUNKS_AT_ONCE <= n_chunks; c += CHUNKS_AT_ONCE) {
+        quantise_chunks(x + 32 * c, CHUNKS_AT_ONCE, planes, out + c * cpu_record_bytes(planes));
+    }
+    for (; c < n_chunks; c++) {
+        quantise_chunks(x + 32 * c, 1, planes, out + c * cpu_record_bytes(planes));
+    }
 }
 
 static void quantise(const float *x, size_t k, cpu_planes planes, uint8_t *out_row) {
     if (planes == CPU_PLANES_16) {
-        for (size_t c = 0; c < k / 32; c++) {
-            quantise_chunk(x + 32 * c, CPU_PLANES_16, out_row + c * cpu_record_bytes(planes));
-        }
+        quantise_row(x, k / 32, CPU_PLANES_16, out_row);
     } else {
-        for (size_t c = 0; c < k / 32; c++) {
-            quantise_chunk(x + 32 * c, CPU_PLANES_8, out_row + c * cpu_record_bytes(planes));
-        }
+        quantise_row(x, k / 32, CPU_PLANES_8, out_row);
     }
 }
 
@@ -141,22 +181,31 @@ static void scale_row(const float *x, float factor, size_t n, float *out) {
 }
 
 /* ---- norms and softmax ---- */
-/* Sums that scale a whole row are finished in double: their rounding would hit every element. */
+/* Sums that scale a whole row are finished in double: their rounding would hit every element. Four
+ * run side by side, so that no addition waits for the one before it. */
 static double sum_of_lanes(vfloat v) {
-    double sum = 0.0;
+    double sum[4] = {0.0};
     for (int i = 0; i < VF; i++) {
-        sum += (double)v[i];
+        sum[i % 4] += (double)v[i];
     }
-    return sum;
+    return (sum[0] + sum[2]) + (sum[1] + sum[3]);
 }
 
 static double sum_of_squares(const float *x, size_t n, float minus) {
-    vfloat sum = vf_set1(0.0f), shift = vf_set1(minus);
-    for (size_t i = 0; i < n; i += VF) {
-        vfloat v = load_up_to(x + i, n - i, minus) - shift;
-        sum = vf_fma(v, v, sum);
+    vfloat sum[4] = {vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f), vf_set1(0.0f)};
+    vfloat shift = vf_set1(minus);
+    size_t i = 0;
+    for (; i + 4 * VF <= n; i += 4 * VF) {
+        for (unsigned j = 0; j < 4; j++) {
+            vfloat v = vf_load(x + i + j * VF) - shift;
+            sum[j] = vf_fma(v, v, sum[j]);
+        }
     }
-    return sum_of_lanes(sum);
+    for (; i < n; i += VF) {
+        vfloat v = load_up_to(x + i, n - i, minus) - shift;
+        sum[0] = vf_fma(v, v, sum[0]);
+    }
+    return sum_of_lanes((sum[0] + sum[2]) + (sum[1] + sum[3]));
 }
 
 static void rms_norm(const float *x, const float *scale, size_t n, float epsilon, float *out) {
