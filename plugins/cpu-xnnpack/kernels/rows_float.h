@@ -32,9 +32,8 @@ ALWAYS_INLINE void store_bytes(vint q, uint8_t *out) {
 }
 
 /* Chunks of 32 into records, a few at a time: one waits for its largest element, a division and its
- * sums, and several do so together. With an infinity or NaN in it a chunk's scale is NaN. Such an
- * element makes its level NaN whatever the scale is, and with it the sum of all: only that is asked.
- */
+ * sums; several wait together. An infinity or NaN makes a chunk's scale NaN: it makes its own level
+ * NaN whatever the scale is, and with it the sum of all, so only that is asked. */
 #define CHUNKS_AT_ONCE 4u
 
 ALWAYS_INLINE float chunk_size(const float *x) {

@@ -58,6 +58,54 @@ static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
     unit->worker_bytes = n_bytes > unit->worker_bytes ? n_bytes : unit->worker_bytes;
 }
 
+static cpu_linear whole_of(const sy_unit *unit, const cpu_step *step) {
+    const cpu_params *p = &step->params;
+    const cpu_value *w = &unit->values[step->in[1]];
+    uint64_t weight_row = 0;
+    cpu_type_row_bytes(w->type, p->k, &weight_row);
+    return (cpu_linear){.weights = w->weight,
+                        .weight_row_bytes = weight_row,
+                        .row_bytes = cpu_type_is_block(w->type)
+                                         ? cpu_activation_row_bytes(p->k, p->planes)
+                                         : p->k * sizeof(float),
+                        .bias = p->bias,
+                        .k = p->k,
+                        .n_columns = p->n,
+                        .planes = p->planes};
+}
+
+static void add_part(const sy_unit *unit, cpu_linear_group *group, const uint32_t *members,
+                     unsigned n) {
+    cpu_linear_part *p = &group->parts[group->n_parts++];
+    p->step = members[0];
+    for (unsigned i = 0; i < n; i++) {
+        const cpu_step *step = &unit->steps[members[i]];
+        sy_element_type type = unit->values[step->in[1]].type;
+        p->kernels[i] = cpu_kernels_of(unit->device->kernels, type);
+        p->whole[i] = whole_of(unit, step);
+        uint64_t n_bytes = cpu_linear_panel_bytes(type, step->params.k);
+        p->space_bytes = n_bytes > p->space_bytes ? n_bytes : p->space_bytes;
+    }
+    uint64_t n_columns = p->whole[0].n_columns;
+    p->first_unit = group->n_units;
+    p->n_units = (n_columns + CPU_LINEAR_UNIT - 1) / CPU_LINEAR_UNIT;
+    group->n_units += p->n_units;
+    p->columns = cpu_panel_columns(p->whole[0].k); /* what a kernel unpacks at once */
+    p->first_task = group->n_column_tasks;
+    p->n_tasks = (n_columns + p->columns - 1) / p->columns;
+    group->n_column_tasks += p->n_tasks;
+}
+
+static void add_parts(const sy_unit *unit, cpu_linear_group *group) {
+    if (group->gated != 0) {
+        add_part(unit, group, group->members, 2);
+        return;
+    }
+    for (uint32_t i = 0; i < group->n_members; i++) {
+        add_part(unit, group, &group->members[i], 1);
+    }
+}
+
 static sy_status form_group(sy_unit *unit, uint32_t head) {
     cpu_linear_group *group = cpu_alloc(sizeof(*group));
     if (group == NULL) {
@@ -79,6 +127,7 @@ static sy_status form_group(sy_unit *unit, uint32_t head) {
     if (group->n_members == 2) {
         join_pair(unit, head, group);
     }
+    add_parts(unit, group);
     return SY_OK;
 }
 
@@ -91,7 +140,7 @@ sy_status cpu_fuse_linear(sy_unit *unit) {
         }
         status = form_group(unit, i);
         if (status == SY_OK && last != SY_NO_VALUE) {
-            unit->steps[last].params.group->next = i + 1;
+            unit->steps[last].params.group->next = unit->steps[i].params.group;
         }
         last = i;
     }

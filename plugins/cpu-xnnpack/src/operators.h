@@ -19,8 +19,8 @@ typedef struct cpu_tensor {
     sy_element_type type;
     uint32_t rank;
     int64_t dims[SY_MAX_RANK];
-    uint64_t n_elements;
-    uint8_t *data; /* const for weights and inputs by convention */
+    uint64_t n_elements, n_bytes; /* bytes: of all but states */
+    uint8_t *data;                /* const for weights and inputs by convention */
 } cpu_tensor;
 
 /* What attention does to each head of q or k as it reads it; values of the unit or SY_NO_VALUE. */

@@ -55,9 +55,8 @@ static sy_status bind(const sy_binding *binding, uint64_t n_bytes, const char *w
     return SY_OK;
 }
 
-/* Shape and place of one value for this job. */
-static sy_status tensor_resolve(const sy_unit *unit, const sy_job *job, uint32_t i,
-                                uint8_t *scratch) {
+/* Shape of one value at the job's symbols. */
+static sy_status shape_resolve(sy_unit *unit, const sy_job *job, uint32_t i) {
     const cpu_value *value = &unit->values[i];
     cpu_tensor *tensor = &unit->tensors[i];
     uint64_t n_elements = 1, row_bytes = 0;
@@ -81,15 +80,45 @@ static sy_status tensor_resolve(const sy_unit *unit, const sy_job *job, uint32_t
         return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has no row layout",
                           value->i_view);
     }
-    uint64_t n_bytes = width > 0 ? n_elements / width * row_bytes : 0;
+    tensor->n_bytes = width > 0 ? n_elements / width * row_bytes : 0;
+    return SY_OK;
+}
+
+/* Decoding asks for the same shapes token after token. */
+static sy_status shapes_resolve(sy_unit *unit, const sy_job *job) {
+    uint32_t n = job->n_symbols;
+    size_t n_bytes = n * sizeof(job->symbols[0]);
+    if (n > 0 && n == unit->n_symbols && memcmp(unit->symbols, job->symbols, n_bytes) == 0) {
+        return SY_OK;
+    }
+    unit->n_symbols = 0;
+    for (uint32_t i = 0; i < unit->n_values; i++) {
+        sy_status status = shape_resolve(unit, job, i);
+        if (status != SY_OK) {
+            return status;
+        }
+    }
+    if (n > 0 && n <= SY_SYMBOL_COUNT_MAX) {
+        unit->n_symbols = n;
+        memcpy(unit->symbols, job->symbols, n_bytes);
+    }
+    return SY_OK;
+}
+
+static sy_status place_resolve(const sy_unit *unit, const sy_job *job, uint32_t i,
+                               uint8_t *scratch) {
+    const cpu_value *value = &unit->values[i];
+    cpu_tensor *tensor = &unit->tensors[i];
     switch (value->place) {
     case CPU_PLACE_WEIGHT:
         memcpy(&tensor->data, &value->weight, sizeof(tensor->data));
         return SY_OK;
     case CPU_PLACE_INPUT:
-        return bind(&job->inputs[value->index], n_bytes, "input", value->index, &tensor->data);
+        return bind(&job->inputs[value->index], tensor->n_bytes, "input", value->index,
+                    &tensor->data);
     case CPU_PLACE_OUTPUT:
-        return bind(&job->outputs[value->index], n_bytes, "output", value->index, &tensor->data);
+        return bind(&job->outputs[value->index], tensor->n_bytes, "output", value->index,
+                    &tensor->data);
     case CPU_PLACE_SCRATCH:
         tensor->data = scratch + value->offset;
         return SY_OK;
@@ -152,10 +181,13 @@ static sy_status job_check(const sy_unit *unit, const sy_job *job) {
     return sequences_check(unit, job);
 }
 
-static sy_status job_resolve(const sy_unit *unit, const sy_job *job, uint8_t **out_scratch) {
+static sy_status job_resolve(sy_unit *unit, const sy_job *job, uint8_t **out_scratch) {
     sy_status status = bind(&job->scratch, unit->scratch_bytes, "scratch", 0, out_scratch);
+    if (status == SY_OK) {
+        status = shapes_resolve(unit, job);
+    }
     for (uint32_t i = 0; status == SY_OK && i < unit->n_values; i++) {
-        status = tensor_resolve(unit, job, i, *out_scratch);
+        status = place_resolve(unit, job, i, *out_scratch);
     }
     return status;
 }

@@ -31,7 +31,9 @@ struct sy_unit {
     sy_device *device;
     cpu_value *values;
     cpu_step *steps;
-    cpu_tensor *tensors; /* of the running job, one per value */
+    cpu_tensor *tensors;                  /* of the running job, one per value */
+    int64_t symbols[SY_SYMBOL_COUNT_MAX]; /* that the tensors have their shapes from */
+    uint32_t n_symbols;                   /* 0: from none */
     size_t n_values, values_capacity, n_steps, steps_capacity;
     uint32_t n_inputs, n_outputs, n_states;
     bool has_states;                      /* some step reads a STATE */
