@@ -6,6 +6,9 @@
 
 #include <math.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 typedef struct candidate {
     float logit; /* divided by the temperature */
@@ -176,6 +179,16 @@ static uint32_t next_above(const float *logits, uint32_t at, uint32_t n, float b
     return at;
 }
 
+/* The larger of each pair; `most` where x is NaN. */
+static inline logit_vector larger(logit_vector x, logit_vector most) {
+#if defined(__SSE2__) /* one instruction that compilers do not find by themselves */
+    return (logit_vector)_mm_max_ps((__m128)x, (__m128)most);
+#else
+    mask_vector above = x > most;
+    return (logit_vector)((above & (mask_vector)x) | (~above & (mask_vector)most));
+#endif
+}
+
 static float highest(const float *logits, uint32_t n) {
     float best = -INFINITY;
     logit_vector most[N_VECTORS];
@@ -186,9 +199,7 @@ static float highest(const float *logits, uint32_t n) {
     for (; at + STRIDE <= n; at += STRIDE) {
 #pragma GCC unroll 8
         for (uint32_t v = 0; v < N_VECTORS; v++) {
-            logit_vector x = load_logits(logits + at + v * LANES);
-            mask_vector above = x > most[v];
-            most[v] = (logit_vector)((above & (mask_vector)x) | (~above & (mask_vector)most[v]));
+            most[v] = larger(load_logits(logits + at + v * LANES), most[v]);
         }
     }
     for (; at < n; at++) {
@@ -218,10 +229,20 @@ static uint32_t next_equal(const float *logits, uint32_t n, float value) {
     return at;
 }
 
-/* Two plain passes, the second only up to the place, are faster than one that remembers it. */
+#define PIECE 4096u /* logits: from memory once, and once more from the first cache */
+
+/* Only the piece that has the highest one is searched for its place. */
 sy_status sy__greedy_token(const float *logits, uint32_t n, int32_t *out_token, sy_error *error) {
-    float best = highest(logits, n); /* -infinity also when there is nothing but NaN */
-    uint32_t i = next_equal(logits, n, best);
+    float best = -INFINITY; /* also when there is nothing but NaN */
+    uint32_t piece = 0;
+    for (uint32_t at = 0; at < n; at += PIECE) {
+        float most = highest(logits + at, n - at < PIECE ? n - at : PIECE);
+        if (most > best) {
+            best = most;
+            piece = at;
+        }
+    }
+    uint32_t i = piece + next_equal(logits + piece, n - piece, best);
     if (i == n) {
         return sy_error_set(error, SY_DATA_LOSS, "No logit is a number, so no token can be drawn.");
     }

@@ -212,6 +212,34 @@ static void long_rows_are_cut_like_short_ones(void) {
     }
 }
 
+/* Rows that are searched in pieces: the highest at their borders, ties between pieces, pieces of
+ * nothing but NaN. */
+static void the_highest_of_a_long_row_is_found(void) {
+    enum { MANY = 3 * 4096 + 77 };
+    static const uint32_t places[] = {0, 1, 4095, 4096, 4127, 8191, 8192, 12287, 12288, MANY - 1};
+    static float row[MANY];
+    sy_sampler *greedy = NULL;
+    CHECK_OK(sy_sampler_create(NULL, MANY, NULL, &greedy, NULL));
+    for (size_t p = 0; p < sizeof(places) / sizeof(places[0]); p++) {
+        int32_t token = -1, place = (int32_t)places[p];
+        for (uint32_t i = 0; i < MANY; i++) {
+            row[i] = i % 3 == 0 ? NAN : i % 3 == 1 ? -INFINITY : -2.0f;
+        }
+        row[place] = -1.0f;
+        CHECK(sy_sampler_draw(greedy, row, &token, NULL) == SY_OK && token == place);
+        row[MANY - 1] = -1.0f; /* the lower id comes first */
+        CHECK(sy_sampler_draw(greedy, row, &token, NULL) == SY_OK && token == place);
+        for (int32_t i = 0; i < MANY; i++) {
+            row[i] = i == place ? -INFINITY : NAN;
+        }
+        CHECK(sy_sampler_draw(greedy, row, &token, NULL) == SY_OK && token == place);
+    }
+    row[MANY - 1] = NAN;
+    int32_t token = 0;
+    CHECK(sy_sampler_draw(greedy, row, &token, NULL) == SY_DATA_LOSS);
+    sy_sampler_destroy(greedy);
+}
+
 /* A flat row: top-p needs more tokens than are sorted at first. */
 static void top_p_of_a_flat_row_keeps_its_share(void) {
     enum { MANY = 6000 };
@@ -243,6 +271,7 @@ static const sy_test_case cases[] = {
     {"min_p_drops_the_unlikely", min_p_drops_the_unlikely},
     {"seeds_and_states_repeat", seeds_and_states_repeat},
     {"long_rows_are_cut_like_short_ones", long_rows_are_cut_like_short_ones},
+    {"the_highest_of_a_long_row_is_found", the_highest_of_a_long_row_is_found},
     {"top_p_of_a_flat_row_keeps_its_share", top_p_of_a_flat_row_keeps_its_share},
     {"bad_logits_and_settings_get_a_sentence", bad_logits_and_settings_get_a_sentence},
 };
