@@ -74,6 +74,11 @@ static void wake_sleepers(sy__team *team) {
     sy__futex_wake(&team->signal, 1);
 }
 
+void sy__team_wake_all(sy__team *team) {
+    atomic_fetch_add(&team->signal, 1);
+    sy__futex_wake(&team->signal, SY_LIMIT_WORKERS);
+}
+
 static void wait_for_helpers(sy__team *team, uint32_t n_tasks) {
     uint64_t start_ns = 0;
     for (uint32_t n = 1;; n++) {
@@ -242,8 +247,7 @@ void sy__team_destroy(sy__team *team) {
         atomic_store(&team->workers[i].role, SY__QUITS);
         sy__futex_wake(&team->workers[i].role, 1);
     }
-    atomic_fetch_add(&team->signal, 1);
-    sy__futex_wake(&team->signal, SY_LIMIT_WORKERS);
+    sy__team_wake_all(team);
     for (uint32_t i = 1; i <= team->n_started; i++) {
         pthread_join(team->workers[i].thread, NULL);
     }

@@ -77,6 +77,8 @@ struct sy__team {
 
 /* team.c */
 uint32_t sy__team_take(sy__team *team, uint64_t work, uint32_t i_worker);
+/* Wakes helpers that sleep until a call. */
+void sy__team_wake_all(sy__team *team);
 void sy__team_relax(void);
 void sy__futex_wait(atomic_uint *word, unsigned expected);
 void sy__futex_wake(atomic_uint *word, uint32_t n);

@@ -185,6 +185,7 @@ static void start_trial(sy__team *team) {
         atomic_store(&team->on_trial, i);
         if (change_role(worker, SY__BENCHED, SY__ON_TRIAL)) {
             sy__futex_wake(&worker->role, 1);
+            sy__team_wake_all(team); /* it was benched in its sleep, if nobody called for long */
         }
         return;
     }

@@ -146,6 +146,32 @@ static void stragglers_are_left_out_and_come_back(void) {
     sy__team_destroy(counts.team);
 }
 
+static double cpu_seconds(pthread_t thread) {
+    clockid_t clock;
+    struct timespec used = {0};
+    CHECK(pthread_getcpuclockid(thread, &clock) == 0 && clock_gettime(clock, &used) == 0);
+    return (double)used.tv_sec + (double)used.tv_nsec * 1e-9;
+}
+
+/* A caller that was kept from running for long benches a helper that has fallen asleep meanwhile:
+ * the trial has to wake it where it sleeps. */
+static void helper_benched_in_its_sleep_stands_its_trial(void) {
+    tally counts = {.team = new_team(2), .n_workers = 2};
+    sy__worker *helper = &counts.team->workers[1];
+    alarm(120);
+    run_once_each(&counts, spin_task, 6);
+    usleep(50000);
+    unsigned role = SY__HELPS;
+    bool is_benched_now = atomic_compare_exchange_strong(&helper->role, &role, SY__BENCHED);
+    atomic_fetch_sub(&counts.team->n_helping, is_benched_now);
+    double before = cpu_seconds(helper->thread), end = seconds_now() + 60;
+    while (cpu_seconds(helper->thread) < before + 1e-3 && seconds_now() < end) {
+        run_once_each(&counts, spin_task, 6);
+    }
+    CHECK(seconds_now() < end);
+    sy__team_destroy(counts.team);
+}
+
 static void helper_leaves_the_callers_cpu(void) {
     cpu_set_t allowed, one, after;
     CHECK(sched_getaffinity(0, sizeof(allowed), &allowed) == 0);
@@ -330,6 +356,7 @@ static const sy_test_case cases[] = {
     {"workers_really_run_beside_the_caller", workers_really_run_beside_the_caller},
     {"call_inside_a_task_keeps_its_worker", call_inside_a_task_keeps_its_worker},
     {"stragglers_are_left_out_and_come_back", stragglers_are_left_out_and_come_back},
+    {"helper_benched_in_its_sleep_stands_its_trial", helper_benched_in_its_sleep_stands_its_trial},
     {"helper_leaves_the_callers_cpu", helper_leaves_the_callers_cpu},
     {"teams_end_in_every_state", teams_end_in_every_state},
     {"teams_live_side_by_side", teams_live_side_by_side},
