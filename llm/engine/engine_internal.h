@@ -92,6 +92,15 @@ size_t sy__session_pending_bytes(const sy_engine *engine);
 sy_status sy__engine_step(sy_engine *engine, const sy_step_sequence *sequences,
                           uint32_t n_sequences, const int32_t *tokens, uint32_t n_rows,
                           const float **out_result, sy_error *error);
+/* The same with the results of chosen rows of the step, in ascending order. */
+typedef struct sy__ragged_step {
+    const sy_step_sequence *sequences;
+    const int32_t *tokens;
+    const int32_t *output_rows;
+    uint32_t n_sequences, n_output_rows;
+} sy__ragged_step;
+sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
+                               const float **out_result, sy_error *error);
 /* The same for one session: n tokens after n_past. */
 sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
                            uint32_t n_past, uint32_t n_rows, const float **out_result,

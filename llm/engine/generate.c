@@ -3,39 +3,29 @@
  * Generation: draw, commit, turn into text, look for stop texts, stream. Text that may still become
  * a stop text is held back in the session's fixed buffer.
  */
-#include "engine/engine_internal.h"
+#include "engine/generation.h"
 
 #include "base/clock.h"
 
 #include <string.h>
 
-typedef struct generation {
-    sy_session *session;
-    sy_sampler *sampler; /* NULL: greedy */
-    const sy_generate_options *options;
-    sy_detokenizer detokenizer;
-    size_t n_pending;
-    bool refused; /* the callback asked to stop */
-    sy_generate_result result;
-} generation;
-
-static void emit(generation *g, const char *text, size_t n_bytes, sy_finish finish) {
-    if (g->options->stream == NULL || (n_bytes == 0 && finish == SY_FINISH_NONE)) {
+static void emit(sy__generation *g, const char *text, size_t n_bytes, sy_finish finish) {
+    if (g->options.stream == NULL || (n_bytes == 0 && finish == SY_FINISH_NONE)) {
         return;
     }
-    if (g->options->stream(g->options->user, text, n_bytes, finish) != 0) {
+    if (g->options.stream(g->options.user, text, n_bytes, finish) != 0) {
         g->refused = true;
     }
 }
 
 /* Place of the first stop text in the pending bytes, or n_pending. */
-static size_t find_stop(const generation *g, bool *out_found) {
+static size_t find_stop(const sy__generation *g, bool *out_found) {
     const char *pending = g->session->pending;
     size_t first = g->n_pending;
-    for (uint32_t s = 0; s < g->options->n_stops; s++) {
-        size_t n_stop = strlen(g->options->stops[s]);
+    for (uint32_t s = 0; s < g->options.n_stops; s++) {
+        size_t n_stop = strlen(g->options.stops[s]);
         const char *at = n_stop > 0 && g->n_pending > 0
-                             ? memmem(pending, g->n_pending, g->options->stops[s], n_stop)
+                             ? memmem(pending, g->n_pending, g->options.stops[s], n_stop)
                              : NULL;
         if (at != NULL && (size_t)(at - pending) < first) {
             first = (size_t)(at - pending);
@@ -46,12 +36,12 @@ static size_t find_stop(const generation *g, bool *out_found) {
 }
 
 /* Bytes at the end of the pending text that may be the beginning of a stop text. */
-static size_t held_back(const generation *g) {
+static size_t held_back(const sy__generation *g) {
     size_t longest = 0;
-    for (uint32_t s = 0; s < g->options->n_stops; s++) {
-        size_t n = strlen(g->options->stops[s]);
+    for (uint32_t s = 0; s < g->options.n_stops; s++) {
+        size_t n = strlen(g->options.stops[s]);
         for (n = n > g->n_pending + 1 ? g->n_pending : n - (n > 0); n > longest; n--) {
-            if (memcmp(g->session->pending + g->n_pending - n, g->options->stops[s], n) == 0) {
+            if (memcmp(g->session->pending + g->n_pending - n, g->options.stops[s], n) == 0) {
                 longest = n;
             }
         }
@@ -60,7 +50,7 @@ static size_t held_back(const generation *g) {
 }
 
 /* Streams what is certain; answers true when a stop text was found. */
-static bool flush_pending(generation *g) {
+static bool flush_pending(sy__generation *g) {
     bool found = false;
     size_t n_certain = find_stop(g, &found);
     if (!found) {
@@ -72,7 +62,7 @@ static bool flush_pending(generation *g) {
     return found;
 }
 
-static sy_status push_token(generation *g, int32_t token, bool *out_stopped, sy_error *error) {
+static sy_status push_token(sy__generation *g, int32_t token, bool *out_stopped, sy_error *error) {
     size_t n_bytes = 0;
     if (g->session->engine->tokenizer == NULL) {
         return SY_OK;
@@ -87,19 +77,31 @@ static sy_status push_token(generation *g, int32_t token, bool *out_stopped, sy_
     return status;
 }
 
-/* One token; sets the finish when it is the last. */
-static sy_status advance(generation *g, sy_error *error) {
+bool sy__generation_is_over(sy__generation *g) {
+    const sy_session *session = g->session;
+    uint32_t limit = g->options.n_tokens_max;
+    if (g->result.finish != SY_FINISH_NONE) {
+        return true;
+    }
+    if (sy__session_is_cancelled(session) || g->refused) {
+        g->result.finish = SY_FINISH_CANCELLED;
+    } else if ((limit > 0 && g->result.n_tokens >= limit) ||
+               (session->n_tokens == session->max_tokens &&
+                session->limit.at_limit == SY_AT_LIMIT_STOP)) {
+        g->result.finish = SY_FINISH_LENGTH;
+    }
+    return g->result.finish != SY_FINISH_NONE;
+}
+
+sy_status sy__generation_advance(sy__generation *g, sy_error *error) {
     sy_session *session = g->session;
     int32_t token = 0;
     bool stopped = false;
-    if (sy__session_is_cancelled(session) || g->refused) {
-        g->result.finish = SY_FINISH_CANCELLED;
+    if (sy__generation_is_over(g)) {
         return SY_OK;
     }
-    uint32_t limit = g->options->n_tokens_max;
-    bool reached = limit > 0 && g->result.n_tokens >= limit;
-    sy_status status = reached ? SY_OK : sy__session_make_room(session, 1, error);
-    if (reached || SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE) {
+    sy_status status = sy__session_make_room(session, 1, error);
+    if (SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE) {
         sy_error_clear(error);
         g->result.finish = SY_FINISH_LENGTH;
         return SY_OK;
@@ -111,7 +113,7 @@ static sy_status advance(generation *g, sy_error *error) {
         return status;
     }
     const sy_tokenizer *tokenizer = session->engine->tokenizer;
-    if (!g->options->ignore_end && tokenizer != NULL && sy_tokenizer_is_end(tokenizer, token)) {
+    if (!g->options.ignore_end && tokenizer != NULL && sy_tokenizer_is_end(tokenizer, token)) {
         g->result.finish = SY_FINISH_STOP;
         return SY_OK;
     }
@@ -124,15 +126,15 @@ static sy_status advance(generation *g, sy_error *error) {
     return status;
 }
 
-/* The one terminal call: what was held back, and a character cut in half, go out with it. */
-static void finish(generation *g) {
+/* What was held back, and a character cut in half, go out with the terminal call. */
+void sy__generation_finish(sy__generation *g) {
     char *pending = g->session->pending;
     if (g->session->engine->tokenizer != NULL) {
         g->n_pending += sy_detokenizer_finish(&g->detokenizer, pending + g->n_pending,
                                               g->session->pending_capacity - g->n_pending);
     }
-    if (g->options->stream != NULL) {
-        (void)g->options->stream(g->options->user, pending, g->n_pending, g->result.finish);
+    if (g->options.stream != NULL) {
+        (void)g->options.stream(g->options.user, pending, g->n_pending, g->result.finish);
     }
 }
 
@@ -148,30 +150,38 @@ static sy_status check_stops(const sy_generate_options *options, sy_error *error
     return SY_OK;
 }
 
+sy_status sy__generation_begin(sy__generation *g, sy_session *session, sy_sampler *sampler,
+                               const sy_generate_options *options, sy_error *error) {
+    *g = (sy__generation){.session = session, .sampler = sampler};
+    g->options = options != NULL ? *options : (sy_generate_options){.struct_bytes = 0};
+    sy_status status = check_stops(&g->options, error);
+    if (status == SY_OK && session->engine->tokenizer != NULL) {
+        sy_detokenizer_init(&g->detokenizer, session->engine->tokenizer, SY_DECODE_KEEP_SPACE);
+    }
+    if (status == SY_OK) {
+        sy__session_begin(session);
+    }
+    return status;
+}
+
 sy_status sy_session_generate(sy_session *session, sy_sampler *sampler,
                               const sy_generate_options *options, sy_generate_result *out_result,
                               sy_error *error) {
-    sy_generate_options defaults = {.struct_bytes = sizeof(defaults)};
-    generation g = {
-        .session = session, .sampler = sampler, .options = options != NULL ? options : &defaults};
-    sy_status status = check_stops(g.options, error);
+    sy__generation g;
+    sy_status status = sy__generation_begin(&g, session, sampler, options, error);
     if (status != SY_OK) {
         return status;
     }
-    if (session->engine->tokenizer != NULL) {
-        sy_detokenizer_init(&g.detokenizer, session->engine->tokenizer, SY_DECODE_KEEP_SPACE);
-    }
     uint64_t start = sy__clock_now_ns();
-    sy__session_begin(session);
     while (status == SY_OK && g.result.finish == SY_FINISH_NONE) {
-        status = advance(&g, error);
+        status = sy__generation_advance(&g, error);
     }
     sy__session_end(session);
     g.result.decode_ns = sy__clock_now_ns() - start;
     if (status != SY_OK) {
         g.result.finish = SY_FINISH_FAILED;
     }
-    finish(&g);
+    sy__generation_finish(&g);
     if (out_result != NULL) {
         *out_result = g.result;
     }

@@ -23,17 +23,14 @@ void sy_session_cancel(sy_session *session) {
                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-/* Positions of the sequences' tokens and the rows whose results are wanted; answers the tokens. */
-static uint32_t lay_out(sy_engine *engine, const sy_step_sequence *sequences, uint32_t n_sequences,
-                        uint32_t n_rows) {
+/* Positions of the sequences' tokens; answers how many there are. */
+static uint32_t lay_out(sy_engine *engine, const sy_step_sequence *sequences,
+                        uint32_t n_sequences) {
     uint32_t n_tokens = 0;
     for (uint32_t i = 0; i < n_sequences; i++) {
         for (uint32_t j = 0; j < sequences[i].n_tokens; j++) {
             engine->positions[n_tokens++] = (int32_t)(sequences[i].n_past + j);
         }
-    }
-    for (uint32_t i = 0; i < n_rows; i++) {
-        engine->rows[i] = (int32_t)(n_tokens - n_rows + i);
     }
     return n_tokens;
 }
@@ -41,20 +38,38 @@ static uint32_t lay_out(sy_engine *engine, const sy_step_sequence *sequences, ui
 sy_status sy__engine_step(sy_engine *engine, const sy_step_sequence *sequences,
                           uint32_t n_sequences, const int32_t *tokens, uint32_t n_rows,
                           const float **out_result, sy_error *error) {
-    const uint32_t n_tokens = lay_out(engine, sequences, n_sequences, n_rows);
+    uint32_t n_tokens = 0;
+    for (uint32_t i = 0; i < n_sequences; i++) {
+        n_tokens += sequences[i].n_tokens;
+    }
+    for (uint32_t i = 0; i < n_rows; i++) {
+        engine->rows[i] = (int32_t)(n_tokens - n_rows + i);
+    }
+    const sy__ragged_step ragged = {.sequences = sequences,
+                                    .tokens = tokens,
+                                    .output_rows = engine->rows,
+                                    .n_sequences = n_sequences,
+                                    .n_output_rows = n_rows};
+    return sy__engine_step_rows(engine, &ragged, out_result, error);
+}
+
+sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
+                               const float **out_result, sy_error *error) {
+    const uint32_t n_sequences = ragged->n_sequences, n_rows = ragged->n_output_rows;
+    const uint32_t n_tokens = lay_out(engine, ragged->sequences, n_sequences);
     const uint64_t n_bytes = n_tokens * sizeof(int32_t);
     const sy_step_input inputs[3] = {
-        {.i_value = engine->model.tokens, .data = tokens, .n_bytes = n_bytes},
+        {.i_value = engine->model.tokens, .data = ragged->tokens, .n_bytes = n_bytes},
         {.i_value = engine->model.positions, .data = engine->positions, .n_bytes = n_bytes},
         {.i_value = engine->model.output_rows,
-         .data = engine->rows,
+         .data = ragged->output_rows,
          .n_bytes = n_rows * sizeof(int32_t)}};
     int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n_rows};
     sy_step step = {.struct_bytes = sizeof(step),
                     .i_phase = n_tokens > n_sequences ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
                     .n_sequences = n_sequences,
                     .n_inputs = engine->info.is_encoder ? 2 : 3,
-                    .sequences = sequences,
+                    .sequences = ragged->sequences,
                     .inputs = inputs,
                     .symbols = symbols};
     sy_status status = sy_executor_step(engine->executor, &step, error);

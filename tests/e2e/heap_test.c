@@ -4,6 +4,7 @@
  * process uses, plugins and XNNPACK included, and counts calls while a trap is armed.
  */
 #include "e2e/engine_model.h"
+#include "switchyard/scheduler.h"
 
 #include <errno.h>
 
@@ -81,6 +82,44 @@ static void decode_without_heap(uint32_t n_threads, const char *plugins) {
     engine_kit_close(&kit);
 }
 
+/* Requests from their submission to their last callback, prompts in chunks beside decoding. */
+static void schedule_without_heap(const char *plugins) {
+    static const int32_t prompt[30] = {1, 2, 3, 4, 5, 6, 7};
+    engine_kit kit;
+    sy_session *sessions[4];
+    sy_scheduler *scheduler = NULL;
+    sy_engine_options options;
+    uint64_t id = 0;
+    sy_engine_options_default(&options);
+    options.n_batch_tokens = 16;
+    options.n_sequences = 3;
+    CHECK_OK_ERROR(engine_kit_open(&kit, NULL, 2, plugins, &options), kit.error);
+    CHECK_OK(sy_scheduler_create(kit.engine, NULL, &scheduler, &kit.error));
+    for (uint32_t i = 0; i < 4; i++) {
+        CHECK_OK(sy_session_open(kit.engine, 100, &sessions[i], &kit.error));
+    }
+    n_trapped = 0;
+    armed = 1;
+    sy_status status = SY_OK;
+    for (uint32_t i = 0; status == SY_OK && i < 4; i++) {
+        const sy_request_options request = {.struct_bytes = sizeof(request),
+                                            .session = sessions[i],
+                                            .tokens = prompt,
+                                            .n_tokens = 7 * i + 1,
+                                            .n_tokens_max = 20};
+        status = sy_scheduler_submit(scheduler, &request, &id, &kit.error);
+    }
+    status = status == SY_OK ? sy_scheduler_run(scheduler, &kit.error) : status;
+    armed = 0;
+    CHECK_OK_ERROR(status, kit.error);
+    CHECK_TEXT(n_trapped == 0, "%llu heap calls", (unsigned long long)n_trapped);
+    for (uint32_t i = 0; i < 4; i++) {
+        sy_session_close(sessions[i]);
+    }
+    sy_scheduler_destroy(scheduler);
+    engine_kit_close(&kit);
+}
+
 static void the_trap_works(void) {
     armed = 1;
     void *volatile pointer = malloc(10);
@@ -92,6 +131,7 @@ static void the_trap_works(void) {
 static void steps_on_the_reference_delegate_use_no_heap(void) {
     decode_without_heap(1, NULL);
     decode_without_heap(3, NULL);
+    schedule_without_heap(NULL);
 }
 
 static void steps_on_plugins_use_no_heap(void) {
@@ -100,6 +140,7 @@ static void steps_on_plugins_use_no_heap(void) {
     }
     decode_without_heap(1, built_plugins());
     decode_without_heap(3, built_plugins());
+    schedule_without_heap(built_plugins());
 }
 
 static const sy_test_case cases[] = {

@@ -10,6 +10,7 @@
 #include "switchyard/limits.h"
 #include "switchyard/model.h"
 #include "switchyard/registry.h"
+#include "switchyard/scheduler.h"
 #include "switchyard/session.h"
 #include "switchyard/version.h"
 
