@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The results as JSON; docs/bench.md tells what the members mean. */
 #include "bench.h"
+#include "json_text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,24 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Strings of files and machines: quotes, backslashes and control bytes are escaped. */
-static void put_string(FILE *out, const char *string) {
-    fputc('"', out);
-    for (const char *c = string; *c != '\0'; c++) {
-        if (*c == '"' || *c == '\\') {
-            fprintf(out, "\\%c", *c);
-        } else if ((unsigned char)*c < 0x20) {
-            fprintf(out, "\\u%04x", (unsigned)(unsigned char)*c);
-        } else {
-            fputc(*c, out);
-        }
-    }
-    fputc('"', out);
-}
-
 static void put_text(FILE *out, const char *key, const char *value) {
     fprintf(out, "\"%s\": ", key);
-    put_string(out, value);
+    sy_cli_put_json_text(out, value);
 }
 
 static void put_number(FILE *out, const char *key, double value) {

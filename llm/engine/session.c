@@ -2,7 +2,6 @@
 #include "engine/engine_internal.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 size_t sy__session_pending_bytes(const sy_engine *engine) {
@@ -207,83 +206,6 @@ sy_status sy_session_decode(sy_session *session, sy_sampler *sampler, int32_t *o
     }
     if (status == SY_OK) {
         *out_token = token;
-    }
-    return status;
-}
-
-/* Natural log of the softmax probability of one token. */
-static double log_probability(const float *logits, uint32_t n, int32_t token) {
-    double best = (double)logits[0], sum = 0;
-    for (uint32_t i = 1; i < n; i++) {
-        best = (double)logits[i] > best ? (double)logits[i] : best;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        sum += exp((double)logits[i] - best);
-    }
-    double result = (double)logits[token] - best - log(sum);
-    return result < 0 ? result : 0;
-}
-
-/* Scores tokens[1..] from the rows that tokens[0..n-2] give, in chunks of the output rows. */
-static sy_status score_rows(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
-                            double *out_each, double *inout_sum, sy_error *error) {
-    const sy_engine *engine = session->engine;
-    uint32_t n_vocabulary = engine->info.n_vocabulary;
-    for (uint32_t done = 0; done + 1 < n_tokens;) {
-        const float *rows = NULL;
-        uint32_t n_left = n_tokens - 1 - done, n_chunk = engine->options.n_output_rows;
-        n_chunk = n_left < n_chunk ? n_left : n_chunk;
-        if (sy__session_is_cancelled(session)) {
-            return sy_error_set(error, SY_CANCELLED, "Scoring was cancelled.");
-        }
-        sy_status status = sy__session_step(session, tokens + done, n_chunk,
-                                            session->n_tokens + done, n_chunk, &rows, error);
-        if (status != SY_OK) {
-            return status;
-        }
-        for (uint32_t i = 0; i < n_chunk; i++) {
-            double each = log_probability(rows + (size_t)i * n_vocabulary, n_vocabulary,
-                                          tokens[done + i + 1]);
-            *inout_sum += each;
-            if (out_each != NULL) {
-                out_each[done + i + 1] = each;
-            }
-        }
-        done += n_chunk;
-    }
-    return SY_OK;
-}
-
-sy_status sy_session_score(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
-                           double *out_each, double *out_sum, sy_error *error) {
-    sy_status status = sy__session_need_logits(session, error);
-    if (status == SY_OK) {
-        status = sy__session_check_tokens(session, tokens, n_tokens, error);
-    }
-    if (status == SY_OK) {
-        status = sy__session_check_room(session, n_tokens, error);
-    }
-    if (status != SY_OK) {
-        return status;
-    }
-    double sum = 0;
-    if (n_tokens > 0) {
-        sum = log_probability(session->logits, session->engine->info.n_vocabulary, tokens[0]);
-        if (out_each != NULL) {
-            out_each[0] = sum;
-        }
-        sy__session_begin(session);
-        status = score_rows(session, tokens, n_tokens, out_each, &sum, error);
-        sy__session_end(session);
-        sy_status restored = sy_state_set_truncate(session->states, session->n_tokens,
-                                                   status == SY_OK ? error : NULL);
-        if (SY_STATUS_CLASS(restored) == SY_OUT_OF_RANGE) { /* rows have left a window meanwhile */
-            restored = sy__session_recompute(session, 0, session->n_tokens, error);
-        }
-        status = status == SY_OK ? restored : status;
-    }
-    if (status == SY_OK) {
-        *out_sum = sum;
     }
     return status;
 }

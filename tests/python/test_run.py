@@ -84,20 +84,51 @@ def test_saved_session_goes_on(tmp_path):
     assert result.returncode == 1 and "damaged" in result.stderr
 
 
+def logits_after(ids):
+    """Log-probabilities after each of the tokens, from the program that dumps logits."""
+    dump = [BUILD / "bin/logits_dump", STORIES, "f32", "1", "--", *ids]
+    rows = np.frombuffer(subprocess.run(list(map(str, dump)), check=True,
+                                        capture_output=True).stdout, np.float32)
+    rows = rows.reshape(len(ids), -1).astype(np.float64)
+    rows -= rows.max(axis=1, keepdims=True)
+    return rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
+
+
 @needs_stories
 def test_perplexity_is_that_of_the_logits(tmp_path):
     text = "Once upon a time, there was a little girl named Lily. She loved to play outside."
     path = tmp_path / "text.txt"
     path.write_text(text)
     ids = [int(i) for i in output("tokenize", STORIES, text, "--ids").split()]
-    dump = [BUILD / "bin/logits_dump", STORIES, "f32", "1", "--", *ids]
-    rows = np.frombuffer(subprocess.run(list(map(str, dump)), check=True,
-                                        capture_output=True).stdout, np.float32)
-    rows = rows.reshape(len(ids), -1).astype(np.float64)
-    nats = [math.log(np.exp(row - row.max()).sum()) + row.max() - row[i]
-            for row, i in zip(rows, ids[1:])]
+    nats = [-row[i] for row, i in zip(logits_after(ids), ids[1:])]
     printed = output("perplexity", STORIES, "-f", path, "-ctk", "f32", "-ctv", "f32")
     assert float(printed.split()[1]) == pytest.approx(math.exp(np.mean(nats)), rel=1e-4)
+
+
+@needs_stories
+def test_scores_are_those_of_the_logits(tmp_path):
+    prompt, targets = "Once upon a time", [", there was a girl", " in a big box", " x\"y"]
+    path = tmp_path / "targets.txt"
+    path.write_text("\n".join(targets[1:]) + "\n")
+    flags = ["score", STORIES, "-p", prompt, "--target", targets[0], "--targets-file", path,
+             "-ctk", "f32", "-ctv", "f32"]
+    found = json.loads(output(*flags, "--json"))
+    assert [t["text"] for t in found["targets"]] == targets
+    n = found["n_prompt_tokens"]
+    for target in found["targets"]:
+        ids = [int(i) for i in output("tokenize", STORIES, prompt + target["text"],
+                                      "--ids").split()]
+        assert [t["id"] for t in target["tokens"]] == ids[n:]
+        rows = logits_after(ids)
+        wanted = [rows[i - 1][ids[i]] for i in range(n, len(ids))]
+        assert [t["log_probability"] for t in target["tokens"]] == pytest.approx(wanted, abs=1e-4)
+        assert target["log_probability"] == pytest.approx(sum(wanted), abs=1e-3)
+    table = output(*flags, "--each").splitlines()
+    assert len(table) == 1 + 3 + sum(len(t["tokens"]) for t in found["targets"])
+    assert float(table[1].split()[0]) == pytest.approx(found["targets"][0]["log_probability"],
+                                                       abs=1e-5)
+    result = call("score", STORIES, "--target", "x")
+    assert result.returncode == 2 and "one prompt" in result.stderr
 
 
 @needs_stories

@@ -11,6 +11,7 @@
 #include "switchyard/model.h"
 #include "switchyard/registry.h"
 #include "switchyard/scheduler.h"
+#include "switchyard/score.h"
 #include "switchyard/session.h"
 #include "switchyard/version.h"
 
