@@ -4,7 +4,7 @@
 #include "json_text.h"
 #include "memory.h"
 #include "switchyard/score.h"
-#include "text_file.h"
+#include "text_lines.h"
 #include <verbs.h>
 
 #include <string.h>
@@ -22,7 +22,6 @@ typedef struct score_flags {
 
 /* A continuation and what came out. */
 typedef struct continuation {
-    const char *text;
     sy_cli_tokens whole; /* prompt and text */
     double *each;
 } continuation;
@@ -30,33 +29,26 @@ typedef struct continuation {
 typedef struct scores {
     const char *prompt;
     size_t n_prompt_bytes;
-    sy_cli_text prompt_text, targets_text;
+    sy_cli_text prompt_text;
+    sy_cli_lines texts;
     continuation *list;
     sy_score_target *targets;
     double **each, *sums;
-    uint32_t n, n_most, n_prompt;
+    uint32_t n_prompt;
 } scores;
 
 static void free_scores(scores *s) {
-    for (uint32_t i = 0; s->list != NULL && i < s->n; i++) {
+    const uint32_t n = s->texts.n;
+    for (uint32_t i = 0; s->list != NULL && s->targets != NULL && i < n; i++) {
         sy_cli_free_tokens(&s->list[i].whole);
         sy_cli_free(s->list[i].each, s->targets[i].n_tokens, sizeof(double));
     }
-    sy_cli_free(s->list, s->n_most, sizeof(*s->list));
-    sy_cli_free(s->targets, s->n_most, sizeof(*s->targets));
-    sy_cli_free(s->each, s->n_most, sizeof(*s->each));
-    sy_cli_free(s->sums, s->n_most, sizeof(*s->sums));
+    sy_cli_free(s->list, n, sizeof(*s->list));
+    sy_cli_free(s->targets, n, sizeof(*s->targets));
+    sy_cli_free(s->each, n, sizeof(*s->each));
+    sy_cli_free(s->sums, n, sizeof(*s->sums));
     sy_cli_free_text(&s->prompt_text);
-    sy_cli_free_text(&s->targets_text);
-}
-
-static uint32_t count_lines(const char *text) {
-    uint32_t n = 0;
-    for (; text != NULL && *text != '\0'; n++) {
-        const char *end = strchr(text, '\n');
-        text = end != NULL ? end + 1 : text + strlen(text);
-    }
-    return n;
+    sy_cli_free_lines(&s->texts);
 }
 
 /* The continuations: those of the flags, then the lines of the file. */
@@ -67,48 +59,36 @@ static sy_status gather(const score_flags *flags, scores *s, sy_error *error) {
         status = sy_cli_read_text(flags->prompt_file, &s->prompt_text, error);
         s->prompt = s->prompt_text.bytes;
     }
-    if (status == SY_OK && flags->targets_file != NULL) {
-        status = sy_cli_read_text(flags->targets_file, &s->targets_text, error);
+    if (status == SY_OK) {
+        status = sy_cli_read_lines(&flags->targets, flags->targets_file, &s->texts, error);
     }
     if (status != SY_OK) {
         return status;
     }
     s->n_prompt_bytes = strlen(s->prompt);
-    const uint32_t n_most = flags->targets.n + count_lines(s->targets_text.bytes);
-    s->n_most = n_most;
-    s->list = sy_cli_allocate(n_most, sizeof(*s->list));
-    s->targets = sy_cli_allocate(n_most, sizeof(*s->targets));
-    s->each = sy_cli_allocate(n_most, sizeof(*s->each));
-    s->sums = sy_cli_allocate(n_most, sizeof(*s->sums));
+    const uint32_t n = s->texts.n;
+    s->list = sy_cli_allocate(n, sizeof(*s->list));
+    s->targets = sy_cli_allocate(n, sizeof(*s->targets));
+    s->each = sy_cli_allocate(n, sizeof(*s->each));
+    s->sums = sy_cli_allocate(n, sizeof(*s->sums));
     if (s->list == NULL || s->targets == NULL || s->each == NULL || s->sums == NULL) {
-        return sy_error_set(error, SY_RESOURCE_EXHAUSTED, "No memory for %u targets.", n_most);
-    }
-    for (; s->n < flags->targets.n; s->n++) {
-        s->list[s->n].text = flags->targets.items[s->n];
-    }
-    for (char *line = s->targets_text.bytes; s->n < n_most; s->n++) {
-        char *end = strchr(line, '\n');
-        if (end != NULL) {
-            *end = '\0';
-        }
-        s->list[s->n].text = line;
-        line = end != NULL ? end + 1 : line;
+        return sy_error_set(error, SY_RESOURCE_EXHAUSTED, "No memory for %u targets.", n);
     }
     return SY_OK;
 }
 
 /* Prompt and target in one text, as the model would read them; answers what the tokens share with
  * the prompt's own: a target may melt into the prompt's last token. */
-static sy_status encode_one(const sy_tokenizer *tokenizer, const scores *s, continuation *c,
-                            const sy_cli_tokens *prompt, uint32_t *inout_n_shared,
+static sy_status encode_one(const sy_tokenizer *tokenizer, const scores *s, const char *text,
+                            continuation *c, const sy_cli_tokens *prompt, uint32_t *inout_n_shared,
                             sy_error *error) {
-    size_t n_text = strlen(c->text), n = 0;
+    size_t n_text = strlen(text), n = 0;
     char *joined = sy_cli_allocate(s->n_prompt_bytes + n_text + 1, 1);
     if (joined == NULL) {
         return sy_error_set(error, SY_RESOURCE_EXHAUSTED, "No memory for a target.");
     }
     memcpy(joined, s->prompt, s->n_prompt_bytes);
-    memcpy(joined + s->n_prompt_bytes, c->text, n_text + 1);
+    memcpy(joined + s->n_prompt_bytes, text, n_text + 1);
     sy_status status = sy_cli_encode(tokenizer, joined, s->n_prompt_bytes + n_text,
                                      SY_ENCODE_ADD_SPECIAL, &c->whole, error);
     sy_cli_free(joined, s->n_prompt_bytes + n_text + 1, 1);
@@ -126,15 +106,16 @@ static sy_status encode(sy_engine *engine, scores *s, sy_error *error) {
     sy_status status = sy_cli_encode(tokenizer, s->prompt, s->n_prompt_bytes, SY_ENCODE_ADD_SPECIAL,
                                      &prompt, error);
     s->n_prompt = (uint32_t)prompt.n;
-    for (uint32_t i = 0; status == SY_OK && i < s->n; i++) {
-        status = encode_one(tokenizer, s, &s->list[i], &prompt, &s->n_prompt, error);
+    for (uint32_t i = 0; status == SY_OK && i < s->texts.n; i++) {
+        status =
+            encode_one(tokenizer, s, s->texts.items[i], &s->list[i], &prompt, &s->n_prompt, error);
     }
     sy_cli_free_tokens(&prompt);
     if (status == SY_OK && s->n_prompt == 0) {
         status = sy_error_set(error, SY_INVALID_ARGUMENT,
                               "The prompt gives no token that the targets could follow.");
     }
-    for (uint32_t i = 0; status == SY_OK && i < s->n; i++) {
+    for (uint32_t i = 0; status == SY_OK && i < s->texts.n; i++) {
         continuation *c = &s->list[i];
         s->targets[i] = (sy_score_target){.tokens = c->whole.ids + s->n_prompt,
                                           .n_tokens = (uint32_t)c->whole.n - s->n_prompt};
@@ -149,10 +130,10 @@ static sy_status encode(sy_engine *engine, scores *s, sy_error *error) {
 
 static void print_text(const scores *s, int each) {
     printf("%12s %12s %7s  %s\n", "sum", "per token", "tokens", "target");
-    for (uint32_t i = 0; i < s->n; i++) {
+    for (uint32_t i = 0; i < s->texts.n; i++) {
         uint32_t n = s->targets[i].n_tokens;
         printf("%12.6f %12.6f %7u  ", s->sums[i], n > 0 ? s->sums[i] / n : 0, n);
-        sy_cli_put_json_text(stdout, s->list[i].text);
+        sy_cli_put_json_text(stdout, s->texts.items[i]);
         putchar('\n');
         for (uint32_t k = 0; each && k < n; k++) {
             printf("%12.6f %20s  token %d\n", s->each[i][k], "", s->targets[i].tokens[k]);
@@ -162,9 +143,9 @@ static void print_text(const scores *s, int each) {
 
 static void print_json(const scores *s) {
     printf("{\"n_prompt_tokens\": %u, \"targets\": [", s->n_prompt);
-    for (uint32_t i = 0; i < s->n; i++) {
+    for (uint32_t i = 0; i < s->texts.n; i++) {
         printf("%s\n  {\"text\": ", i > 0 ? "," : "");
-        sy_cli_put_json_text(stdout, s->list[i].text);
+        sy_cli_put_json_text(stdout, s->texts.items[i]);
         printf(", \"log_probability\": %.9g, \"tokens\": [", s->sums[i]);
         for (uint32_t k = 0; k < s->targets[i].n_tokens; k++) {
             printf("%s{\"id\": %d, \"log_probability\": %.9g}", k > 0 ? ", " : "",
@@ -185,7 +166,7 @@ static sy_status measure(sy_engine *engine, scores *s, sy_error *error) {
         status = sy_session_prefill(session, s->list[0].whole.ids, s->n_prompt, error);
     }
     if (status == SY_OK) {
-        status = sy_session_score_targets(session, s->targets, s->n, s->each, s->sums, error);
+        status = sy_session_score_targets(session, s->targets, s->texts.n, s->each, s->sums, error);
     }
     sy_session_close(session);
     return status;
@@ -211,7 +192,7 @@ static uint32_t score_options(score_flags *flags, sy_cli_option *out_options) {
 static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared, const score_flags *flags,
                const char *model) {
     sy_error error;
-    scores s = {.n = 0};
+    scores s = {.n_prompt = 0};
     sy_error_clear(&error);
     sy_status status = gather(flags, &s, &error);
     int exit_status =

@@ -55,7 +55,10 @@ static uint32_t build_embedding(sy__builder *b) {
     if (a->n_embd_per_layer > 0) {
         sy__emit_per_layer(b, x);
     }
-    if ((a->weights & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0) {
+    if (b->model->token_types != SY_NO_VALUE) {
+        uint32_t types = embed(b, "token_type_embd", b->model->token_types, SY__ROLE_TOKEN_TYPES);
+        x = sy__emit_add(b, "token_type_sum", x, types);
+    } else if ((a->weights & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0) {
         uint32_t first = sy__emit_vector(b, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, 0, 0);
         x = sy__emit_add(b, "token_type_sum", x, first);
     }
@@ -124,6 +127,11 @@ static void build_all(sy__builder *b) {
     model->positions = symbol_input(b, "positions", SY_SYMBOL_TOKENS);
     model->output_rows =
         a->has_output ? symbol_input(b, "output_rows", SY_SYMBOL_OUTPUTS) : SY_NO_VALUE;
+    const uint64_t two_texts =
+        SY__ROLE_BIT(SY__ROLE_CLASSIFIER) | SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES);
+    model->token_types = (a->weights & two_texts) == two_texts && a->n_token_types > 1
+                             ? symbol_input(b, "token_types", SY_SYMBOL_TOKENS)
+                             : SY_NO_VALUE;
     b->rope_frequency = rope_constant(b, "rope_frequency", &a->rope, &b->rope_magnitude);
     b->rope_local_frequency =
         rope_constant(b, "rope_local_frequency", &a->rope_local, &b->rope_local_magnitude);
@@ -178,10 +186,12 @@ sy_status sy__model_graph_optimize(sy__model_graph *model, const sy_pass_options
         return status;
     }
     bool has_output = model->output_rows != SY_NO_VALUE;
+    bool has_types = model->token_types != SY_NO_VALUE;
     model->tokens = sy_graph_find_value(model->graph, "tokens");
     model->positions = sy_graph_find_value(model->graph, "positions");
     model->output_rows =
         has_output ? sy_graph_find_value(model->graph, "output_rows") : SY_NO_VALUE;
+    model->token_types = has_types ? sy_graph_find_value(model->graph, "token_types") : SY_NO_VALUE;
     model->result = sy_graph_find_value(model->graph, has_output ? "logits" : "hidden");
     if (model->result == SY_NO_VALUE || model->tokens == SY_NO_VALUE) {
         return sy_error_set(error, SY_INTERNAL, "The passes lost an input or output of the model.");

@@ -21,6 +21,8 @@ typedef struct sy__model_graph {
     uint32_t tokens;      /* INPUT i32 [T] */
     uint32_t positions;   /* INPUT i32 [T] */
     uint32_t output_rows; /* INPUT i32 [R]; SY_NO_VALUE for encoders */
+    uint32_t token_types; /* INPUT i32 [T]; SY_NO_VALUE but for cross-encoders, which tell the two
+                             texts apart by it */
     uint32_t result;      /* OUTPUT f32: logits [R, V], or hidden states [T, width] */
 } sy__model_graph;
 

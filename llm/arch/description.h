@@ -53,7 +53,8 @@ typedef enum sy__pooling {
     SY__POOLING_NONE = 0,
     SY__POOLING_MEAN = 1,
     SY__POOLING_FIRST = 2,
-    SY__POOLING_LAST = 3
+    SY__POOLING_LAST = 3,
+    SY__POOLING_RANK = 4 /* the first row goes through a classifier (cls.output) */
 } sy__pooling;
 
 /* Tensors by what they do. "blk.N." precedes the names of those that belong to a layer. */
@@ -69,6 +70,8 @@ typedef enum sy__role {
     SY__ROLE_PER_LAYER_TABLE,      /* [n_embd_per_layer * n_layers, n_vocab] */
     SY__ROLE_PER_LAYER_PROJECTION, /* [n_embd, n_embd_per_layer * n_layers] */
     SY__ROLE_PER_LAYER_NORM,
+    SY__ROLE_CLASSIFIER_DENSE, /* of a cross-encoder: a layer with tanh over the first row, */
+    SY__ROLE_CLASSIFIER,       /* and one number from it; llm/embed/rerank.c applies both */
     SY__ROLE_ROPE_FACTORS,
     SY__ROLE_ROPE_FACTORS_LONG,
     SY__ROLE_ROPE_FACTORS_SHORT,

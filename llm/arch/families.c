@@ -194,7 +194,8 @@ static const sy__family families[] = {
      .norm_place = SY__NORM_POST,
      .activation = SY__ACTIVATION_GELU,
      .required = ENCODER | BIT(SY__ROLE_POSITION_EMBEDDING),
-     .optional = BIT(SY__ROLE_TOKEN_TYPES)},
+     .optional =
+         BIT(SY__ROLE_TOKEN_TYPES) | BIT(SY__ROLE_CLASSIFIER_DENSE) | BIT(SY__ROLE_CLASSIFIER)},
     {.name = "gemma-embedding",
      .label = "EmbeddingGemma",
      .norm_place = SY__NORM_BOTH,

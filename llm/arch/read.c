@@ -256,7 +256,7 @@ static void read_attention(key_reader *reader, sy__architecture *architecture) {
         read_f32(reader, "final_logit_softcapping", 0.0, 1e6, family->output_softcap);
     architecture->causal = read_bool(reader, "attention.causal", family->causal);
     architecture->pooling =
-        read_u32_or_none(reader, "pooling_type", SY__POOLING_LAST, SY__POOLING_NONE);
+        read_u32_or_none(reader, "pooling_type", SY__POOLING_RANK, SY__POOLING_NONE);
 }
 
 /* Which layers are windowed: by period, or one flag a layer. */

@@ -61,6 +61,8 @@ static const role_facts roles[SY__ROLE_COUNT] = {
                                        false, false},
     [SY__ROLE_PER_LAYER_NORM] = {"per_layer_proj_norm", SIZE_PER_LAYER, SIZE_ONE, true, false,
                                  false},
+    [SY__ROLE_CLASSIFIER_DENSE] = {"cls", SIZE_EMBD, SIZE_EMBD, false, true},
+    [SY__ROLE_CLASSIFIER] = {"cls.output", SIZE_EMBD, SIZE_ONE, false, true},
     [SY__ROLE_ROPE_FACTORS] = {"rope_freqs", SIZE_ROPE_HALF, SIZE_ONE, false, false},
     [SY__ROLE_ROPE_FACTORS_LONG] = {"rope_factors_long", SIZE_ROPE_HALF, SIZE_ONE, false, false},
     [SY__ROLE_ROPE_FACTORS_SHORT] = {"rope_factors_short", SIZE_ROPE_HALF, SIZE_ONE, false, false},
@@ -197,7 +199,7 @@ static void check_tensor(tensor_check *check, sy__role role, const sy__layer *la
     uint64_t outputs = size_of(architecture, layer, facts->outputs);
     uint64_t n_stacked = facts->is_stack ? architecture->experts.n_experts : 1;
     if (part == SY__PART_BIAS) {
-        inputs = facts->outputs == SIZE_ONE ? inputs : outputs;
+        inputs = facts->is_norm ? inputs : outputs;
         outputs = n_stacked;
         n_stacked = 1;
     } else if (part != SY__PART_WEIGHT) {

@@ -109,6 +109,7 @@ static void copy_facts(sy_model_info *info, const sy__architecture *described,
     info->n_trained_tokens = described->n_context;
     info->n_context_tokens = build->n_context_tokens;
     info->is_encoder = !described->has_output;
+    info->pooling = (uint32_t)described->pooling;
 }
 
 static sy_status build_graph(sy_engine *engine, sy_error *error) {
@@ -178,7 +179,9 @@ static sy_status make_executor(sy_engine *engine, sy_error *error) {
         sy__alloc_array(engine->allocator, engine->options.n_batch_tokens, sizeof(int32_t));
     engine->rows =
         sy__alloc_array(engine->allocator, engine->options.n_output_rows, sizeof(int32_t));
-    if (engine->positions == NULL || engine->rows == NULL) {
+    engine->no_types =
+        sy__alloc_array(engine->allocator, engine->options.n_batch_tokens, sizeof(int32_t));
+    if (engine->positions == NULL || engine->rows == NULL || engine->no_types == NULL) {
         return sy__no_memory(error, engine->options.n_batch_tokens * sizeof(int32_t), "an engine");
     }
     return SY_OK;
@@ -204,11 +207,13 @@ static void unload(sy_engine *engine) {
     sy__model_graph_deinit(&engine->model);
     sy__free_array(allocator, engine->positions, engine->options.n_batch_tokens, sizeof(int32_t));
     sy__free_array(allocator, engine->rows, engine->options.n_output_rows, sizeof(int32_t));
+    sy__free_array(allocator, engine->no_types, engine->options.n_batch_tokens, sizeof(int32_t));
     engine->executor = NULL;
     engine->plan = NULL;
     engine->model = (sy__model_graph){0};
     engine->positions = NULL;
     engine->rows = NULL;
+    engine->no_types = NULL;
 }
 
 static sy_status load_graph(sy_engine *engine, uint64_t *inout_now, sy_error *error) {

@@ -30,6 +30,7 @@ struct sy_engine {
     sy__prefix_store *prefixes; /* NULL: none are stored */
     bool can_move_rows;         /* no learned positions in them */
     int32_t *positions, *rows;  /* [n_batch_tokens], [n_output_rows] */
+    int32_t *no_types;          /* [n_batch_tokens] zeroes, for models with token types */
 };
 
 #define SY__STOP_TEXT_BYTES 256u /* longest stop text */
@@ -97,6 +98,7 @@ typedef struct sy__ragged_step {
     const sy_step_sequence *sequences;
     const int32_t *tokens;
     const int32_t *output_rows;
+    const int32_t *token_types; /* NULL: all 0; ignored by models without them */
     uint32_t n_sequences, n_output_rows;
 } sy__ragged_step;
 sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,

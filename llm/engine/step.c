@@ -58,17 +58,27 @@ sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
     const uint32_t n_sequences = ragged->n_sequences, n_rows = ragged->n_output_rows;
     const uint32_t n_tokens = lay_out(engine, ragged->sequences, n_sequences);
     const uint64_t n_bytes = n_tokens * sizeof(int32_t);
-    const sy_step_input inputs[3] = {
-        {.i_value = engine->model.tokens, .data = ragged->tokens, .n_bytes = n_bytes},
-        {.i_value = engine->model.positions, .data = engine->positions, .n_bytes = n_bytes},
-        {.i_value = engine->model.output_rows,
-         .data = ragged->output_rows,
-         .n_bytes = n_rows * sizeof(int32_t)}};
+    const sy__model_graph *model = &engine->model;
+    sy_step_input inputs[4] = {
+        {.i_value = model->tokens, .data = ragged->tokens, .n_bytes = n_bytes},
+        {.i_value = model->positions, .data = engine->positions, .n_bytes = n_bytes}};
+    uint32_t n_inputs = 2;
+    if (model->output_rows != SY_NO_VALUE) {
+        inputs[n_inputs++] = (sy_step_input){.i_value = model->output_rows,
+                                             .data = ragged->output_rows,
+                                             .n_bytes = n_rows * sizeof(int32_t)};
+    }
+    if (model->token_types != SY_NO_VALUE) {
+        const int32_t *types = ragged->token_types;
+        inputs[n_inputs++] = (sy_step_input){.i_value = model->token_types,
+                                             .data = types != NULL ? types : engine->no_types,
+                                             .n_bytes = n_bytes};
+    }
     int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n_rows};
     sy_step step = {.struct_bytes = sizeof(step),
                     .i_phase = n_tokens > n_sequences ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
                     .n_sequences = n_sequences,
-                    .n_inputs = engine->info.is_encoder ? 2 : 3,
+                    .n_inputs = n_inputs,
                     .sequences = ragged->sequences,
                     .inputs = inputs,
                     .symbols = symbols};

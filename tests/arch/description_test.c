@@ -359,7 +359,7 @@ static const bad_value bad_values[] = {
     {"attn_logit_softcapping", false, SY_GGUF_F32, F32_MINUS_1, SY_OUT_OF_RANGE},
     {"final_logit_softcapping", false, SY_GGUF_F32, F32_NAN, SY_OUT_OF_RANGE},
     {"attention.causal", false, SY_GGUF_U32, 1, SY_INVALID_ARGUMENT},
-    {"pooling_type", false, SY_GGUF_U32, 4, SY_OUT_OF_RANGE},
+    {"pooling_type", false, SY_GGUF_U32, 5, SY_OUT_OF_RANGE},
     {"rope.dimension_count", false, SY_GGUF_U32, 0, SY_OUT_OF_RANGE},
     {"rope.dimension_count", false, SY_GGUF_U32, 7, SY_DATA_LOSS},
     {"rope.dimension_count", false, SY_GGUF_U32, 10, SY_DATA_LOSS},

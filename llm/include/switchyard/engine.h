@@ -51,6 +51,7 @@ typedef struct sy_model_info {
     uint32_t n_context_tokens; /* longest session of this engine */
     uint32_t n_trained_tokens; /* context the model was made for */
     uint32_t is_encoder;       /* 1: gives hidden states, not next-token logits */
+    uint32_t pooling;          /* of an encoder's rows, GGUF's key pooling_type; 0: none said */
 } sy_model_info;
 
 /* Fills defaults: model's context up to 4096 tokens, chunks of 256, 16 output rows, one sequence,

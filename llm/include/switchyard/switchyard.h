@@ -5,6 +5,7 @@
 
 #include "switchyard/conf.h"
 #include "switchyard/conversation.h"
+#include "switchyard/embed.h"
 #include "switchyard/engine.h"
 #include "switchyard/gguf.h"
 #include "switchyard/limits.h"

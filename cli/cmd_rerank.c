@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* switchyard rerank: which documents answer a query best. */
+#include "engine_flags.h"
+#include "json_text.h"
+#include "memory.h"
+#include "switchyard/embed.h"
+#include "text_lines.h"
+#include <verbs.h>
+
+#include <stdio.h>
+#include <string.h>
+
+const char sy_cli_rerank_about[] = "order documents by how well they answer a query";
+
+#define BATCH_TOKENS 2048u
+
+typedef struct rerank_flags {
+    const char *query, *path;
+    sy_cli_list documents;
+    int as_json;
+} rerank_flags;
+
+typedef struct ranking {
+    sy_cli_lines documents;
+    float *scores;
+    uint32_t *order; /* best first */
+    sy_rerank_method method;
+} ranking;
+
+static void sort(ranking *r) {
+    for (uint32_t i = 0; i < r->documents.n; i++) {
+        uint32_t at = i; /* lists are short; equal ones keep their order */
+        for (; at > 0 && r->scores[r->order[at - 1]] < r->scores[i]; at--) {
+            r->order[at] = r->order[at - 1];
+        }
+        r->order[at] = i;
+    }
+}
+
+static sy_status rank(sy_engine *engine, const rerank_flags *flags, ranking *r, sy_error *error) {
+    sy_status status = sy_cli_read_lines(&flags->documents, flags->path, &r->documents, error);
+    const uint32_t n = r->documents.n;
+    if (status != SY_OK) {
+        return status;
+    }
+    r->method = sy_engine_rerank_method(engine);
+    r->scores = sy_cli_allocate(n, sizeof(*r->scores));
+    r->order = sy_cli_allocate(n, sizeof(*r->order));
+    if (r->scores == NULL || r->order == NULL) {
+        return sy_error_set(error, SY_RESOURCE_EXHAUSTED, "No memory for %u scores.", n);
+    }
+    status = sy_engine_rerank(engine, flags->query, r->documents.items, n, r->scores, error);
+    if (status == SY_OK) {
+        sort(r);
+    }
+    return status;
+}
+
+static void print(const ranking *r, int as_json) {
+    const char *method = r->method == SY_RERANK_CLASSIFIER ? "classifier" : "cosine";
+    if (as_json) {
+        printf("{\"method\": \"%s\", \"results\": [", method);
+    } else if (r->method == SY_RERANK_COSINE) {
+        fputs("the model has no classifier: documents are ordered by the cosine of embeddings\n",
+              stderr);
+    }
+    for (uint32_t k = 0; k < r->documents.n; k++) {
+        uint32_t i = r->order[k];
+        if (as_json) {
+            printf("%s\n  {\"index\": %u, \"score\": %.9g, \"document\": ", k > 0 ? "," : "", i,
+                   (double)r->scores[i]);
+        } else {
+            printf("%10.6f %4u  ", (double)r->scores[i], i);
+        }
+        sy_cli_put_json_text(stdout, r->documents.items[i]);
+        fputs(as_json ? "}" : "\n", stdout);
+    }
+    if (as_json) {
+        puts("\n]}");
+    }
+}
+
+static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared, const rerank_flags *flags,
+               const char *model) {
+    sy_error error;
+    ranking r = {.scores = NULL};
+    sy_error_clear(&error);
+    int exit_status = sy_cli_engine_open(engine_flags, shared, model);
+    if (exit_status != SY_CLI_GO_ON) {
+        return exit_status;
+    }
+    sy_status status = rank(engine_flags->engine, flags, &r, &error);
+    exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
+    if (status == SY_OK) {
+        print(&r, flags->as_json);
+    }
+    sy_cli_free(r.scores, r.documents.n, sizeof(*r.scores));
+    sy_cli_free(r.order, r.documents.n, sizeof(*r.order));
+    sy_cli_free_lines(&r.documents);
+    sy_cli_engine_close(engine_flags);
+    return exit_status;
+}
+
+int sy_cli_rerank(int argc, char **argv) {
+    sy_cli_engine engine_flags;
+    sy_cli_shared shared;
+    rerank_flags flags = {.query = NULL};
+    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 4];
+    uint32_t n = sy_cli_engine_flags(&engine_flags, options);
+    const sy_cli_option own[] = {
+        {"query", 'q', NULL, SY_CLI_TEXT, &flags.query, "TEXT", 0, 0, "what is asked", NULL},
+        {"document", 'd', NULL, SY_CLI_LIST, &flags.documents, "TEXT", 0, 0, "a document", NULL},
+        {"file", 'f', NULL, SY_CLI_TEXT, &flags.path, "FILE", 0, 0,
+         "documents, one a line; - reads standard input", NULL},
+        {"json", 0, NULL, SY_CLI_SWITCH, &flags.as_json, NULL, 0, 0, "print JSON", NULL}};
+    memcpy(options + n, own, sizeof(own));
+    sy_cli_shared_init(&shared);
+    const sy_cli_command command = {
+        .verb = argv[0],
+        .usage = "MODEL --query TEXT --document TEXT... | -f FILE",
+        .about = "Prints score, number and text of each document, the best first. The scores are "
+                 "the logits of the model's\nclassifier, or cosines of embeddings where it has "
+                 "none.",
+        .options = options,
+        .shared = shared.options,
+        .n_options = n + SY_CLI_COUNT_OF(own),
+        .n_shared = shared.n_options,
+        .n_arguments_least = 0,
+        .n_arguments_most = 1};
+    sy_cli_list arguments;
+    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+    if (exit_status != SY_CLI_GO_ON) {
+        return exit_status;
+    }
+    if (flags.query == NULL || (flags.documents.n == 0 && flags.path == NULL)) {
+        return sy_cli_usage(argv[0],
+                            "Write: switchyard rerank MODEL --query \"a question\" "
+                            "--document \"an answer\".",
+                            "a query and documents are needed.");
+    }
+    engine_flags.n_batch = engine_flags.n_batch > 0 ? engine_flags.n_batch : BATCH_TOKENS;
+    return run(&engine_flags, &shared, &flags, arguments.n > 0 ? arguments.items[0] : NULL);
+}
