@@ -2,6 +2,7 @@
 /* switchyard run: a prompt in, text out as it comes. */
 #include "engine_flags.h"
 #include "run_report.h"
+#include "run_speculation.h"
 #include "switchyard/conversation.h"
 #include "text_file.h"
 #include <verbs.h>
@@ -22,6 +23,7 @@ typedef struct run_flags {
     uint64_t seed;
     int raw, ignore_end, profile, timings, quiet;
     sy_cli_list stops;
+    sy_run_speculation speculation;
 } run_flags;
 
 static sy_session *interruptible; /* the session that Ctrl-C cancels */
@@ -80,6 +82,14 @@ static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
          "go on with a saved session", NULL},
         {"save-session", 0, NULL, SY_CLI_TEXT, &flags->save_path, "FILE", 0, 0,
          "save the session afterwards", NULL},
+        {"draft", 0, "model-draft", SY_CLI_TEXT, &flags->speculation.draft_path, "FILE", 0, 0,
+         "a smaller model of the same vocabulary that guesses what comes next; the text stays the "
+         "same",
+         NULL},
+        {"lookup", 0, NULL, SY_CLI_SWITCH, &flags->speculation.lookup, NULL, 0, 0,
+         "guess what comes next from the text so far; the text stays the same", NULL},
+        {"draft-max", 0, NULL, SY_CLI_COUNT, &flags->speculation.n_guesses, "N", 0, SY_GUESSES_MAX,
+         "most guesses of a step; 0: 4", NULL},
         {"profile", 0, NULL, SY_CLI_SWITCH, &flags->profile, NULL, 0, 0,
          "print what each segment took on standard error", NULL},
         {"timings", 0, NULL, SY_CLI_SWITCH, &flags->timings, NULL, 0, 0,
@@ -133,7 +143,8 @@ static sy_status answer(sy_session *session, sy_sampler *sampler, const run_flag
                                    .ignore_end = (uint32_t)flags->ignore_end,
                                    .stops = flags->stops.items,
                                    .stream = print_text,
-                                   .user = figures};
+                                   .user = figures,
+                                   .speculator = flags->speculation.speculator};
     sy_status status = feed(session, flags, prompt, &conversation, figures, error);
     if (status == SY_OK) {
         status =
@@ -242,8 +253,8 @@ static int find_prompt(const run_flags *flags, const sy_cli_list *arguments, con
     return SY_CLI_GO_ON;
 }
 
-static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
-                    const run_flags *flags, const sy_cli_list *arguments, const char *verb) {
+static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared, run_flags *flags,
+                    const sy_cli_list *arguments, const char *verb) {
     sy_cli_text text = {NULL, 0, 0};
     const char *prompt = NULL;
     sy_run_figures figures = {.verb_ns = sy_cli_now_ns()};
@@ -257,10 +268,14 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
     }
     if (exit_status == SY_CLI_GO_ON) {
         signal(SIGINT, on_interrupt);
-        sy_status status = run(engine_flags->engine, flags, prompt, &figures, &error);
+        sy_status status = sy_run_speculation_open(engine_flags, &flags->speculation, &error);
+        if (status == SY_OK) {
+            status = run(engine_flags->engine, flags, prompt, &figures, &error);
+        }
         exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
         if (status == SY_OK && !flags->quiet) {
             sy_run_print(engine_flags->engine, &figures);
+            sy_run_speculation_print(&flags->speculation);
         }
         if (status == SY_OK && flags->timings) {
             sy_run_timings(engine_flags, &figures);
@@ -268,6 +283,7 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
         if (status == SY_OK && flags->profile) {
             sy_run_profile(engine_flags->engine);
         }
+        sy_run_speculation_close(&flags->speculation);
         sy_cli_engine_close(engine_flags);
     }
     sy_cli_free_text(&text);
@@ -278,7 +294,7 @@ int sy_cli_run(int argc, char **argv) {
     sy_cli_engine engine_flags;
     sy_cli_shared shared;
     run_flags flags;
-    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 20];
+    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 23];
     uint32_t n = sy_cli_engine_flags(&engine_flags, options);
     engine_flags.no_alternatives = 1;
     engine_flags.n_outputs = 1;
@@ -300,6 +316,12 @@ int sy_cli_run(int argc, char **argv) {
     int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
+    }
+    if (flags.speculation.draft_path != NULL && flags.speculation.lookup) {
+        return sy_cli_usage(argv[0], "Give --draft or --lookup.", "guesses come from one source.");
+    }
+    if (flags.speculation.draft_path != NULL || flags.speculation.lookup) {
+        engine_flags.n_outputs = SY_GUESSES_MAX + 1;
     }
     return run_with(&engine_flags, &shared, &flags, &arguments, argv[0]);
 }

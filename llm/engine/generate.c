@@ -3,9 +3,8 @@
  * Generation: draw, commit, turn into text, look for stop texts, stream. Text that may still become
  * a stop text is held back in the session's fixed buffer.
  */
-#include "engine/generation.h"
-
 #include "base/clock.h"
+#include "speculate/speculate_internal.h"
 
 #include <string.h>
 
@@ -155,6 +154,11 @@ sy_status sy__generation_begin(sy__generation *g, sy_session *session, sy_sample
     *g = (sy__generation){.session = session, .sampler = sampler};
     g->options = options != NULL ? *options : (sy_generate_options){.struct_bytes = 0};
     sy_status status = check_stops(&g->options, error);
+    const sy_speculator *speculator = g->options.speculator;
+    if (status == SY_OK && speculator != NULL && speculator->engine != session->engine) {
+        status = sy_error_set(error, SY_INVALID_ARGUMENT,
+                              "The speculator was made for another engine than the session's.");
+    }
     if (status == SY_OK && session->engine->tokenizer != NULL) {
         sy_detokenizer_init(&g->detokenizer, session->engine->tokenizer, SY_DECODE_KEEP_SPACE);
     }
@@ -173,8 +177,10 @@ sy_status sy_session_generate(sy_session *session, sy_sampler *sampler,
         return status;
     }
     uint64_t start = sy__clock_now_ns();
-    while (status == SY_OK && g.result.finish == SY_FINISH_NONE) {
-        status = sy__generation_advance(&g, error);
+    while (status == SY_OK && !sy__generation_is_over(&g)) {
+        status = options != NULL && options->speculator != NULL && session->is_behind
+                     ? sy__speculator_advance(&g, error)
+                     : sy__generation_advance(&g, error);
     }
     sy__session_end(session);
     g.result.decode_ns = sy__clock_now_ns() - start;

@@ -36,10 +36,28 @@ void sy__request_give(sy__request *request) {
     pthread_cond_broadcast(&request->scheduler->changed);
 }
 
+void sy__request_settle(sy__request *request) {
+    sy_speculator *speculator = request->options.speculator;
+    if (speculator == NULL || speculator->n_written == 0) {
+        return;
+    }
+    request->is_busy = true;
+    sy__schedule_take_engine(request->scheduler);
+    sy_error error;
+    sy_status status = sy__speculator_settle(&request->generation, &error);
+    sy__schedule_give_engine(request->scheduler);
+    request->is_busy = false;
+    if (request->status == SY_OK && status != SY_OK) {
+        request->status = status;
+        request->error = error;
+    }
+}
+
 void sy__request_end(sy__request *request, sy_finish finish) {
     sy_scheduler *scheduler = request->scheduler;
     sy_generate_result *result = &request->generation.result;
-    result->finish = finish;
+    sy__request_settle(request);
+    result->finish = request->status != SY_OK ? SY_FINISH_FAILED : finish;
     result->decode_ns = request->ready_ns > 0 ? sy__clock_now_ns() - request->ready_ns : 0;
     request->is_ending = true;
     sy__request_leave(request);

@@ -55,7 +55,7 @@ static uint32_t places_kept(const sy_scheduler *scheduler, const room *left, sy_
 static void pack_decodes(sy_scheduler *scheduler, room *left, sy_priority priority) {
     uint32_t n_kept = places_kept(scheduler, left, priority);
     for (sy__request *r = scheduler->first; r != NULL; r = r->after) {
-        bool decodes = !has_prompt(r) && sy__request_n_behind(r) > 0;
+        bool decodes = !r->is_busy && !has_prompt(r) && sy__request_n_behind(r) > 0;
         if (priority_of(r) != priority || !decodes) {
             continue;
         }
@@ -71,7 +71,7 @@ static void pack_prompts(sy_scheduler *scheduler, room *left, sy_priority priori
     bool is_bounded = left->decodes[SY_PRIORITY_FOREGROUND] || left->decodes[priority];
     for (sy__request *r = scheduler->first;
          r != NULL && left->n_sequences > 0 && left->n_outputs > 0; r = r->after) {
-        if (priority_of(r) != priority || !has_prompt(r)) {
+        if (priority_of(r) != priority || !has_prompt(r) || r->is_busy) {
             continue;
         }
         uint32_t n_behind = sy__request_n_behind(r), n_prompt = sy__request_n_prompt(r);
@@ -81,6 +81,22 @@ static void pack_prompts(sy_scheduler *scheduler, room *left, sy_priority priori
             add(scheduler, left, r, n_rows, 1);
             left->n_prompt_bounded -= smaller(n_rows, left->n_prompt_bounded);
         }
+    }
+}
+
+/* Guesses take what decoding sessions leave, with a place for a prompt's row. */
+static void pack_guesses(sy_scheduler *scheduler, room *left) {
+    for (uint32_t i = 0; i < scheduler->n_members; i++) {
+        sy__request *r = scheduler->members[i];
+        const sy_speculator *speculator = r->options.speculator;
+        if (speculator == NULL || left->n_rows < 2 || left->n_outputs < 2) {
+            continue;
+        }
+        uint32_t n = smaller(speculator->n_guesses, smaller(left->n_rows - 1, left->n_outputs - 1));
+        r->n_rows += n;
+        r->n_outputs += n;
+        left->n_rows -= n;
+        left->n_outputs -= n;
     }
 }
 
@@ -96,6 +112,7 @@ void sy__schedule_pack(sy_scheduler *scheduler) {
     }
     pack_decodes(scheduler, &left, SY_PRIORITY_FOREGROUND);
     pack_decodes(scheduler, &left, SY_PRIORITY_BACKGROUND);
+    pack_guesses(scheduler, &left);
     pack_prompts(scheduler, &left, SY_PRIORITY_FOREGROUND);
     pack_prompts(scheduler, &left, SY_PRIORITY_BACKGROUND);
     for (sy__request *r = scheduler->first; r != NULL; r = r->after) {
@@ -116,7 +133,9 @@ uint32_t sy__schedule_fill(sy_scheduler *scheduler, sy__request *const *members,
             scheduler->tokens[at] = session->tokens[session->n_tokens - 1];
         }
         if (r->n_rows > n_behind) {
-            memcpy(&scheduler->tokens[at + n_behind], &r->options.tokens[r->n_done],
+            const int32_t *rest =
+                has_prompt(r) ? &r->options.tokens[r->n_done] : r->options.speculator->guesses;
+            memcpy(&scheduler->tokens[at + n_behind], rest,
                    (r->n_rows - n_behind) * sizeof(int32_t));
         }
         at += r->n_rows;

@@ -8,7 +8,9 @@
 /* Rows [0, n_rows) of the step were computed: they are the session's now. */
 static void commit(sy__request *request, const float *logits) {
     sy_session *session = request->options.session;
-    uint32_t n_new = request->n_rows - sy__request_n_behind(request);
+    sy_speculator *speculator = request->options.speculator;
+    bool decodes = sy__request_n_prompt(request) == 0;
+    uint32_t n_new = decodes ? 0 : request->n_rows - sy__request_n_behind(request);
     if (n_new > 0) {
         memcpy(&session->tokens[session->n_tokens], &request->options.tokens[request->n_done],
                n_new * sizeof(int32_t));
@@ -18,6 +20,10 @@ static void commit(sy__request *request, const float *logits) {
     session->is_behind = false;
     session->has_logits = true;
     memcpy(session->logits, logits, session->engine->info.n_vocabulary * sizeof(float));
+    request->has_guessed = false;
+    if (decodes && speculator != NULL) {
+        sy__speculator_keep(speculator, session, request->n_rows - 1, logits);
+    }
 }
 
 static sy_status run_members(sy_scheduler *scheduler, sy__request *const *members, uint32_t n,
@@ -57,6 +63,20 @@ static void count(sy_scheduler *scheduler) {
     }
 }
 
+void sy__schedule_take_engine(sy_scheduler *scheduler) {
+    while (scheduler->is_stepping || scheduler->is_entered || scheduler->n_entering > 0) {
+        pthread_cond_wait(&scheduler->changed, &scheduler->lock);
+    }
+    scheduler->is_stepping = true;
+    pthread_mutex_unlock(&scheduler->lock);
+}
+
+void sy__schedule_give_engine(sy_scheduler *scheduler) {
+    pthread_mutex_lock(&scheduler->lock);
+    scheduler->is_stepping = false;
+    pthread_cond_broadcast(&scheduler->changed);
+}
+
 /* Runs the packed step with the lock open; its members are busy meanwhile. */
 static void step(sy_scheduler *scheduler) {
     sy_error error;
@@ -68,11 +88,8 @@ static void step(sy_scheduler *scheduler) {
         sy__request_leave(request);
         sy__request_join(request);
     }
-    while (scheduler->is_entered || scheduler->n_entering > 0) {
-        pthread_cond_wait(&scheduler->changed, &scheduler->lock);
-    }
-    scheduler->is_stepping = true;
-    pthread_mutex_unlock(&scheduler->lock);
+    sy__schedule_take_engine(scheduler);
+    uint64_t start = sy__clock_now_ns();
     sy_status status = run_members(scheduler, scheduler->members, scheduler->n_members, &error);
     if (status != SY_OK && scheduler->n_members > 1) {
         run_alone(scheduler);
@@ -80,12 +97,39 @@ static void step(sy_scheduler *scheduler) {
         scheduler->members[0]->status = status;
         scheduler->members[0]->error = error;
     }
-    pthread_mutex_lock(&scheduler->lock);
-    scheduler->is_stepping = false;
+    scheduler->step_ns = sy__clock_now_ns() - start;
+    sy__schedule_give_engine(scheduler);
     for (uint32_t i = 0; i < scheduler->n_members; i++) {
         scheduler->members[i]->is_busy = false;
     }
-    pthread_cond_broadcast(&scheduler->changed);
+}
+
+/* A full session whose limit acts: that may take steps. */
+static sy_status make_room(sy__request *request) {
+    sy_session *session = request->options.session;
+    if (session->n_tokens < session->max_tokens || session->limit.at_limit == SY_AT_LIMIT_STOP) {
+        return SY_OK;
+    }
+    request->is_busy = true;
+    sy__schedule_take_engine(request->scheduler);
+    sy_status status = sy__session_make_room(session, 1, &request->error);
+    sy__schedule_give_engine(request->scheduler);
+    request->is_busy = false;
+    return status;
+}
+
+/* Draws and calls back. */
+static sy_status draw(sy__request *request) {
+    sy__generation *generation = &request->generation;
+    sy_speculator *speculator = request->options.speculator;
+    uint32_t n_before = generation->result.n_tokens;
+    if (speculator == NULL || speculator->n_written == 0) {
+        return sy__generation_advance(generation, &request->error);
+    }
+    sy_status status = sy__speculator_take(generation, &request->error);
+    sy__speculator_learn(speculator, request->scheduler->step_ns,
+                         generation->result.n_tokens - n_before);
+    return status;
 }
 
 /* The prompt is in and the logits are there: a token, or the end. */
@@ -96,9 +140,18 @@ static void advance(sy__request *request) {
         sy__request_end(request, SY_FINISH_LENGTH);
         return;
     }
-    sy__request_take(request);
-    request->status = sy__generation_advance(generation, &request->error);
-    sy__request_give(request);
+    request->status = make_room(request);
+    if (SY_STATUS_CLASS(request->status) == SY_OUT_OF_RANGE) {
+        request->status = SY_OK;
+        sy__request_end(request, SY_FINISH_LENGTH);
+        return;
+    }
+    if (request->status == SY_OK) {
+        sy__request_take(request);
+        request->status = draw(request);
+        sy__request_give(request);
+        sy__request_settle(request);
+    }
     if (request->status != SY_OK) {
         sy__request_end(request, SY_FINISH_FAILED);
     } else if (request->is_cancelled) {
@@ -147,6 +200,26 @@ static void look_after_all(sy_scheduler *scheduler) {
     }
 }
 
+/* Asks speculators for the sessions that decode next; a draft model runs its steps here. */
+static void guess(sy_scheduler *scheduler) {
+    for (uint32_t i = 0; i < scheduler->options.n_requests_max; i++) {
+        sy__request *request = &scheduler->requests[i];
+        const sy__generation *generation = &request->generation;
+        if (request->id == 0 || request->is_ending || request->is_busy || request->has_guessed ||
+            request->options.speculator == NULL || sy__request_n_prompt(request) > 0 ||
+            sy__request_n_behind(request) == 0) {
+            continue;
+        }
+        request->is_busy = true;
+        sy__schedule_take_engine(scheduler);
+        sy__speculator_guess(request->options.speculator, request->options.session,
+                             request->options.sampler, sy__speculator_room(generation));
+        sy__schedule_give_engine(scheduler);
+        request->is_busy = false;
+        request->has_guessed = true;
+    }
+}
+
 sy_status sy_scheduler_run_step(sy_scheduler *scheduler, uint32_t *out_n_left, sy_error *error) {
     pthread_mutex_lock(&scheduler->lock);
     if (scheduler->is_running) {
@@ -156,6 +229,7 @@ sy_status sy_scheduler_run_step(sy_scheduler *scheduler, uint32_t *out_n_left, s
     }
     scheduler->is_running = true;
     look_after_all(scheduler);
+    guess(scheduler);
     sy__schedule_pack(scheduler);
     if (scheduler->n_members > 0) {
         step(scheduler);

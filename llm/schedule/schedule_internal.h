@@ -6,7 +6,7 @@
 #ifndef SY_SCHEDULE_INTERNAL_H
 #define SY_SCHEDULE_INTERNAL_H
 
-#include "engine/generation.h"
+#include "speculate/speculate_internal.h"
 #include "switchyard/scheduler.h"
 
 #include <pthread.h>
@@ -21,8 +21,9 @@ typedef struct sy__request {
     uint64_t ready_ns;                  /* when the prompt was in */
     uint32_t n_done;                    /* tokens of the prompt that are committed */
     uint32_t n_waited;                  /* steps without a row since the last one */
+    bool has_guessed;                   /* the speculator was asked for the next step */
     uint32_t n_rows;                    /* of the step being packed or run */
-    uint32_t n_outputs;                 /* rows of these whose logits are wanted: the last ones */
+    uint32_t n_outputs;                 /* of these, the last ones, whose logits are wanted */
     bool is_busy;                       /* in the running step, or in its callback */
     bool is_called;                     /* in its callback, on `thread` */
     bool is_ending;                     /* in its last one */
@@ -46,6 +47,7 @@ struct sy_scheduler {
     bool is_stepping, is_entered;
     bool is_woken;
     uint32_t n_entering;
+    uint64_t step_ns; /* of the newest step */
     /* the step: members in the order of its rows */
     uint32_t n_members, n_members_max;
     sy__request **members;         /* [n_members_max] */
@@ -53,6 +55,10 @@ struct sy_scheduler {
     sy_step_sequence *sequences;   /* [n_members_max] */
     int32_t *tokens, *output_rows; /* [n_batch_tokens], [n_output_rows] */
 };
+
+/* run.c, under the lock: unlocks with the engine for this thread alone; and back. */
+void sy__schedule_take_engine(sy_scheduler *scheduler);
+void sy__schedule_give_engine(sy_scheduler *scheduler);
 
 /* pack.c: chooses members and their rows under the lock; none when nobody needs a step. */
 void sy__schedule_pack(sy_scheduler *scheduler);
@@ -76,6 +82,8 @@ static inline uint32_t sy__request_n_behind(const sy__request *request) {
 void sy__request_end(sy__request *request, sy_finish finish);
 /* The same with DEADLINE_EXCEEDED. */
 void sy__request_end_late(sy__request *request);
+/* Takes wrong guesses out of its session; a failure becomes the request's. */
+void sy__request_settle(sy__request *request);
 /* Makes a request busy and unlocks, for work that may call back; locks and undoes it. */
 void sy__request_take(sy__request *request);
 void sy__request_give(sy__request *request);

@@ -183,10 +183,12 @@ static sy_status check_prompt(const sy_request_options *options, sy_error *error
         return sy_error_set(error, SY_FAILED_PRECONDITION,
                             "The session has no tokens and the request brings no prompt.");
     }
-    sy_status status =
-        sy__session_check_tokens(options->session, options->tokens, options->n_tokens, error);
-    return status == SY_OK ? sy__session_check_room(options->session, options->n_tokens, error)
-                           : status;
+    sy_status status = sy__session_check_room(options->session, options->n_tokens, error);
+    if (status == SY_OK) {
+        status =
+            sy__session_check_tokens(options->session, options->tokens, options->n_tokens, error);
+    }
+    return status;
 }
 
 static sy_status start(sy_scheduler *scheduler, sy__request *place,
@@ -198,6 +200,7 @@ static sy_status start(sy_scheduler *scheduler, sy__request *place,
                                           .n_stops = options->n_stops,
                                           .ignore_end = options->ignore_end,
                                           .stops = options->stops,
+                                          .speculator = options->speculator,
                                           .stream = options->callback != NULL ? on_text : NULL,
                                           .user = place};
     *place = (sy__request){.scheduler = scheduler, .options = *options};

@@ -324,7 +324,10 @@ static void a_deadline_ends_a_request_and_spares_its_session(void) {
     nanosleep(&(struct timespec){.tv_nsec = 25000000}, NULL);
     CHECK(run_steps(&kit, scheduler, 1) == 0);
     CHECK(late.seen.status == SY_DEADLINE_EXCEEDED && late.seen.n_ends == 1);
-    CHECK_TEXT(tokens_of(&late) == 23 || late.seen.n_events > 1, "%u", tokens_of(&late));
+    CHECK(tokens_of(&late) <= 24); /* what four steps gave, on a slow machine less */
+    if (tokens_of(&late) == 0) {
+        CHECK_OK_ERROR(sy_session_prefill(late.session, text, 20, &kit.error), kit.error);
+    }
     CHECK_OK_ERROR(sy_session_logits(late.session, &logits, &kit.error), kit.error);
     late.options.timeout_ns = 0;
     submit(&kit, scheduler, &late, 0, 5); /* goes on where it stands */
@@ -397,6 +400,37 @@ static void what_cannot_run_is_refused_with_a_sentence(void) {
     sy_session_close(first);
     sy_session_close(third);
     sy_session_close(s.session);
+    engine_kit_close(&kit);
+}
+
+/* A session that slides behind sinks goes on past its end, as it does alone. */
+static void limits_of_sessions_act_while_they_decode(void) {
+    engine_kit kit;
+    sample s = {.session = NULL}, beside = {.session = NULL};
+    uint32_t n_alone = 0;
+    const sy_limit_options limit = {
+        .struct_bytes = sizeof(limit), .at_limit = SY_AT_LIMIT_SLIDE, .n_sink_tokens = 4};
+    open_kit(&kit, 2, 32, 2);
+    sy_session *alone = open_session(&kit);
+    s.session = open_session(&kit);
+    CHECK_OK_ERROR(sy_session_set_limit(alone, &limit, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_set_limit(s.session, &limit, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_prefill(alone, text, 10, &kit.error), kit.error);
+    const sy_generate_options generate = {
+        .struct_bytes = sizeof(generate), .n_tokens_max = 250, .ignore_end = 1};
+    CHECK_OK_ERROR(sy_session_generate(alone, NULL, &generate, NULL, &kit.error), kit.error);
+    sy_scheduler *scheduler = new_scheduler(&kit, NULL);
+    submit(&kit, scheduler, &s, 10, 250);
+    submit(&kit, scheduler, &beside, 20, 0); /* stops when it is full */
+    CHECK_OK_ERROR(sy_scheduler_run(scheduler, &kit.error), kit.error);
+    CHECK(s.seen.finish == SY_FINISH_LENGTH && beside.seen.finish == SY_FINISH_LENGTH);
+    const int32_t *wanted = sy_session_tokens(alone, &n_alone);
+    CHECK(tokens_of(&s) == n_alone && tokens_of(&beside) == 100);
+    CHECK(memcmp(wanted, s.session->tokens, n_alone * sizeof(int32_t)) == 0);
+    sy_session_close(alone);
+    sy_session_close(s.session);
+    sy_session_close(beside.session);
+    sy_scheduler_destroy(scheduler);
     engine_kit_close(&kit);
 }
 
@@ -526,6 +560,7 @@ static const sy_test_case cases[] = {
      a_deadline_ends_a_request_and_spares_its_session},
     {"a_failure_hurts_nobody_else", a_failure_hurts_nobody_else},
     {"what_cannot_run_is_refused_with_a_sentence", what_cannot_run_is_refused_with_a_sentence},
+    {"limits_of_sessions_act_while_they_decode", limits_of_sessions_act_while_they_decode},
     {"callbacks_may_submit_and_cancel", callbacks_may_submit_and_cancel},
     {"requests_come_and_go_on_many_threads", requests_come_and_go_on_many_threads},
 };

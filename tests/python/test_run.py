@@ -132,6 +132,28 @@ def test_scores_are_those_of_the_logits(tmp_path):
 
 
 @needs_stories
+@pytest.mark.parametrize("sampling", [[], ["--temp", "0.8", "--seed", "5"]])
+def test_speculation_changes_no_text(sampling):
+    flags = ["Once upon a time", "-n", "150", *sampling]
+    plain = run(*flags)
+    for guesses in (["--lookup"], ["--draft", STORIES.with_name("stories260K-Q8_0.gguf")],
+                    ["--lookup", "--draft-max", "12"]):
+        result = call("run", STORIES, "--raw", *flags, *guesses)
+        assert result.returncode == 0 and result.stdout == plain
+        line = [line for line in result.stderr.splitlines() if line.startswith("speculation")][0]
+        assert int(line.split()[1]) <= int(line.split()[3])
+
+
+@needs_stories
+@needs_shipped
+def test_a_draft_needs_the_same_vocabulary():
+    result = call("run", STORIES, "--raw", "Once", "--draft", SHIPPED[0])
+    assert result.returncode == 1 and "same vocabulary" in result.stderr
+    result = call("run", STORIES, "--raw", "Once", "--draft", SHIPPED[0], "--lookup")
+    assert result.returncode == 2
+
+
+@needs_stories
 def test_graph_prints_every_format_and_pass():
     text = output("graph", STORIES)
     assert "switchyard.Attention" in text and "(output)" in text

@@ -50,7 +50,8 @@ typedef struct sy_request_event {
  * but not destroy the scheduler. Answer 0 to go on, anything else to stop after this. */
 typedef int (*sy_request_callback)(void *user, const sy_request_event *event);
 
-/* A request. Session, tokens, sampler and stop texts are borrowed until the last event. */
+/* A request. Session, tokens, sampler, stop texts and speculator are borrowed until the last event.
+ * The prompt must fit the session as it stands; while it decodes, the session's limit acts. */
 typedef struct sy_request_options {
     uint32_t struct_bytes;
     sy_priority priority;
@@ -63,6 +64,7 @@ typedef struct sy_request_options {
     uint32_t ignore_end;
     uint32_t n_stops;
     const char *const *stops;
+    sy_speculator *speculator; /* switchyard/speculate.h; of no other request; NULL: none */
     uint64_t timeout_ns; /* from submission to the last token, then DEADLINE_EXCEEDED; 0: none */
     sy_request_callback callback; /* may be NULL */
     void *user;
@@ -107,7 +109,7 @@ SY_MUST_CHECK sy_status sy_scheduler_submit(sy_scheduler *scheduler,
 /* Ends a request with CANCELLED, within the step that runs. No callback of it is called after this
  * returned, and its session is free; only from inside the request's own callback this is the same
  * as answering 1, and the last event follows. A request that has ended, or never was, is left
- * alone.
+ * alone. Not between enter and leave.
  * shape: -  unit: -  owner: -  errors: none  thread: any
  * cost: waits for at most one step  since: 0.1  source: - */
 void sy_scheduler_cancel(sy_scheduler *scheduler, uint64_t request);

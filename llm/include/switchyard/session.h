@@ -15,6 +15,7 @@ extern "C" {
 #endif
 
 typedef struct sy_session sy_session;
+typedef struct sy_speculator sy_speculator; /* switchyard/speculate.h */
 
 /* Opens a session that can hold max_tokens tokens (0: the engine's context); it never grows.
  * shape: -  unit: tokens  owner: caller, sy_session_close  errors: OUT_OF_RANGE over the engine's
@@ -128,6 +129,7 @@ typedef struct sy_generate_options {
     const char *const *stops; /* texts that end the generation and are not shown */
     sy_stream stream;         /* may be NULL */
     void *user;
+    sy_speculator *speculator; /* NULL: plain decoding */
 } sy_generate_options;
 
 typedef struct sy_generate_result {

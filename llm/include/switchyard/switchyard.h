@@ -14,6 +14,7 @@
 #include "switchyard/scheduler.h"
 #include "switchyard/score.h"
 #include "switchyard/session.h"
+#include "switchyard/speculate.h"
 #include "switchyard/version.h"
 
 #endif
