@@ -229,4 +229,5 @@ void sy__conform_states(sy__conform *c, sy__session *session) {
         }
     }
     sy__session_close(c, &oracle);
+    sy__conform_state_sharing(c, session);
 }

@@ -45,9 +45,14 @@ enum {
     HALF_TABLE,    /* state functions, some of them */
     MAPS_ANYTHING, /* past the end too */
     WRITES_WEIGHTS,
-    HOARDS,     /* takes more memory for weights than it says */
-    UNCHECKED,  /* uses memory that was refused */
-    ANY_VERSION /* takes every version of an operator */
+    HOARDS,         /* takes more memory for weights than it says */
+    UNCHECKED,      /* uses memory that was refused */
+    ANY_VERSION,    /* takes every version of an operator */
+    LEAKY_TRUNCATE, /* rows rewritten after it are those of the clone too */
+    WRONG_REFUSAL,  /* a truncation that was refused changed rows */
+    SAME_FORK,      /* a fork with the max_tokens of what it came from */
+    WRONG_NEED,     /* foretells half of the bytes */
+    FORGETS         /* rows within the window */
 };
 
 #define HOARD_BYTES (1u << 20)
@@ -269,6 +274,52 @@ static sy_status lie_shift(sy_state *state, uint64_t first, uint64_t count, uint
     return state != NULL ? SY_OK : SY_INVALID_ARGUMENT;
 }
 
+static sy_state *cloned, *source; /* of the newest clone */
+static int was_cut;
+static sy_status lie_clone_noted(sy_state *state, uint64_t n_rows, sy_state **out_state) {
+    sy_status status = honest->state_clone(state, n_rows, out_state);
+    source = state;
+    cloned = status == SY_OK ? *out_state : NULL;
+    was_cut = 0;
+    return status;
+}
+static sy_status lie_destroy_noted(sy_state *state) {
+    cloned = state == cloned || state == source ? NULL : cloned;
+    return honest->state_destroy(state);
+}
+static sy_status lie_truncate(sy_state *state, uint64_t n_rows) {
+    static const float other[32] = {1.0f};
+    sy_status status = honest->state_truncate(state, n_rows);
+    was_cut = 1;
+    if (IS(WRONG_REFUSAL) && SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED) {
+        (void)honest->state_load(state, 240, 1, other, sizeof(other));
+    }
+    return status;
+}
+static sy_status lie_load_rows(sy_state *state, uint64_t first, uint64_t count, const void *rows,
+                               uint64_t n_bytes) {
+    if (was_cut && cloned != NULL && state == cloned) {
+        (void)honest->state_load(source, first, count, rows, n_bytes);
+    }
+    return honest->state_load(state, first, count, rows, n_bytes);
+}
+static sy_status lie_fork(sy_state *state, uint64_t n_rows, uint64_t max_tokens,
+                          sy_state **out_state) {
+    return max_tokens < n_rows ? SY_INVALID_ARGUMENT
+                               : honest->state_clone(state, n_rows, out_state);
+}
+static sy_status lie_need(sy_device *device, const sy_state_request *requests, size_t stride,
+                          uint32_t n_requests, sy_state_usage *out_usage) {
+    sy_status status = honest->state_need(device, requests, stride, n_requests, out_usage);
+    out_usage->new_bytes /= 2;
+    return status;
+}
+static sy_status lie_save_little(sy_state *state, uint64_t first, uint64_t count, void *out_rows,
+                                 uint64_t n_bytes) {
+    return first > 100 && first < 200 ? SY_OUT_OF_RANGE
+                                      : honest->state_save(state, first, count, out_rows, n_bytes);
+}
+
 const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *services) {
     if (IS(SILENT_DECLINE) && host_abi < SY_ABI_VERSION) {
         return NULL;
@@ -291,5 +342,13 @@ const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *services) {
     table.state_clone = IS(SHALLOW_CLONE) ? lie_clone : IS(HALF_TABLE) ? NULL : table.state_clone;
     table.state_destroy = IS(SHALLOW_CLONE) ? lie_destroy : table.state_destroy;
     table.state_shift = IS(NO_SHIFT) ? lie_shift : table.state_shift;
+    table.state_truncate =
+        IS(LEAKY_TRUNCATE) || IS(WRONG_REFUSAL) ? lie_truncate : table.state_truncate;
+    table.state_load = IS(LEAKY_TRUNCATE) ? lie_load_rows : table.state_load;
+    table.state_clone = IS(LEAKY_TRUNCATE) ? lie_clone_noted : table.state_clone;
+    table.state_destroy = IS(LEAKY_TRUNCATE) ? lie_destroy_noted : table.state_destroy;
+    table.state_fork = IS(SAME_FORK) ? lie_fork : table.state_fork;
+    table.state_need = IS(WRONG_NEED) ? lie_need : table.state_need;
+    table.state_save = IS(FORGETS) ? lie_save_little : table.state_save;
     return &table;
 }

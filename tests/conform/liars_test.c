@@ -47,6 +47,11 @@ static const lie lies[] = {
     {"hoards", "L2.weight_bytes", 2},
     {"unchecked", "L1.alive", 3},
     {"any_version", "L2.version", 2},
+    {"leaky_truncate", "L3.state_shared", 3},
+    {"wrong_refusal", "L3.state_refusal", 3},
+    {"same_fork", "L3.state_fork", 3},
+    {"wrong_need", "L3.state_need", 3},
+    {"forgets", "L3.state_window", 3},
 };
 
 static bool is_found(const sy_conform_report *report, const char *check) {
