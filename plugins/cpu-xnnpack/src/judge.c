@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define STEP_US 0.5   /* dispatch of one node */
-#define TEAM_US 2.0   /* waking the team and waiting for it */
+#define TEAM_US 1.0   /* a parallel region of an awake team */
 #define LAUNCH_US 3.0 /* one submit */
 
 /* The slower of moving the bytes and doing the arithmetic. */
