@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard run: a prompt in, text out as it comes. */
 #include "engine_flags.h"
+#include "run_parallel.h"
 #include "run_report.h"
 #include "run_speculation.h"
 #include "switchyard/conversation.h"
+#include "switchyard/limits.h"
 #include "text_file.h"
 #include <verbs.h>
 
@@ -18,7 +20,7 @@ const char sy_cli_run_about[] = "answer a prompt with a model";
 typedef struct run_flags {
     const char *prompt, *prompt_file, *requests_file, *system, *chat_template;
     const char *load_path, *save_path;
-    uint32_t n_predict, top_k;
+    uint32_t n_predict, top_k, n_parallel;
     double temperature, top_p, min_p;
     uint64_t seed;
     int raw, ignore_end, profile, timings, quiet;
@@ -56,6 +58,9 @@ static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
          "read the prompt from a file", NULL},
         {"requests-file", 0, NULL, SY_CLI_TEXT, &flags->requests_file, "FILE", 0, 0,
          "answer every line of a file on its own, one answer a line", NULL},
+        {"parallel", 0, "np", SY_CLI_COUNT, &flags->n_parallel, "N", 0, SY_LIMIT_SEQUENCES,
+         "requests of --requests-file that run at once, in shared steps; the answers stay the same",
+         NULL},
         {"n-predict", 'n', "max-tokens|predict", SY_CLI_COUNT, &flags->n_predict, "N", 0, 1u << 24,
          "most tokens to generate; 0: until the model ends or the context is full", NULL},
         {"temp", 0, "temperature", SY_CLI_NUMBER, &flags->temperature, "X", 0, 100,
@@ -162,6 +167,8 @@ static sy_status answer(sy_session *session, sy_sampler *sampler, const run_flag
 static sy_status answer_lines(sy_session *session, sy_sampler *sampler, const run_flags *flags,
                               sy_run_figures *figures, sy_error *error) {
     sy_cli_text text = {NULL, 0, 0};
+    uint64_t seed_state[4];
+    sy_sampler_get_state(sampler, seed_state);
     sy_status status = sy_cli_read_text(flags->requests_file, &text, error);
     char *line = text.bytes;
     while (status == SY_OK && line != NULL && *line != '\0') {
@@ -170,6 +177,7 @@ static sy_status answer_lines(sy_session *session, sy_sampler *sampler, const ru
             *end = '\0';
         }
         status = sy_session_rewind(session, 0, error);
+        sy_sampler_set_state(sampler, seed_state);
         if (status == SY_OK) {
             status = answer(session, sampler, flags, line, figures, error);
         }
@@ -193,11 +201,33 @@ static run_flags flags_for(const sy_engine *engine, const run_flags *flags) {
     return fitting;
 }
 
-static sy_status run(sy_engine *engine, const run_flags *given, const char *prompt,
-                     sy_run_figures *figures, sy_error *error) {
-    const run_flags fitting = flags_for(engine, given), *flags = &fitting;
-    sy_session *session = NULL;
-    sy_sampler *sampler = NULL;
+/* The same in shared steps. */
+static sy_status answer_together(sy_engine *engine, const run_flags *flags,
+                                 const sy_sampler_options *sampling, sy_error *error) {
+    sy_chat_format format;
+    const sy_generate_options generate = {.struct_bytes = sizeof(generate),
+                                          .n_tokens_max = flags->n_predict,
+                                          .n_stops = flags->stops.n,
+                                          .ignore_end = (uint32_t)flags->ignore_end,
+                                          .stops = flags->stops.items};
+    const sy_run_parallel parallel = {.engine = engine,
+                                      .path = flags->requests_file,
+                                      .n_sessions = flags->n_parallel,
+                                      .format = flags->raw ? NULL : &format,
+                                      .system = flags->system,
+                                      .sampling = sampling,
+                                      .generate = &generate,
+                                      .quiet = flags->quiet};
+    sy_status status = SY_OK;
+    if (!flags->raw) {
+        status = flags->chat_template != NULL
+                     ? sy_chat_find(flags->chat_template, &format, error)
+                     : sy_chat_recognise(sy_engine_info(engine)->chat_template, &format, error);
+    }
+    return status == SY_OK ? sy_run_in_parallel(&parallel, error) : status;
+}
+
+static sy_sampler_options sampling_of(const run_flags *flags) {
     sy_sampler_options sampling;
     sy_sampler_options_default(&sampling);
     sampling.temperature = (float)flags->temperature;
@@ -205,6 +235,18 @@ static sy_status run(sy_engine *engine, const run_flags *given, const char *prom
     sampling.top_p = (float)flags->top_p;
     sampling.min_p = (float)flags->min_p;
     sampling.seed = flags->seed;
+    return sampling;
+}
+
+static sy_status run(sy_engine *engine, const run_flags *given, const char *prompt,
+                     sy_run_figures *figures, sy_error *error) {
+    const run_flags fitting = flags_for(engine, given), *flags = &fitting;
+    sy_session *session = NULL;
+    sy_sampler *sampler = NULL;
+    const sy_sampler_options sampling = sampling_of(flags);
+    if (flags->n_parallel > 0) {
+        return answer_together(engine, flags, &sampling, error);
+    }
     uint32_t n_vocabulary = sy_engine_info(engine)->n_vocabulary;
     uint64_t start = sy_cli_now_ns();
     sy_status status = sy_sampler_create(NULL, n_vocabulary, &sampling, &sampler, error);
@@ -273,7 +315,7 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared, ru
             status = run(engine_flags->engine, flags, prompt, &figures, &error);
         }
         exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
-        if (status == SY_OK && !flags->quiet) {
+        if (status == SY_OK && !flags->quiet && flags->n_parallel == 0) {
             sy_run_print(engine_flags->engine, &figures);
             sy_run_speculation_print(&flags->speculation);
         }
@@ -294,7 +336,7 @@ int sy_cli_run(int argc, char **argv) {
     sy_cli_engine engine_flags;
     sy_cli_shared shared;
     run_flags flags;
-    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 23];
+    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 24];
     uint32_t n = sy_cli_engine_flags(&engine_flags, options);
     engine_flags.no_alternatives = 1;
     engine_flags.n_outputs = 1;
@@ -319,6 +361,15 @@ int sy_cli_run(int argc, char **argv) {
     }
     if (flags.speculation.draft_path != NULL && flags.speculation.lookup) {
         return sy_cli_usage(argv[0], "Give --draft or --lookup.", "guesses come from one source.");
+    }
+    if (flags.n_parallel > 0 &&
+        (flags.requests_file == NULL || flags.load_path != NULL || flags.save_path != NULL ||
+         flags.speculation.draft_path != NULL || flags.speculation.lookup)) {
+        return sy_cli_usage(argv[0], NULL,
+                            "--parallel takes --requests-file and neither sessions nor guesses.");
+    }
+    if (flags.n_parallel > 0) {
+        engine_flags.n_sequences = engine_flags.n_outputs = flags.n_parallel;
     }
     if (flags.speculation.draft_path != NULL || flags.speculation.lookup) {
         engine_flags.n_outputs = SY_GUESSES_MAX + 1;

@@ -22,6 +22,7 @@ import llm_cpu  # noqa: E402
 import make_models  # noqa: E402
 import measures  # noqa: E402
 import report  # noqa: E402
+import together  # noqa: E402
 
 def has_verb(name):
     program = BUILD / "bin/switchyard"
@@ -421,3 +422,19 @@ def test_accuracy_of_one_case():
     case = next(c for c in measures.accuracy_cases(SHARED / "data") if c["file"] == "stories260K-f32-p0.npy")
     found = measures.accuracy(ours, SHARED / "data", case)
     assert found["trained"] and 0 <= found["value"] < 1e-6 and found["peer"] >= 0
+
+
+# ---- together -------------------------------------------------------------------------------------------------
+
+STORIES = SHARED / "data/models/stories260k/stories260K-f32.gguf"
+
+
+@needs_build
+@pytest.mark.skipif(not STORIES.exists(), reason="the shared models are absent")
+def test_shared_steps_and_guesses_are_measured_over_equal_answers(capsys):
+    assert together.main([str(STORIES), "--switchyard", str(BUILD), "--sessions", "2,3", "--tokens", "8", "--runs", "1",
+                          "--draft", str(STORIES.with_name("stories260K-Q8_0.gguf")), "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)["stories260K-f32"]
+    assert list(table["sessions"]) == ["1", "2", "3"] and list(table["guesses"]) == ["plain", "lookup", "draft"]
+    assert table["sessions"]["1"]["factor"] == table["guesses"]["plain"]["factor"] == 1
+    assert all(row["tokens_per_s"] > 0 for rows in table.values() for row in rows.values())

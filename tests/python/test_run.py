@@ -132,6 +132,28 @@ def test_scores_are_those_of_the_logits(tmp_path):
 
 
 @needs_stories
+def test_requests_in_parallel_get_the_same_answers(tmp_path):
+    path = tmp_path / "requests.txt"
+    path.write_text("Once upon a time\nThe dog\nA big house\nLily and her mom\nTom was\n")
+    flags = ["--requests-file", path, "-n", "50", "--temp", "0.8", "--seed", "3"]
+    one_by_one = run(*flags)
+    assert one_by_one.count("\n") >= 5
+    for n in (1, 2, 8):
+        result = call("run", STORIES, "--raw", *flags, "--parallel", n)
+        assert result.returncode == 0 and result.stdout == one_by_one
+        assert "5 requests" in result.stderr
+    assert call("run", STORIES, "--raw", "Once", "--parallel", 2).returncode == 2
+
+
+@needs_shipped
+def test_requests_in_parallel_go_through_the_chat_template(tmp_path):
+    path = tmp_path / "requests.txt"
+    path.write_text("wake me at seven\nturn on the light\n")
+    flags = ["run", SHIPPED[0], "--requests-file", path, "--quiet"]
+    assert output(*flags, "--parallel", 2) == output(*flags)
+
+
+@needs_stories
 @pytest.mark.parametrize("sampling", [[], ["--temp", "0.8", "--seed", "5"]])
 def test_speculation_changes_no_text(sampling):
     flags = ["Once upon a time", "-n", "150", *sampling]
