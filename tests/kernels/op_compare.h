@@ -29,6 +29,7 @@ typedef struct compare {
     sy_state_description states[COMPARE_STATES]; /* one pair per sequence */
     uint32_t n_states, n_past_rows;              /* rows that every state starts with */
     double tolerance;                            /* of the largest magnitude in an output */
+    double tolerance_bf16;                       /* where level avx512bf16 rounds rows, or 0 */
     const char *options;                         /* beside isa= */
     bool may_refuse;                             /* a "no" with words is fine */
     sy_status expect;                            /* status of the step on both sides */

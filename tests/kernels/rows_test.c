@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Row kernels and plain products at every ISA level: values against libm in double, every tail from
+/* Row kernels at every ISA level: values against libm in double, every tail from
  * 1 to 67 elements, buffers that end at a guard page, misaligned rows. */
 #include "blocks.h"
 #include "guarded.h"
@@ -191,61 +191,6 @@ static void weighted_sums_match(const cpu_kernels *level) {
     }
 }
 
-static void plain_product(const cpu_kernels *level, sy_element_type type, size_t k,
-                          size_t n_columns, size_t n_rows) {
-    size_t element = type == SY_TYPE_F32 ? 4 : 2;
-    guarded w = guarded_make(n_columns * k * element), x = guarded_make(n_rows * k * 4);
-    guarded y = guarded_make(n_rows * n_columns * 4);
-    float row[128], decoded[128];
-    for (size_t c = 0; c < n_columns; c++) {
-        random_floats(row, k, 1.0f);
-        CHECK_OK(sy__row_encode(type, row, k, w.bytes + c * k * element));
-    }
-    random_floats(floats_of(&x), n_rows * k, 1.0f);
-    cpu_linear l = {.weights = w.bytes,
-                    .weight_row_bytes = k * element,
-                    .rows = x.bytes,
-                    .row_bytes = k * 4,
-                    .out = floats_of(&y),
-                    .out_stride = n_columns,
-                    .k = k,
-                    .n_columns = n_columns,
-                    .n_rows = n_rows,
-                    .planes = CPU_PLANES_8};
-    level->plain[type].linear(&l);
-    for (size_t c = 0; c < n_columns; c++) {
-        CHECK_OK(sy__row_decode(type, w.bytes + c * k * element, k, decoded));
-        for (size_t r = 0; r < n_rows; r++) {
-            double sum = 0.0;
-            for (size_t i = 0; i < k; i++) {
-                sum += (double)decoded[i] * (double)floats_of(&x)[r * k + i];
-            }
-            float got = floats_of(&y)[r * n_columns + c], alone = 0.0f;
-            close_to((double)got, sum, sqrt((double)k), level, "product", k);
-            cpu_linear one = l;
-            one.weights += c * l.weight_row_bytes;
-            one.rows += r * l.row_bytes;
-            one.out = &alone;
-            one.n_columns = one.n_rows = 1;
-            level->plain[type].linear(&one);
-            CHECK_TEXT(memcmp(&alone, &got, 4) == 0, "%s type %u: other bits alone", level->name,
-                       type);
-        }
-    }
-    guarded_free(&w);
-    guarded_free(&x);
-    guarded_free(&y);
-}
-
-static void plain_products_match(const cpu_kernels *level) {
-    static const sy_element_type types[3] = {SY_TYPE_F32, SY_TYPE_F16, SY_TYPE_BF16};
-    for (int t = 0; t < 3; t++) {
-        for (size_t k = 1; k <= N_MOST; k++) {
-            plain_product(level, types[t], k, 1 + k % 7, 1 + k % 9);
-        }
-    }
-}
-
 /* Every bit pattern of f16 and bf16 comes back from f32, and rounding is to even. */
 static void narrow_floats_match(const cpu_kernels *level) {
     static const sy_element_type types[2] = {SY_TYPE_F16, SY_TYPE_BF16};
@@ -308,7 +253,6 @@ CASE_OF(unary_matches)
 CASE_OF(norms_match)
 CASE_OF(rotation_matches)
 CASE_OF(weighted_sums_match)
-CASE_OF(plain_products_match)
 CASE_OF(narrow_floats_match)
 CASE_OF(gated_and_binary_match)
 
@@ -317,7 +261,6 @@ static const sy_test_case cases[] = {
     {"norms_match", norms_match_case},
     {"rotation_matches", rotation_matches_case},
     {"weighted_sums_match", weighted_sums_match_case},
-    {"plain_products_match", plain_products_match_case},
     {"narrow_floats_match", narrow_floats_match_case},
     {"gated_and_binary_match", gated_and_binary_match_case},
 };

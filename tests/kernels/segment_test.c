@@ -215,9 +215,10 @@ static void check_model(sy_element_type weight, sy_element_type state, const cha
         char options[96];
         snprintf(options, sizeof(options), "isa=%s\n%s", levels[i]->name, extra);
         run_in_pieces(&m, options, 1, N_TOKENS, whole);
+        bool rounds = weight == SY_TYPE_BF16 && strcmp(levels[i]->name, "avx512bf16") == 0;
         double largest = 0.0, error = difference(expected, whole, &largest);
-        CHECK_TEXT(error <= tolerance * largest, "%s type %u state %u: error %g of %g", options,
-                   weight, state, error, largest);
+        CHECK_TEXT(error <= (rounds ? 1e-2 : tolerance) * largest,
+                   "%s type %u state %u: error %g of %g", options, weight, state, error, largest);
         for (uint32_t piece = 1; piece <= 6; piece += piece == 1 ? 3 : 2) {
             run_in_pieces(&m, options, piece, piece, other);
             CHECK_TEXT(memcmp(whole, other, N_TOKENS * sizeof(whole[0])) == 0,

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vector_avx512vnni.h"
+#include "vector_avx512.h"
 
 #include "attention_tiles.h"

@@ -48,7 +48,7 @@ static inline vint dot_bytes(const uint8_t *p) {
 #endif
 }
 
-#if VF == 16 || defined(__AVXVNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #define DOT_SIGNED_BIAS 128
 static inline vint dot_small(vint acc, vint k, vint q) {
 #if VF == 16
@@ -59,6 +59,17 @@ static inline vint dot_small(vint acc, vint k, vint q) {
 }
 static inline vint dot_signed(vint acc, vint k, vint q) {
     return dot_small(acc, k ^ (int32_t)0x80808080, q);
+}
+#elif VF == 16
+#define DOT_SIGNED_BIAS 0
+static inline vint dot_small(vint acc, vint k, vint q) {
+    __m512i pairs = _mm512_maddubs_epi16((__m512i)k, (__m512i)q);
+    return acc + (vint)_mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+}
+static inline vint dot_signed(vint acc, vint k, vint q) {
+    const __m512i x = (__m512i)q, zero = _mm512_setzero_si512();
+    __m512i lent = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask((__m512i)k), zero, x);
+    return dot_small(acc, (vint)_mm512_abs_epi8((__m512i)k), (vint)lent);
 }
 #elif VF == 8
 #define DOT_SIGNED_BIAS 0

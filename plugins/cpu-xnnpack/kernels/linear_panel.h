@@ -21,6 +21,14 @@ typedef struct panel {
     float *scale, *minimum;
 } panel;
 
+/* Sums of each row of a tile: begun, or added to; the bias comes last. */
+typedef struct panel_target {
+    float *sums;
+    size_t stride, n_columns; /* of PANEL_COLUMNS */
+    const float *bias;        /* or NULL */
+    bool is_first;
+} panel_target;
+
 typedef uint16_t vshorts __attribute__((vector_size(4 * VF)));
 
 #include CPU_PANEL_LAYER
@@ -40,14 +48,13 @@ typedef void (*fast_function)(const unpack_source *source, const panel *p);
 #endif
 
 typedef void (*unpack_function)(const unpack_source *source, const panel *p);
-/* Adds n_r rows from `rows` on to sums[n_r]. */
 typedef void (*tile_function)(const panel *p, size_t n_chunks, const uint8_t *rows,
-                              size_t row_bytes, float (*sums)[PANEL_COLUMNS]);
+                              size_t row_bytes, const panel_target *target);
 
 #define TILE(shape, count, n_r, traits, planes)                                              \
     static void tile_##shape##_##count(const panel *p, size_t n_chunks, const uint8_t *rows, \
-                                       size_t row_bytes, float(*sums)[PANEL_COLUMNS]) {      \
-        panel_tile(p, n_chunks, rows, row_bytes, n_r, traits, planes, sums);                 \
+                                       size_t row_bytes, const panel_target *target) {       \
+        panel_tile(p, n_chunks, rows, row_bytes, n_r, traits, planes, target);               \
     }
 /* Tiles of a shape: of the most rows, of 4, 2 and 1. */
 #define TILES(shape, n_most, traits, planes)  \
@@ -124,31 +131,52 @@ static size_t tile_rows(const tile_set *t, size_t left) {
     return left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-/* Adds k elements from `first` on to the sums of n_rows rows. */
-static void add_rows(const panel_job *job, const panel *p, size_t row, size_t n_rows, size_t first,
-                     size_t k, float (*sums)[PANEL_COLUMNS]) {
-    const cpu_linear *l = job->l;
-    const tile_set *t = job->tiles;
-    const uint8_t *rows = l->rows + row * l->row_bytes + first / 32 * cpu_record_bytes(l->planes);
-    for (size_t r = 0; r < n_rows;) {
-        size_t n = tile_rows(t, n_rows - r);
-        tile_function tile = n == t->n_most ? t->most : n == 4 ? t->four : n == 2 ? t->two : t->one;
-        tile(p, k / 32, rows + r * l->row_bytes, l->row_bytes, sums + r);
-        r += n;
+/* Columns and elements of k that a panel has. */
+typedef struct panel_place {
+    size_t column, n_columns, first, k;
+} panel_place;
+
+/* A tile of n_r rows where the panel has fewer columns than others. */
+static void part_tile(tile_function tile, const panel *p, size_t n_chunks, const uint8_t *rows,
+                      size_t row_bytes, size_t n_r, const panel_target *part) {
+    float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}}, bias[PANEL_COLUMNS] = {0.0f};
+    const size_t n_bytes = part->n_columns * sizeof(float);
+    const panel_target whole = {sums[0], PANEL_COLUMNS, PANEL_COLUMNS,
+                                part->bias != NULL ? bias : NULL, part->is_first};
+    for (size_t r = 0; r < n_r && !part->is_first; r++) {
+        memcpy(sums[r], part->sums + r * part->stride, n_bytes);
+    }
+    if (part->bias != NULL) {
+        memcpy(bias, part->bias, n_bytes);
+    }
+    tile(p, n_chunks, rows, row_bytes, &whole);
+    for (size_t r = 0; r < n_r; r++) {
+        memcpy(part->sums + r * part->stride, sums[r], n_bytes);
     }
 }
 
-static void store_rows(const cpu_linear *l, size_t row, size_t n_rows, size_t column,
-                       float (*sums)[PANEL_COLUMNS]) {
-    size_t left = l->n_columns - column, n = left < PANEL_COLUMNS ? left : PANEL_COLUMNS;
-    for (size_t r = 0; r < n_rows; r++) {
-        float *out = l->out + (row + r) * l->out_stride + column;
-        if (l->bias != NULL) {
-            for (size_t j = 0; j < n; j++) {
-                sums[r][j] += l->bias[column + j];
-            }
+/* Adds a panel's elements of k to the results of n_rows rows. */
+static void add_rows(const panel_job *job, const panel *p, const panel_place *place, size_t row,
+                     size_t n_rows) {
+    const cpu_linear *l = job->l;
+    const tile_set *t = job->tiles;
+    const bool is_last = place->first + place->k == l->k;
+    panel_target target = {.stride = l->out_stride,
+                           .n_columns = place->n_columns,
+                           .bias = is_last && l->bias != NULL ? l->bias + place->column : NULL,
+                           .is_first = place->first == 0};
+    for (size_t end = row + n_rows; row < end;) {
+        size_t n = tile_rows(t, end - row);
+        tile_function tile = n == t->n_most ? t->most : n == 4 ? t->four : n == 2 ? t->two : t->one;
+        const uint8_t *rows =
+            l->rows + row * l->row_bytes + place->first / 32 * cpu_record_bytes(l->planes);
+        target.sums = l->out + row * l->out_stride + place->column;
+        if (place->n_columns == PANEL_COLUMNS) {
+            tile(p, place->k / 32, rows, l->row_bytes, &target);
+        } else {
+            part_tile(tile, p, place->k / 32, rows, l->row_bytes, n, &target);
         }
-        memcpy(out, sums[r], n * sizeof(float));
+        row += n;
     }
 }
 
@@ -174,7 +202,6 @@ static const uint8_t *ahead_of(const cpu_linear *l, size_t column) {
 static void few_rows(const panel_job *job) {
     const cpu_linear *l = job->l;
     for (size_t column = 0; column < l->n_columns; column += PANEL_COLUMNS) {
-        _Alignas(64) float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}};
         const uint8_t *ahead = ahead_of(l, column);
         for (size_t first = 0; first < l->k; first += SLICE) {
             size_t k = l->k - first < SLICE ? l->k - first : SLICE;
@@ -183,16 +210,22 @@ static void few_rows(const panel_job *job) {
             source.ahead = ahead != NULL ? ahead + PANEL_COLUMNS * n_bytes_before : NULL;
             panel p = panel_at(l->space, k);
             job->unpack(&source, &p);
-            add_rows(job, &p, 0, l->n_rows, first, k, sums);
+            add_rows(job, &p, &(panel_place){column, source.n_columns, first, k}, 0, l->n_rows);
         }
-        store_rows(l, 0, l->n_rows, column, sums);
     }
+}
+
+/* Columns that are unpacked together for many rows: few, if they then stay in the first cache. */
+static size_t columns_together(size_t k) {
+    const size_t n_least = 32, in_first_cache = (size_t)36 << 10;
+    return n_least * (k + k / 32 * sizeof(float)) <= in_first_cache ? n_least
+                                                                    : cpu_panel_columns(k);
 }
 
 /* Many rows: several groups of columns are unpacked whole and meet every tile of rows in turn. */
 static void many_rows(const panel_job *job) {
     const cpu_linear *l = job->l;
-    size_t n_together = cpu_panel_columns(l->k),
+    size_t n_together = columns_together(l->k),
            panel_bytes = PANEL_COLUMNS * cpu_panel_column_bytes(l->k);
     for (size_t first = 0; first < l->n_columns; first += n_together) {
         size_t left = l->n_columns - first;
@@ -207,10 +240,10 @@ static void many_rows(const panel_job *job) {
         for (size_t row = 0, n_rows = 0; row < l->n_rows; row += n_rows) {
             n_rows = tile_rows(job->tiles, l->n_rows - row);
             for (size_t i = 0; i < n_panels; i++) {
-                _Alignas(64) float sums[PANEL_ROWS][PANEL_COLUMNS] = {{0.0f}};
                 panel p = panel_at(l->space + i * panel_bytes, l->k);
-                add_rows(job, &p, row, n_rows, 0, l->k, sums);
-                store_rows(l, row, n_rows, first + i * PANEL_COLUMNS, sums);
+                size_t column = first + i * PANEL_COLUMNS, n = l->n_columns - column;
+                n = n < PANEL_COLUMNS ? n : PANEL_COLUMNS;
+                add_rows(job, &p, &(panel_place){column, n, 0, l->k}, row, n_rows);
             }
         }
     }

@@ -12,12 +12,40 @@ ALWAYS_INLINE vfloat load_vector(const uint8_t *row, size_t i, plain_kind kind) 
     return plain_load(row + i * plain_bytes(kind), kind);
 }
 
-/* The last n < VF elements, zeros behind them. */
-ALWAYS_INLINE vfloat load_tail(const uint8_t *row, size_t i, size_t n, plain_kind kind) {
-    uint8_t padded[VF * 4] = {0};
-    memcpy(padded, row + i * plain_bytes(kind), n * plain_bytes(kind));
-    return load_vector(padded, 0, kind);
+/* Elements of k that a multiply-add takes, and that many of a row of weights and of x. */
+ALWAYS_INLINE size_t plain_width(plain_kind kind) {
+    return kind == PLAIN_BF16_PAIRS ? 2 * VF : VF;
 }
+#ifdef __AVX512BF16__
+#define BF16_KIND PLAIN_BF16_PAIRS
+ALWAYS_INLINE vfloat load_weights(const uint8_t *row, size_t i, plain_kind kind) {
+    return kind == PLAIN_BF16_PAIRS ? vf_load((const float *)(const void *)(row + 2 * i))
+                                    : load_vector(row, i, kind);
+}
+ALWAYS_INLINE vfloat load_x(const uint8_t *row, size_t i, plain_kind kind) {
+    vfloat x = load_vector(row, i, PLAIN_F32);
+    return kind == PLAIN_BF16_PAIRS
+               ? (vfloat)_mm512_cvtne2ps_pbh(load_vector(row, i + VF, PLAIN_F32), x)
+               : x;
+}
+ALWAYS_INLINE vfloat plain_fma(vfloat w, vfloat x, vfloat sum, plain_kind kind) {
+    return kind == PLAIN_BF16_PAIRS ? _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)x)
+                                    : vf_fma(w, x, sum);
+}
+#else
+#define BF16_KIND PLAIN_BF16
+ALWAYS_INLINE vfloat load_weights(const uint8_t *row, size_t i, plain_kind kind) {
+    return load_vector(row, i, kind);
+}
+ALWAYS_INLINE vfloat load_x(const uint8_t *row, size_t i, plain_kind kind) {
+    (void)kind;
+    return load_vector(row, i, PLAIN_F32);
+}
+ALWAYS_INLINE vfloat plain_fma(vfloat w, vfloat x, vfloat sum, plain_kind kind) {
+    (void)kind;
+    return vf_fma(w, x, sum);
+}
+#endif
 
 /* Tiles as large as the registers allow: a sum for each column and row, the columns' weights and
  * one x; where there are few registers, the rows' x and one weight. */
@@ -51,32 +79,37 @@ ALWAYS_INLINE void plain_step(plain_sums *sums, const plain_tile_rows *t, size_t
     vfloat held[PLAIN_ROWS];
 #pragma GCC unroll 8
     for (unsigned h = 0; h < n_held; h++) {
-        held[h] = hold_weights ? load_vector(t->weights[h], i, kind)
-                               : load_vector(t->rows[h], i, PLAIN_F32);
+        held[h] = hold_weights ? load_weights(t->weights[h], i, kind) : load_x(t->rows[h], i, kind);
         IN_REGISTER(held[h]);
     }
 #pragma GCC unroll 8
     for (unsigned o = 0; o < n_others; o++) {
-        vfloat other = hold_weights ? load_vector(t->rows[o], i, PLAIN_F32)
-                                    : load_vector(t->weights[o], i, kind);
+        vfloat other =
+            hold_weights ? load_x(t->rows[o], i, kind) : load_weights(t->weights[o], i, kind);
         IN_REGISTER(other);
 #pragma GCC unroll 8
         for (unsigned h = 0; h < n_held; h++) {
             vfloat *sum = hold_weights ? &sums->of[h][o] : &sums->of[o][h];
-            *sum = vf_fma(held[h], other, *sum);
+            vfloat w = hold_weights ? held[h] : other, x = hold_weights ? other : held[h];
+            *sum = plain_fma(w, x, *sum, kind);
         }
     }
 }
 
-/* The last n < VF elements, out of the way of the loops that never have them. */
+/* The last n elements, less than a vector's, out of the way of the loops that never have them. */
 static __attribute__((noinline)) void plain_tail(plain_sums *sums, const plain_tile_rows *t,
                                                  size_t n, const unsigned n_of[2],
                                                  plain_kind kind) {
+    uint8_t w[PLAIN_COLUMNS][VF * 4] = {{0}}, x[2 * VF * 4];
     for (unsigned j = 0; j < n_of[0]; j++) {
-        vfloat w = load_tail(t->weights[j], t->end - n, n, kind);
-        for (unsigned r = 0; r < n_of[1]; r++) {
-            vfloat x = load_tail(t->rows[r], t->end - n, n, PLAIN_F32);
-            sums->of[j][r] = vf_fma(w, x, sums->of[j][r]);
+        memcpy(w[j], t->weights[j] + (t->end - n) * plain_bytes(kind), n * plain_bytes(kind));
+    }
+    for (unsigned r = 0; r < n_of[1]; r++) {
+        memset(x, 0, sizeof(x));
+        memcpy(x, t->rows[r] + (t->end - n) * sizeof(float), n * sizeof(float));
+        for (unsigned j = 0; j < n_of[0]; j++) {
+            vfloat *sum = &sums->of[j][r];
+            *sum = plain_fma(load_weights(w[j], 0, kind), load_x(x, 0, kind), *sum, kind);
         }
     }
 }
@@ -131,21 +164,24 @@ ALWAYS_INLINE plain_tile_rows plain_rows(const cpu_linear *l, const plain_place 
 ALWAYS_INLINE void plain_tile(const cpu_linear *l, const plain_place *place, unsigned n_c,
                               unsigned n_r, plain_kind kind, plain_sums *sums) {
     const plain_tile_rows t = plain_rows(l, place, n_c, n_r);
-    const size_t n_tail = (t.end - t.first) % VF, n_bytes = VF * plain_bytes(kind) * n_c;
-    const uint8_t *ahead = t.ahead != NULL ? t.ahead + t.first / VF * n_bytes : NULL;
+    const size_t width = plain_width(kind), n_bytes = width * plain_bytes(kind) * n_c;
+    const size_t n_tail = (t.end - t.first) % width;
+    const uint8_t *ahead = t.ahead != NULL ? t.ahead + t.first / width * n_bytes : NULL;
     const uint8_t *soon = place->soon;
     plain_sums s;
 #pragma GCC unroll 32
     for (unsigned i = 0; i < n_c * n_r; i++) {
         s.of[i / n_r][i % n_r] = t.first == 0 ? vf_set1(0.0f) : sums->of[i / n_r][i % n_r];
     }
-    for (size_t i = t.first; i + VF <= t.end; i += VF) {
+    for (size_t i = t.first; i + width <= t.end; i += width) {
         if (ahead != NULL) {
             stream_ahead(ahead, n_bytes);
             ahead += n_bytes;
         }
-        __builtin_prefetch(soon, 0, 2);
-        soon += VF * sizeof(float);
+        for (size_t n = 0; n < width; n += VF) {
+            __builtin_prefetch(soon, 0, 2);
+            soon += VF * sizeof(float);
+        }
         plain_step(&s, &t, i, n_c, n_r, kind);
     }
     if (t.end == l->k && n_tail == 0) {
@@ -179,7 +215,7 @@ typedef void (*plain_function)(const cpu_linear *l, const plain_place *place, pl
 #endif
 PLAIN_SHAPES(PLAIN_TILES, f32, PLAIN_F32)
 PLAIN_SHAPES(PLAIN_TILES, f16, PLAIN_F16)
-PLAIN_SHAPES(PLAIN_TILES, bf16, PLAIN_BF16)
+PLAIN_SHAPES(PLAIN_TILES, bf16, BF16_KIND)
 
 /* Tiles of so many rows, the most first. */
 typedef struct plain_shape {
@@ -232,6 +268,13 @@ static void plain_columns(const cpu_linear *l, const plain_shape *shapes) {
     }
 }
 
+/* The last n < VF elements, zeros behind them. */
+ALWAYS_INLINE vfloat load_tail(const uint8_t *row, size_t i, size_t n, plain_kind kind) {
+    uint8_t padded[VF * 4] = {0};
+    memcpy(padded, row + i * plain_bytes(kind), n * plain_bytes(kind));
+    return load_vector(padded, 0, kind);
+}
+
 ALWAYS_INLINE void plain_decode(const uint8_t *row, size_t n, float *out, plain_kind kind) {
     size_t i = 0;
     for (; i + VF <= n; i += VF) {
@@ -250,7 +293,7 @@ ALWAYS_INLINE void plain_decode(const uint8_t *row, size_t n, float *out, plain_
     }
 PLAIN_LINEAR(f32, PLAIN_F32)
 PLAIN_LINEAR(f16, PLAIN_F16)
-PLAIN_LINEAR(bf16, PLAIN_BF16)
+PLAIN_LINEAR(bf16, BF16_KIND)
 
 static void decode_f32(const uint8_t *row, size_t n, float *out) {
     memcpy(out, row, n * 4);

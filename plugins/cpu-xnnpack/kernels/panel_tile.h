@@ -113,12 +113,14 @@ ALWAYS_INLINE void panel_part(const panel *p, size_t c, unsigned i_sixteen, unsi
 
 ALWAYS_INLINE void panel_tile(const panel *p, size_t n_chunks, const uint8_t *first_row,
                               size_t row_bytes, unsigned n_r, unsigned traits, cpu_planes planes,
-                              float (*sums)[PANEL_COLUMNS]) {
+                              const panel_target *target) {
     vfloat acc[PANEL_ROWS][PANEL_VECTORS];
     panel_rows rows = {.row_bytes = row_bytes};
 #pragma GCC unroll 16
     for (unsigned i = 0; i < n_r * PANEL_VECTORS; i++) {
-        acc[i / PANEL_VECTORS][i % PANEL_VECTORS] = vf_load(sums[0] + i * VF);
+        const float *sum = target->sums + i / PANEL_VECTORS * target->stride;
+        acc[i / PANEL_VECTORS][i % PANEL_VECTORS] =
+            target->is_first ? vf_set1(0.0f) : vf_load(sum + i % PANEL_VECTORS * VF);
     }
 #pragma GCC unroll 4
     for (unsigned i = 0; i < (n_r + 2) / 3; i++) {
@@ -136,9 +138,17 @@ ALWAYS_INLINE void panel_tile(const panel *p, size_t n_chunks, const uint8_t *fi
             rows.base[i] += cpu_record_bytes(planes);
         }
     }
+    if (target->bias != NULL) {
+#pragma GCC unroll 16
+        for (unsigned i = 0; i < n_r * PANEL_VECTORS; i++) {
+            acc[i / PANEL_VECTORS][i % PANEL_VECTORS] +=
+                vf_load(target->bias + i % PANEL_VECTORS * VF);
+        }
+    }
 #pragma GCC unroll 16
     for (unsigned i = 0; i < n_r * PANEL_VECTORS; i++) {
-        vf_store(sums[0] + i * VF, acc[i / PANEL_VECTORS][i % PANEL_VECTORS]);
+        float *sum = target->sums + i / PANEL_VECTORS * target->stride;
+        vf_store(sum + i % PANEL_VECTORS * VF, acc[i / PANEL_VECTORS][i % PANEL_VECTORS]);
     }
 }
 

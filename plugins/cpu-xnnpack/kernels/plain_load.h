@@ -5,7 +5,8 @@
 
 #include "template.h"
 
-typedef enum plain_kind { PLAIN_F32, PLAIN_F16, PLAIN_BF16 } plain_kind;
+/* Pairs: bf16 whose products with x rounded to bf16 are added two at a time. */
+typedef enum plain_kind { PLAIN_F32, PLAIN_F16, PLAIN_BF16, PLAIN_BF16_PAIRS } plain_kind;
 
 ALWAYS_INLINE size_t plain_bytes(plain_kind kind) {
     return kind == PLAIN_F32 ? 4 : 2;

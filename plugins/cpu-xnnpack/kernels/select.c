@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define LEVELS_MOST 7 /* of one architecture */
+#define LEVELS_MOST 9 /* of one architecture */
 #define DECLARE(level)                                                       \
     extern const cpu_type_kernels cpu_linear_blocks_##level[CPU_TYPE_TABLE]; \
     extern const cpu_type_kernels cpu_linear_plain_##level[CPU_TYPE_TABLE];  \
@@ -32,8 +32,19 @@ DECLARE(avx2)
 TABLE(avx2, 150.0f, 67.0f)
 DECLARE(avxvnni)
 TABLE(avxvnni, 200.0f, 74.0f)
+DECLARE(avx512)
+TABLE(avx512, 300.0f, 120.0f)
 DECLARE(avx512vnni)
 TABLE(avx512vnni, 440.0f, 120.0f)
+/* That one with other products of bf16 weights. */
+extern const cpu_type_kernels cpu_linear_plain_avx512bf16[CPU_TYPE_TABLE];
+static const cpu_kernels table_avx512bf16 = {"avx512bf16",
+                                             440.0f,
+                                             120.0f,
+                                             cpu_linear_blocks_avx512vnni,
+                                             cpu_linear_plain_avx512bf16,
+                                             &cpu_rows_avx512vnni,
+                                             &cpu_attention_avx512vnni};
 
 typedef struct registers {
     uint32_t a, b, c, d;
@@ -72,9 +83,15 @@ static size_t levels_fill(const cpu_kernels **levels) {
     bool has_avx2 =
         all_of(saved, SAVED_AVX) && all_of(one.c, fma | avx | f16c) && all_of(seven.b, BIT(5));
     size_t n = 0;
-    if (has_avx2 && all_of(saved, SAVED_AVX512) && all_of(seven.b, f | dq | bw | vl) &&
-        all_of(seven.c, BIT(11))) {
-        levels[n++] = &table_avx512vnni;
+    if (has_avx2 && all_of(saved, SAVED_AVX512) && all_of(seven.b, f | dq | bw | vl)) {
+        bool has_vnni = all_of(seven.c, BIT(11));
+        if (has_vnni) {
+            levels[n++] = &table_avx512vnni;
+        }
+        if (has_vnni && all_of(more.a, BIT(5))) { /* never the best: it rounds activations */
+            levels[n++] = &table_avx512bf16;
+        }
+        levels[n++] = &table_avx512;
     }
     if (has_avx2 && all_of(more.a, BIT(4))) {
         levels[n++] = &table_avxvnni;

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Vector layer for AVX-512 F/BW/DQ/VL + VNNI: 16 floats, 32 bytes with VNNI dot products. */
+/* Vector layer for AVX-512 F/BW/DQ/VL, with or without VNNI: 16 floats, 32 bytes. */
 #ifndef CPU_VECTOR_H
 #define CPU_VECTOR_H
 
 #include "vector_x86.h"
 
+#if defined(__AVX512BF16__)
+#define CPU_LEVEL avx512bf16
+#elif defined(__AVX512VNNI__)
 #define CPU_LEVEL avx512vnni
+#else
+#define CPU_LEVEL avx512
+#endif
 #define VF 16
 typedef __m512 vfloat;
 typedef int32_t vint __attribute__((vector_size(64)));
