@@ -26,34 +26,61 @@ static void *fail_nth(void *self, void *pointer, size_t old_bytes, size_t new_by
 
 static bool needs_tokenizer;
 
-static sy_status whole_way(const sy_allocator *allocator, const char *plugins, sy_error *error) {
-    static const int32_t prompt[5] = {1, 2, 3, 4, 5};
-    engine_kit kit;
-    sy_session *session = NULL, *copy = NULL;
-    sy_sampler *sampler = NULL;
+/* Sessions that share a prefix, fork, drop tokens and go their ways. */
+static sy_status sessions_way(sy_engine *engine, sy_sampler *sampler, sy_error *error) {
+    static const int32_t prompt[40] = {1, 2, 3, 4, 5, 4, 3, 2, 1};
+    static const sy_token_range range = {2, 5};
+    sy_session *session = NULL, *second = NULL, *forks[2] = {NULL, NULL};
     int32_t token = 0;
-    sy_status status = engine_kit_open(&kit, allocator, 1, plugins, NULL);
-    *error = kit.error;
-    CHECK(status != SY_OK || !needs_tokenizer || sy_engine_tokenizer(kit.engine) != NULL);
+    sy_status status = sy_session_open(engine, 60, &session, error);
     if (status == SY_OK) {
-        status = sy_session_open(kit.engine, 20, &session, error);
-    }
-    if (status == SY_OK) {
-        status = sy_session_prefill(session, prompt, 5, error);
-    }
-    if (status == SY_OK) {
-        status = sy_sampler_create(allocator, sy_engine_info(kit.engine)->n_vocabulary, NULL,
-                                   &sampler, error);
+        status = sy_session_prefill(session, prompt, 40, error);
     }
     if (status == SY_OK) {
         status = sy_session_decode(session, sampler, &token, error);
     }
     if (status == SY_OK) {
-        status = sy_session_clone(session, &copy, error);
+        status = sy_session_fork(session, 2, forks, error);
     }
-    sy_session_close(copy);
-    sy_sampler_destroy(sampler);
+    if (status == SY_OK) {
+        status = sy_session_drop(forks[0], &range, 1, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_rewind(forks[1], 3, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_decode(forks[1], sampler, &token, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_open(engine, 60, &second, error);
+    }
+    if (status == SY_OK) {
+        status = sy_session_prefill(second, prompt, 40, error);
+    }
+    sy_session_close(second);
+    sy_session_close(forks[0]);
+    sy_session_close(forks[1]);
     sy_session_close(session);
+    return status;
+}
+
+static sy_status whole_way(const sy_allocator *allocator, const char *plugins, sy_error *error) {
+    engine_kit kit;
+    sy_sampler *sampler = NULL;
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.prefix_bytes = (uint64_t)8 << 20;
+    sy_status status = engine_kit_open(&kit, allocator, 1, plugins, &options);
+    *error = kit.error;
+    CHECK(status != SY_OK || !needs_tokenizer || sy_engine_tokenizer(kit.engine) != NULL);
+    if (status == SY_OK) {
+        status = sy_sampler_create(allocator, sy_engine_info(kit.engine)->n_vocabulary, NULL,
+                                   &sampler, error);
+    }
+    if (status == SY_OK) {
+        status = sessions_way(kit.engine, sampler, error);
+    }
+    sy_sampler_destroy(sampler);
     engine_kit_close(&kit);
     return status;
 }
