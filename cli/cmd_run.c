@@ -19,8 +19,8 @@ const char sy_cli_run_about[] = "answer a prompt with a model";
 /* Everything the flags say about one run. */
 typedef struct run_flags {
     const char *prompt, *prompt_file, *requests_file, *system, *chat_template;
-    const char *load_path, *save_path;
-    uint32_t n_predict, top_k, n_parallel;
+    const char *load_path, *save_path, *at_limit;
+    uint32_t n_predict, top_k, n_parallel, n_sinks;
     double temperature, top_p, min_p;
     uint64_t seed;
     int raw, ignore_end, profile, timings, quiet;
@@ -83,6 +83,10 @@ static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
          "end before this text", NULL},
         {"ignore-eos", 0, NULL, SY_CLI_SWITCH, &flags->ignore_end, NULL, 0, 0,
          "do not stop at the model's end token", NULL},
+        {"at-limit", 0, NULL, SY_CLI_TEXT, &flags->at_limit, "WHAT", 0, 0,
+         "when the context is full: stop, or slide: the oldest half goes, without end", NULL},
+        {"sinks", 0, NULL, SY_CLI_COUNT, &flags->n_sinks, "N", 0, 1u << 24,
+         "first tokens that stay while it slides; 0: 4", NULL},
         {"load-session", 0, NULL, SY_CLI_TEXT, &flags->load_path, "FILE", 0, 0,
          "go on with a saved session", NULL},
         {"save-session", 0, NULL, SY_CLI_TEXT, &flags->save_path, "FILE", 0, 0,
@@ -201,6 +205,23 @@ static run_flags flags_for(const sy_engine *engine, const run_flags *flags) {
     return fitting;
 }
 
+#define DEFAULT_SINKS 4u
+
+static sy_status set_limit(sy_session *session, const run_flags *flags, sy_error *error) {
+    sy_limit_options limit = {.struct_bytes = sizeof(limit),
+                              .n_sink_tokens =
+                                  flags->n_sinks != 0 ? flags->n_sinks : DEFAULT_SINKS};
+    if (flags->at_limit == NULL || strcmp(flags->at_limit, "stop") == 0) {
+        return SY_OK;
+    }
+    if (strcmp(flags->at_limit, "slide") != 0) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "--at-limit takes stop or slide, not \"%s\".", flags->at_limit);
+    }
+    limit.at_limit = SY_AT_LIMIT_SLIDE;
+    return sy_session_set_limit(session, &limit, error);
+}
+
 /* The same in shared steps. */
 static sy_status answer_together(sy_engine *engine, const run_flags *flags,
                                  const sy_sampler_options *sampling, sy_error *error) {
@@ -256,6 +277,7 @@ static sy_status run(sy_engine *engine, const run_flags *given, const char *prom
                      : sy_session_open(engine, 0, &session, error);
     }
     figures->session_ns = sy_cli_now_ns() - start;
+    status = status == SY_OK ? set_limit(session, flags, error) : status;
     interruptible = session;
     if (status == SY_OK && flags->requests_file != NULL) {
         status = answer_lines(session, sampler, flags, figures, error);
@@ -336,7 +358,7 @@ int sy_cli_run(int argc, char **argv) {
     sy_cli_engine engine_flags;
     sy_cli_shared shared;
     run_flags flags;
-    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 24];
+    sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 26];
     uint32_t n = sy_cli_engine_flags(&engine_flags, options);
     engine_flags.no_alternatives = 1;
     engine_flags.n_outputs = 1;

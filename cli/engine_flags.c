@@ -26,7 +26,9 @@ uint32_t sy_cli_engine_flags(sy_cli_engine *flags, sy_cli_option *out_options) {
         {"forbid", 0, NULL, SY_CLI_LIST, &flags->forbids, "PATTERN=DELEGATE", 0, 0,
          "keep such nodes off a delegate", NULL},
         {"memory-budget", 0, NULL, SY_CLI_COUNT, &flags->memory_mib, "MIB", 0, 1u << 22,
-         "wall for everything beside the mapped weights; 0: none", NULL}};
+         "wall for everything beside the mapped weights; 0: none", NULL},
+        {"prefix-cache", 0, NULL, SY_CLI_COUNT, &flags->prefix_mib, "MIB", 0, 1u << 22,
+         "memory for beginnings that prompts share; 0: none is kept", NULL}};
     memcpy(out_options, options, sizeof(options));
     return SY_CLI_COUNT_OF(options);
 }
@@ -95,6 +97,7 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     out_options->profile = runtime->profile;
     out_options->no_alternatives = flags->no_alternatives;
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
+    out_options->prefix_bytes = (uint64_t)flags->prefix_mib << 20;
     out_options->policy = sy_conf_policy(flags->setup.conf);
     out_options->disabled_passes = flags->disabled_passes;
     out_options->trace = flags->trace;

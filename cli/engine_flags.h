@@ -11,7 +11,7 @@
 
 typedef struct sy_cli_engine {
     const char *model, *key_type, *value_type;
-    uint32_t n_context, n_batch, n_outputs, memory_mib;
+    uint32_t n_context, n_batch, n_outputs, memory_mib, prefix_mib;
     sy_cli_list without, pins, forbids;
     sy_policy_rule rules[SY_CLI_RULES_MAX];
     char patterns[SY_CLI_RULES_MAX][128]; /* left halves of PATTERN=DELEGATE */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * logits_dump MODEL KV_TYPE CHUNK [--without NAME]... [--plugins DIR]... -- ID...
+ * logits_dump MODEL KV_TYPE[/VALUE_TYPE] CHUNK [--without NAME]... [--plugins DIR]... -- ID...
  * Writes the logits after every token as f32 rows to standard output: the probe behind the
  * comparisons with reference logits. For an encoder: the hidden states.
  */
@@ -82,6 +82,7 @@ int main(int argc, char **argv) {
     sy_runtime *runtime = NULL;
     sy_registry *registry = NULL;
     sy_engine *engine = NULL;
+    char key_type[16];
     if (argc < 6) {
         fprintf(stderr, "usage: logits_dump MODEL KV_TYPE CHUNK [FLAGS] -- ID...\n");
         return 2;
@@ -90,7 +91,11 @@ int main(int argc, char **argv) {
     sy_error_clear(&error);
     sy_engine_options options;
     sy_engine_options_default(&options);
-    options.key_type = options.value_type = sy_type_find(argv[2]);
+    const char *slash = strchr(argv[2], '/');
+    snprintf(key_type, sizeof(key_type), "%.*s",
+             slash != NULL ? (int)(slash - argv[2]) : (int)strlen(argv[2]), argv[2]);
+    options.key_type = sy_type_find(key_type);
+    options.value_type = slash != NULL ? sy_type_find(slash + 1) : options.key_type;
     options.n_without = a.n_without;
     options.without = a.without;
     sy_registry_options search;

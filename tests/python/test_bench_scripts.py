@@ -438,3 +438,21 @@ def test_shared_steps_and_guesses_are_measured_over_equal_answers(capsys):
     assert list(table["sessions"]) == ["1", "2", "3"] and list(table["guesses"]) == ["plain", "lookup", "draft"]
     assert table["sessions"]["1"]["factor"] == table["guesses"]["plain"]["factor"] == 1
     assert all(row["tokens_per_s"] > 0 for rows in table.values() for row in rows.values())
+
+
+# ---- types of the cache ------------------------------------------------------------------------------------------
+
+SHIPPED = SOURCE / "models/actions/actions-q8_0.gguf"
+
+
+@pytest.mark.skipif(not (BUILD / "bin/logits_dump").exists(), reason="no build of the probe of logits")
+def test_cache_types_are_told_apart(tmp_path):
+    text = tmp_path / "text"
+    text.write_text("<|request|>wake me at quarter to seven<|call|>")
+    done = subprocess.run([sys.executable, SOURCE / "bench/cache_types.py", SHIPPED, text, "--lines", "--build", BUILD],
+                          capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines()[4:]]
+    cost = {(row[0], row[1]): float(row[3]) for row in rows}
+    assert len(cost) == 10
+    assert 0 <= cost["f16", "f16"] < cost["Q8_0", "Q8_0"] < cost["Q4_0", "Q4_0"]

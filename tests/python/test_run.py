@@ -218,3 +218,22 @@ def test_requests_file_gives_one_line_each(tmp_path):
     alone = [output("run", SHIPPED[0], "--quiet", r).strip() for r in
              requests.read_text().splitlines()]
     assert lines == alone and all(json.loads(line)["name"] for line in lines)
+
+
+@needs_stories
+def test_slides_past_its_context_and_says_so_where_it_cannot():
+    flags = ["Once upon a time", "-c", "64", "-n", "300", "--ignore-eos"]
+    stopped, sliding = run(*flags), run(*flags, "--at-limit", "slide")
+    assert len(sliding) > 2 * len(stopped) and sliding.startswith(stopped.rstrip("\n"))
+    assert sliding == run(*flags, "--at-limit", "slide", "--sinks", "4")
+    assert sliding != run(*flags, "--at-limit", "slide", "--sinks", "20")
+    assert "stop or slide" in call("run", STORIES, *flags, "--at-limit", "sometimes").stderr
+
+
+@needs_stories
+def test_shared_beginnings_change_nothing(tmp_path):
+    lines = tmp_path / "lines"
+    beginning = "Once upon a time, there was a little girl who liked to play in the park with her dog. "
+    lines.write_text("\n".join(beginning + end for end in ["One day", "She", "Her mom", "One day"]))
+    flags = ["--requests-file", str(lines), "-n", "20"]
+    assert run(*flags) == run(*flags, "--prefix-cache", "1")
