@@ -7,7 +7,7 @@
 #include "e2e/engine_model.h"
 
 #define MOST_SESSIONS 8u
-#define MOST_TOKENS 64u
+#define MOST_TOKENS 128u
 
 typedef struct walk {
     engine_kit kit;
@@ -50,8 +50,8 @@ static void check_logits(walk *w, uint32_t i, sy_engine *afresh) {
 }
 
 static void prefill(walk *w, uint32_t i) {
-    uint32_t n_free = MOST_TOKENS - w->n_tokens[i], n = 1 + draw(w, 24);
-    int32_t tokens[24];
+    uint32_t n_free = MOST_TOKENS - w->n_tokens[i], n = 1 + draw(w, 48);
+    int32_t tokens[48];
     for (uint32_t k = 0; k < n; k++) { /* few beginnings, so that prefixes are found again */
         tokens[k] = (int32_t)(w->n_tokens[i] == 0 ? (k * 7 + draw(w, 20) / 19) % TINY_VOCAB
                                                   : draw(w, TINY_VOCAB));
@@ -170,7 +170,7 @@ static void walk_at_random(const char *family, uint32_t window, const char *plug
     sy_engine_options_default(&options);
     options.n_batch_tokens = 16;
     CHECK_OK_ERROR(engine_kit_open(&plain, NULL, 1, plugins, &options), plain.error);
-    options.prefix_bytes = (uint64_t)64 << 10;
+    options.prefix_bytes = (uint64_t)256 << 10;
     CHECK_OK_ERROR(engine_kit_open(&w.kit, NULL, 1, plugins, &options), w.kit.error);
     close(mkstemp(w.path));
     for (uint32_t step = 0; step < n_steps; step++) {

@@ -3,7 +3,8 @@
 #include "e2e/engine_model.h"
 #include "kv/prefix.h"
 
-#define N_LONG 100u
+#define N_LONG 124u /* blocks have up to 64 tokens */
+#define N_ASKED 100u
 
 static int32_t text[N_LONG];
 
@@ -48,13 +49,17 @@ static void reuse_changes_no_bit(const char *family, const char *plugins) {
     open_kit(&with, plugins, (uint64_t)1 << 20);
     open_kit(&without, plugins, 0);
     memcpy(other, text, sizeof(other));
-    other[70] = (other[70] + 1) % (int32_t)TINY_VOCAB;
+    other[80] = (other[80] + 1) % (int32_t)TINY_VOCAB;
     struct {
         const int32_t *tokens;
         uint32_t n, at_least, at_most;
-    } steps[] = {{text, 60, 0, 0}, /* 48 are stored at least, whatever the blocks */
-                 {text, 60, 32, 59},  {other, 100, 32, 60}, {text, 100, 32, 70},
-                 {text, 100, 64, 99}, {other, 100, 64, 99}, {other + 1, 50, 0, 0},
+    } steps[] = {{text, N_ASKED, 0, 0},
+                 {text, N_ASKED, 64, N_ASKED - 1},
+                 {other, N_LONG, 64, 80}, /* they differ at 80 */
+                 {text, N_LONG, 64, N_ASKED},
+                 {text, N_LONG, 64, N_LONG - 1},
+                 {other, N_LONG, 64, N_LONG - 1},
+                 {other + 1, 90, 0, 0},
                  {text, 1, 0, 0}};
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         uint64_t n_reused = ask(&with, steps[i].tokens, steps[i].n, found);
@@ -81,9 +86,9 @@ static void reuse_changes_nothing_with_windows(void) {
     engine_model_window = 16;
     engine_model_make("gemma3", 2, TINY_HEADS);
     open_kit(&kit, built_plugins(), (uint64_t)1 << 20);
-    CHECK(ask(&kit, text, 60, first) == 0);
-    uint64_t n_reused = ask(&kit, text, 60, again);
-    CHECK_TEXT(n_reused >= 32, "%llu", (unsigned long long)n_reused);
+    CHECK(ask(&kit, text, N_ASKED, first) == 0);
+    uint64_t n_reused = ask(&kit, text, N_ASKED, again);
+    CHECK_TEXT(n_reused >= 64, "%llu", (unsigned long long)n_reused);
     CHECK(memcmp(first, again, sizeof(first)) == 0);
     CHECK(ask(&kit, text, 40, NULL) == 0); /* shorter than what is stored */
     engine_kit_close(&kit);
@@ -96,17 +101,17 @@ static void a_session_that_goes_on_leaves_the_store_as_it_was(void) {
     int32_t token = 0;
     engine_model_make("llama", 2, TINY_HEADS);
     open_kit(&kit, built_plugins(), (uint64_t)1 << 20);
-    ask(&kit, text, 60, before);
-    CHECK_OK(sy_session_open(kit.engine, 100, &session, &kit.error));
-    CHECK_OK(sy_session_prefill(session, text, 60, &kit.error));
+    ask(&kit, text, N_ASKED, before);
+    CHECK_OK(sy_session_open(kit.engine, 128, &session, &kit.error));
+    CHECK_OK(sy_session_prefill(session, text, N_ASKED, &kit.error));
     for (uint32_t i = 0; i < 20; i++) {
         CHECK_OK_ERROR(sy_session_decode(session, NULL, &token, &kit.error), kit.error);
     }
-    const sy_token_range range = {1, 30}; /* writes rows that others may share */
+    const sy_token_range range = {1, 50}; /* writes rows that others may share */
     CHECK_OK_ERROR(sy_session_drop(session, &range, 1, &kit.error), kit.error);
     CHECK_OK_ERROR(sy_session_rewind(session, 2, &kit.error), kit.error);
     CHECK_OK_ERROR(sy_session_prefill(session, text + 50, 40, &kit.error), kit.error);
-    CHECK(ask(&kit, text, 60, after) >= 32);
+    CHECK(ask(&kit, text, N_ASKED, after) >= 64);
     CHECK(memcmp(before, after, sizeof(before)) == 0);
     sy_session_close(session);
     engine_kit_close(&kit);
@@ -117,23 +122,23 @@ static void prefixes_stay_within_their_bytes_and_give_way(void) {
     sy_engine_memory memory;
     sy_engine_options options;
     sy_session *session = NULL;
-    int32_t other[60];
+    int32_t other[N_ASKED];
     engine_model_make("llama", 2, TINY_HEADS);
     open_kit(&kit, built_plugins(), (uint64_t)1 << 20);
-    ask(&kit, text, 60, NULL);
-    sy_engine_get_memory(kit.engine, 60, &memory);
+    ask(&kit, text, N_ASKED, NULL);
+    sy_engine_get_memory(kit.engine, N_ASKED, &memory);
     uint64_t one = memory.prefix_bytes, need = memory.load_bytes + memory.session_bytes;
     CHECK(one > 0);
     engine_kit_close(&kit);
     open_kit(&kit, built_plugins(), one + one / 2); /* room for one such prefix */
-    for (uint32_t i = 0; i < 60; i++) {
+    for (uint32_t i = 0; i < N_ASKED; i++) {
         other[i] = (text[i] + 1) % (int32_t)TINY_VOCAB;
     }
     for (uint32_t round = 0; round < 2; round++) {
-        CHECK(ask(&kit, text, 60, NULL) == 0);
-        CHECK(ask(&kit, text, 60, NULL) > 0);
-        CHECK(ask(&kit, other, 60, NULL) == 0); /* the other one goes */
-        sy_engine_get_memory(kit.engine, 60, &memory);
+        CHECK(ask(&kit, text, N_ASKED, NULL) == 0);
+        CHECK(ask(&kit, text, N_ASKED, NULL) > 0);
+        CHECK(ask(&kit, other, N_ASKED, NULL) == 0); /* the other one goes */
+        sy_engine_get_memory(kit.engine, N_ASKED, &memory);
         CHECK(memory.prefix_bytes <= one + one / 2);
     }
     engine_kit_close(&kit);
@@ -142,16 +147,16 @@ static void prefixes_stay_within_their_bytes_and_give_way(void) {
     options.n_batch_tokens = 24;
     options.budget_bytes = need + 2 * memory.session_bytes;
     CHECK_OK_ERROR(engine_kit_open(&kit, NULL, 1, built_plugins(), &options), kit.error);
-    CHECK_OK_ERROR(sy_session_open(kit.engine, 60, &session, &kit.error), kit.error);
-    CHECK_OK_ERROR(sy_session_prefill(session, text, 60, &kit.error), kit.error);
-    sy_engine_get_memory(kit.engine, 60, &memory);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, N_ASKED, &session, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_prefill(session, text, N_ASKED, &kit.error), kit.error);
+    sy_engine_get_memory(kit.engine, N_ASKED, &memory);
     CHECK(memory.prefix_bytes > 0);
     sy_session *others[8];
     uint32_t n = 0;
-    while (n < 8 && sy_session_open(kit.engine, 60, &others[n], &kit.error) == SY_OK) {
+    while (n < 8 && sy_session_open(kit.engine, N_ASKED, &others[n], &kit.error) == SY_OK) {
         n++;
     }
-    sy_engine_get_memory(kit.engine, 60, &memory);
+    sy_engine_get_memory(kit.engine, N_ASKED, &memory);
     CHECK(n > 0 && n < 8);
     CHECK(memory.load_bytes + memory.reserved_bytes + memory.prefix_bytes <= options.budget_bytes);
     while (n > 0) {
