@@ -5,6 +5,8 @@
 
 #include "plugin.h"
 
+#include <string.h>
+
 struct cpu_slab {
     cpu_slab *next;
     cpu_block *free;
@@ -16,6 +18,7 @@ struct cpu_pool {
     cpu_pool *next;
     cpu_slab *slabs;
     uint64_t block_bytes, n_blocks, n_free, n_kept;
+    atomic_flag spares_lock;
 };
 
 static uint64_t up64(uint64_t n_bytes) {
@@ -150,6 +153,7 @@ static cpu_pool *find_or_add(cpu_pool **inout_pools, uint64_t block_bytes) {
         *link = cpu_alloc(sizeof(cpu_pool));
         if (*link != NULL) {
             (*link)->block_bytes = block_bytes;
+            atomic_flag_clear(&(*link)->spares_lock);
         }
     }
     return *link;
@@ -201,7 +205,47 @@ bool cpu_pools_take(cpu_pool **inout_pools, uint64_t block_bytes, uint64_t n, cp
     return true;
 }
 
+/* Held for a few instructions and one copy. */
+static void lock(cpu_pool *pool) {
+    while (atomic_flag_test_and_set_explicit(&pool->spares_lock, memory_order_acquire)) {}
+}
+static void unlock(cpu_pool *pool) {
+    atomic_flag_clear_explicit(&pool->spares_lock, memory_order_release);
+}
+
+static cpu_block *take_spare(cpu_block *block) {
+    cpu_block *spare = block->spares;
+    block->spares = spare->next;
+    block->n_states--;
+    return spare;
+}
+
+void cpu_block_lend(cpu_block *shared, cpu_block *own) {
+    lock(shared->pool);
+    own->next = shared->spares;
+    shared->spares = own;
+    shared->n_states++;
+    unlock(shared->pool);
+}
+
+cpu_block *cpu_block_own(cpu_block *block, uint64_t n_bytes) {
+    cpu_pool *pool = block->pool;
+    lock(pool);
+    if (block->spares != NULL) {
+        memcpy(block->spares->bytes, block->bytes, n_bytes); /* while nobody may write to it */
+        block = take_spare(block);
+    }
+    unlock(pool);
+    return block;
+}
+
 void cpu_block_drop(cpu_block *block) {
+    cpu_pool *pool = block->pool;
+    lock(pool);
+    if (block->spares != NULL) { /* the others go on with one spare less */
+        block = take_spare(block);
+    }
+    unlock(pool);
     cpu_slab *slab = block->slab;
     if (--block->n_states > 0) {
         return;
@@ -209,5 +253,5 @@ void cpu_block_drop(cpu_block *block) {
     block->next = slab->free;
     slab->free = block;
     slab->n_free++;
-    block->pool->n_free++;
+    pool->n_free++;
 }

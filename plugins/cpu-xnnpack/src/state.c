@@ -16,6 +16,10 @@ sy_status cpu_state_check_range(const sy_state *state, uint64_t first, uint64_t 
 
 sy_status cpu_state_check_kept(const sy_state *state, uint64_t n_rows) {
     uint64_t first = cpu_state_first_read(state, n_rows);
+    if (cpu_state_is_windowed(state) && n_rows > state->high) {
+        return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE, "only %llu rows were written, not %llu",
+                          (unsigned long long)state->high, (unsigned long long)n_rows);
+    }
     if (first < n_rows && first < state->low) {
         return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE,
                           "rows before %llu were left behind by the window of %u; a step at %llu "
@@ -126,27 +130,30 @@ sy_status cpu_state_destroy(sy_state *state) {
 }
 
 /* ---- clones ---- */
-/* What a step at n_rows reads, copied; blocks behind a window are written again and again. */
-static void copy_window(sy_state *copy, const sy_state *state, uint64_t n_rows) {
-    uint64_t first = cpu_state_first_read(state, n_rows);
-    first = first > state->low ? first / CPU_BLOCK * CPU_BLOCK : state->low;
-    first = first > state->low ? first : state->low;
-    cpu_state_move_to(copy, first < n_rows ? first : n_rows, n_rows);
-    for (uint64_t i = copy->low / CPU_BLOCK; i < blocks_of(n_rows); i++) {
-        memcpy(cpu_state_block(copy, i), cpu_state_block(state, i),
-               cpu_state_block_bytes(&state->layout));
+/* The copy has as many blocks as a state without others; those that it shares are spares. */
+static void lend_blocks(sy_state *copy, const sy_state *state, uint64_t n_rows) {
+    uint64_t n_full = n_rows / CPU_BLOCK;
+    cpu_state_move_to(copy, state->low < n_rows ? state->low : n_rows, n_rows);
+    for (uint64_t i = copy->low / CPU_BLOCK; i < n_full; i++) {
+        cpu_block *shared = state->blocks[i - state->base];
+        cpu_block_lend(shared, copy->blocks[i - copy->base]);
+        copy->blocks[i - copy->base] = shared;
     }
 }
 
 static void share_blocks(sy_state *copy, sy_state *state, uint64_t n_rows) {
     uint64_t n_full = n_rows / CPU_BLOCK;
-    for (uint64_t i = 0; i < n_full; i++) {
-        copy->blocks[i] = state->blocks[i];
-        copy->blocks[i]->n_states++;
+    if (cpu_state_is_windowed(state)) {
+        lend_blocks(copy, state, n_rows);
+    } else {
+        for (uint64_t i = 0; i < n_full; i++) {
+            copy->blocks[i] = state->blocks[i];
+            copy->blocks[i]->n_states++;
+        }
     }
     uint64_t n_strips = (n_rows % CPU_BLOCK + CPU_STRIP - 1) / CPU_STRIP;
-    if (n_strips > 0) {
-        memcpy(copy->blocks[n_full]->bytes, state->blocks[n_full]->bytes,
+    if (n_strips > 0 && copy->low < n_rows) {
+        memcpy(cpu_state_block(copy, n_full), cpu_state_block(state, n_full),
                n_strips * state->layout.strip_bytes);
     }
     copy->n_shared = n_full;
@@ -173,11 +180,7 @@ sy_status cpu_state_fork(sy_state *state, uint64_t n_rows, uint64_t max_tokens,
     if (status != SY_OK) {
         return status;
     }
-    if (is_windowed) {
-        copy_window(copy, state, n_rows);
-    } else {
-        share_blocks(copy, state, n_rows);
-    }
+    share_blocks(copy, state, n_rows);
     *out_state = copy;
     return SY_OK;
 }
@@ -189,6 +192,9 @@ sy_status cpu_state_clone(sy_state *state, uint64_t n_rows, sy_state **out_state
 /* ---- blocks of its own ---- */
 uint64_t cpu_state_count_shared(const sy_state *state, uint64_t n_rows) {
     uint64_t n = 0;
+    if (cpu_state_is_windowed(state)) {
+        return 0; /* they have their spares */
+    }
     for (uint64_t i = n_rows / CPU_BLOCK; i < state->n_shared; i++) {
         n += state->blocks[i]->n_states > 1;
     }
@@ -200,6 +206,15 @@ sy_status cpu_state_own(sy_state *state, uint64_t n_rows, bool keeps_all) {
     uint64_t n_bytes = cpu_state_block_bytes(&state->layout);
     cpu_block_need need = {.n_sizes = 0};
     if (first >= state->n_shared) {
+        return SY_OK;
+    }
+    if (cpu_state_is_windowed(state)) {
+        uint64_t i = first > state->base ? first - state->base : 0;
+        for (; i < state->n_blocks && i + state->base < state->n_shared; i++) {
+            bool copies = keeps_all || (i + state->base == first && n_rows % CPU_BLOCK != 0);
+            state->blocks[i] = cpu_block_own(state->blocks[i], copies ? n_bytes : 0);
+        }
+        state->n_shared = first;
         return SY_OK;
     }
     if (!cpu_need_add(&need, n_bytes, n) ||
@@ -241,12 +256,16 @@ void cpu_state_move_to(sy_state *state, uint64_t low, uint64_t high) {
     uint64_t least = last >= n_blocks ? last + 1 - n_blocks : 0; /* first block that still fits */
     if (least > state->base) { /* the first blocks become the last ones */
         for (uint64_t i = (least - state->base) % n_blocks; i > 0; i--) {
-            cpu_block *first = state->blocks[0];
+            cpu_block *first = cpu_block_own(state->blocks[0], 0);
             memmove(state->blocks, state->blocks + 1, (n_blocks - 1) * sizeof(cpu_block *));
             state->blocks[n_blocks - 1] = first;
         }
         state->base = least;
     } else if (low / CPU_BLOCK < state->base) { /* nothing of what was there counts any more */
+        for (uint64_t i = 0; i < n_blocks; i++) {
+            state->blocks[i] = cpu_block_own(state->blocks[i], 0);
+        }
+        state->n_shared = 0;
         state->base = low / CPU_BLOCK > least ? low / CPU_BLOCK : least;
     }
     low = low > state->base * CPU_BLOCK ? low : state->base * CPU_BLOCK;

@@ -25,6 +25,7 @@ static void row_move(sy_state *state, uint64_t from, uint64_t to) {
 /* Moves what is left of the rows behind a window. Where rows below `to` are gone too, the table
  * steps back by whole blocks first; what then falls out in front is less than a block. */
 static void window_shift(sy_state *state, uint64_t first, uint64_t end, uint64_t to) {
+    (void)cpu_state_own(state, to, true); /* with spares it cannot fail */
     uint64_t down = first - to, high = least_of(end, state->high), low = state->low;
     first = most_of(first, low);
     if (first >= high) {
@@ -101,6 +102,7 @@ sy_status cpu_state_load(sy_state *state, uint64_t first, uint64_t count, const 
     if (status == SY_OK && count > 0 && cpu_state_is_windowed(state)) {
         bool follows = first >= state->low && first <= state->high;
         uint64_t high = follows ? most_of(end, state->high) : end;
+        (void)cpu_state_own(state, first, true); /* with spares it cannot fail */
         cpu_state_move_to(state, follows ? state->low : first, high);
         at = most_of(first, state->low); /* rows that do not fit are behind the window */
     } else if (status == SY_OK && count > 0) {
