@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Measures the states of a delegate through its table, all states of a model together: what a new
- * session reserves, with and without windows; what a clone takes at several depths, beside a copy of
- * all rows; and a rewind below what is shared.
+ * session reserves, with and without windows; what a clone takes at several depths, beside a copy
+ * of all rows; and a rewind below what is shared.
  *
  *   state_bench PLUGIN.so
  */

@@ -21,8 +21,8 @@ typedef struct cpu_block {
     cpu_slab *slab;
     struct cpu_block *next; /* free ones, and spares */
     uint32_t n_states;      /* that hold it */
-    /* Behind a window every block is written again: one that k states hold has k - 1 spares, so that
-     * all but the last of them find another when they come to it. */
+    /* Behind a window every block is written again: one that k states hold has k - 1 spares, so
+     * that all but the last of them find another when they come to it. */
     struct cpu_block *spares;
 } cpu_block;
 
