@@ -503,7 +503,7 @@ typedef struct sy_job {
 typedef struct sy_state_description {
     sy_header header;
     sy_element_type type; /* of the canonical rows: f32, f16, bf16, Q8_0, Q4_0 */
-    uint32_t role;        /* SY_STATE_* */
+    uint32_t role;        /* SY_STATE_*; RECURRENT: row p is what p leaves to the rows after it */
     uint32_t width;       /* elements per row, e.g. n_kv_heads * head size */
     uint32_t window;      /* 0 all rows; else row p reads rows p - window + 1 to p alone */
     uint64_t max_tokens;  /* rows; reserved now, never grows */

@@ -80,6 +80,7 @@ static const letter letters[] = {
     {'o', SY_VALUE_WEIGHT, SY_TYPE_F32, 0, {0, 0, 0}, NULL},
     {'y', SY_VALUE_WEIGHT, ASKED, 0, {0, 0, 0}, NULL},
     {'c', SY_VALUE_INPUT, SY_TYPE_I32, 2, {-1, 2, 0}, NULL},
+    {'n', SY_VALUE_WEIGHT, SY_TYPE_F32, 2, {WIDTH, 3, 0}, NULL},
     {'g', SY_VALUE_INPUT, SY_TYPE_F32, 2, {-1, 2, 0}, NULL},
     {'j', SY_VALUE_WEIGHT, ASKED, 3, {2, WIDTH, WIDTH}, NULL},
     {'l', SY_VALUE_INPUT, ASKED, 3, {-1, 2, WIDTH}, NULL},

@@ -46,6 +46,7 @@ const sy__coverage_row sy__coverage_rows[] = {
     OURS("Attention", "f32 f16 bf16 Q8_0 Q4_0", "fffss", 1, ATTRIBUTES(attention)),
     OURS("GatedActivation", FLOATS, "xx", 1, ATTRIBUTES(gated)),
     OURS("ClampedSwiGLU", FLOATS, "xx", 1, ATTRIBUTES(limit)),
+    OURS("CausalConvolution", "f32 f16 bf16 Q8_0", "fns", 1, PLAIN),
     OURS("ExpertRouter", FLOATS, "x", 2, ATTRIBUTES(router)),
     OURS("ExpertLinear", WEIGHTS, "fjc", 1, PLAIN),
     OURS("ExpertSum", FLOATS, "lg", 1, PLAIN),

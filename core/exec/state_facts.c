@@ -12,8 +12,18 @@ const sy_delegate *sy__state_owner(const sy_executor *executor, uint32_t slot) {
     return sy_runtime_delegate(executor->runtime, i);
 }
 
-/* One reader of a state: its role, and how far back the reader looks, 0 for all the way. */
-static uint32_t window_read(const sy_node_view *node, uint32_t i_input) {
+/* Input of operator CausalConvolution; its kernel reads as many rows as it is long. */
+enum { CONVOLUTION_WEIGHT = 1, CONVOLUTION_STATE = 2 };
+
+static bool is_convolution(const sy_node_view *node, uint32_t i_input) {
+    return i_input == CONVOLUTION_STATE && sy__node_is(node, "switchyard", "CausalConvolution");
+}
+
+/* One reader of a state: how far back it looks, 0 for all the way. */
+static uint32_t window_read(const sy_graph *graph, const sy_node_view *node, uint32_t i_input) {
+    if (is_convolution(node, i_input)) {
+        return (uint32_t)sy__input(graph, node, CONVOLUTION_WEIGHT)->dims[1].bound;
+    }
     bool is_state = i_input == ATTENTION_KEY_STATE || i_input == ATTENTION_VALUE_STATE;
     if (!is_state || !sy__node_is(node, "switchyard", "Attention")) {
         return 0;
@@ -34,9 +44,11 @@ static void describe(const sy_executor *executor, uint32_t i_value, sy_state_des
             if (node.inputs[k] != i_value) {
                 continue;
             }
-            uint32_t window = window_read(&node, k);
+            uint32_t window = window_read(executor->graph, &node, k);
             bool is_wider = window == 0 || (out->window != 0 && window > out->window);
-            out->role = k == ATTENTION_VALUE_STATE ? SY_STATE_VALUE : out->role;
+            out->role = is_convolution(&node, k)     ? SY_STATE_RECURRENT
+                        : k == ATTENTION_VALUE_STATE ? SY_STATE_VALUE
+                                                     : out->role;
             out->window = n_readers++ == 0 || is_wider ? window : out->window;
         }
     }

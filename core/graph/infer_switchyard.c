@@ -147,6 +147,23 @@ static sy_status infer_add_norm(const sy__infer_call *call) {
     return SY_OK;
 }
 
+static sy_status infer_causal_convolution(const sy__infer_call *call) {
+    const sy_value_view *x = sy__call_input(call, 0), *w = sy__call_input(call, 1);
+    const sy_value_view *state = sy__call_input(call, 2);
+    if (!sy__is_float(x->type) || x->rank != 2 || w->type != SY_TYPE_F32 || w->rank != 2 ||
+        !sy__dimension_equal(&x->dims[1], &w->dims[0]) || w->dims[1].symbol != 0 ||
+        w->dims[1].bound < 1) {
+        return sy__infer_fail(call, "x must be float [T, C] and weight f32 [C, length]");
+    }
+    if (state->kind != SY_VALUE_STATE || state->rank != 2 ||
+        !sy__dimension_equal(&state->dims[1], &x->dims[1])) {
+        return sy__infer_fail(call, "state must be a STATE with rows of %" PRId64 " elements",
+                              x->dims[1].bound);
+    }
+    sy__result_like(call, 0, x);
+    return SY_OK;
+}
+
 static sy_status infer_softcap(const sy__infer_call *call) {
     const sy_value_view *x = sy__call_input(call, 0);
     if (!sy__is_float(x->type) || !(sy__attribute_float(call->node, "cap", 0) > 0)) {
@@ -161,6 +178,7 @@ const sy__infer_rule sy__infer_rules_switchyard[] = {
     {"switchyard", "Embedding", 2, 2, 1, infer_embedding},
     {"switchyard", "RotaryEmbedding", 3, 3, 1, infer_rotary},
     {"switchyard", "Attention", 1, 6, 1, infer_attention},
+    {"switchyard", "CausalConvolution", 3, 3, 1, infer_causal_convolution},
     {"switchyard", "GatedActivation", 2, 2, 1, infer_gated},
     {"switchyard", "ClampedSwiGLU", 2, 2, 1, infer_clamped},
     {"switchyard", "AddRMSNormalization", 3, 3, 2, infer_add_norm},

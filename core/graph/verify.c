@@ -41,7 +41,8 @@ static sy_status verify_value(const sy_graph *graph, uint32_t i_value, sy_error 
 /* Inputs must be made before the node; states may feed only operators that know them. */
 static sy_status verify_inputs(const sy_graph *graph, uint32_t i_node, sy_error *error) {
     const sy_node_view *node = &graph->nodes[i_node].view;
-    bool takes_states = sy__node_is(node, "switchyard", "Attention");
+    bool takes_states = sy__node_is(node, "switchyard", "Attention") ||
+                        sy__node_is(node, "switchyard", "CausalConvolution");
     for (uint32_t k = 0; k < node->n_inputs; k++) {
         uint32_t i_value = node->inputs[k];
         if (i_value == SY_NO_VALUE) {

@@ -49,6 +49,8 @@ static const sy__operator table[] = {
      .work_bytes = sy__ref_work_rotary},
     {OURS, .name = "Attention", COUNTS(1, 6, 1), USES(attention), .needs_sequences = true,
      .work_bytes = sy__ref_work_attention, .n_macs = sy__ref_macs_attention},
+    {OURS, .name = "CausalConvolution", COUNTS(3, 3, 1), USES(causal_convolution),
+     .needs_sequences = true, .work_bytes = sy__ref_work_causal_convolution},
     {OURS, .name = "ExpertRouter", COUNTS(1, 2, 2), USES(expert_router),
      .work_bytes = sy__ref_work_expert_router},
     {OURS, .name = "ExpertLinear", COUNTS(3, 4, 1), USES(expert_linear),

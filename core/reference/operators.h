@@ -57,6 +57,12 @@ SY__RUN(attention);
 SY__WORK(attention);
 SY__MACS(attention);
 
+/* causal_conv.c */
+SY__PREPARE(causal_convolution);
+SY__INFER(causal_convolution);
+SY__RUN(causal_convolution);
+SY__WORK(causal_convolution);
+
 /* rotary.c */
 SY__PREPARE(rotary);
 SY__INFER(rotary);

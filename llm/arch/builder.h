@@ -78,6 +78,10 @@ uint32_t sy__emit_gated(sy__builder *b, uint32_t gate, uint32_t up);
  * layer does with its slice. */
 void sy__emit_per_layer(sy__builder *b, uint32_t x);
 uint32_t sy__emit_layer_input(sy__builder *b, uint32_t i_layer, uint32_t x);
+/* short_conv.c: a short convolution, in place of attention. */
+uint32_t sy__emit_convolution(sy__builder *b, uint32_t i_layer, uint32_t x);
+/* layer.c: a STATE [context, width] of the layer. */
+uint32_t sy__emit_state(sy__builder *b, const char *name, sy_element_type type, uint64_t width);
 /* experts.c: the feed-forward of a layer with experts. */
 uint32_t sy__emit_experts(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* layer.c: one layer over the residual stream x; answers the new x. */

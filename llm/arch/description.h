@@ -91,6 +91,9 @@ typedef enum sy__role {
     SY__ROLE_GATE,
     SY__ROLE_UP, /* fused_gate_up: 2 n_ff rows, the gate's first */
     SY__ROLE_DOWN,
+    SY__ROLE_CONV_IN, /* [n_embd, 3 n_embd]: two gates and what they gate */
+    SY__ROLE_CONV,    /* [length, n_embd], a short kernel for each channel */
+    SY__ROLE_CONV_OUT,
     SY__ROLE_ROUTER,      /* [n_embd, n_experts] scores; a layer that has it has experts */
     SY__ROLE_EXPERT_GATE, /* [inputs, outputs, n_experts], in place of GATE, UP and DOWN */
     SY__ROLE_EXPERT_UP,
@@ -169,6 +172,8 @@ typedef struct sy__family {
     bool value_norm; /* values are normalised too, without a weight; where there is no VALUE they
                          are the keys before their norm */
     bool per_layer_inputs; /* keys embedding_length_per_layer_input, attention.shared_kv_layers */
+    bool has_convolutions; /* layers without key heads are short convolutions (LFM2) */
+    bool embedding_is_output_norm;   /* OUTPUT_NORM goes by the name of EMBEDDING_NORM */
     bool post_attention_is_ffn_norm; /* FFN_NORM goes by the name of ATTENTION_POST_NORM */
     uint64_t required; /* SY__ROLE_BIT set; QUERY stands for QKV too, GATE for a fused UP, GATE, UP
                           and DOWN for those of experts */
@@ -208,7 +213,7 @@ typedef struct sy__layer {
     uint64_t scales;   /* and of the scales of matrices */
     bool local_rope;   /* rotate with rope_local instead of rope */
     bool no_rope;      /* rotate nothing */
-    bool fused_qkv, fused_gate_up, has_experts;
+    bool fused_qkv, fused_gate_up, has_experts, is_convolution;
 } sy__layer;
 
 /* One model, described. About 70 KiB: keep it on the heap. Borrows `gguf`. */
@@ -222,6 +227,7 @@ typedef struct sy__architecture {
     uint32_t n_token_types;            /* rows of TOKEN_TYPES, 0 none */
     uint32_t key_length, value_length; /* of one head, where layers do not say otherwise */
     uint32_t n_embd_per_layer;         /* width of a per-layer embedding, 0 none */
+    uint32_t n_convolved;              /* rows that a short convolution reads, 0 none */
     uint32_t n_dense;                  /* between POOL_DENSE_1 and _2, 0 none */
     sy__norm_kind norm_kind;
     sy__norm_place norm_place;

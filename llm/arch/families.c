@@ -26,6 +26,8 @@
  *   behind the mean (modeling_gemma3, use_bidirectional_attention; sentence-transformers modules).
  * - ModernBERT: LayerNorm in front without bias, none in front of the first attention, GeGLU with
  *   erf, every third layer full from the first on (modeling_modernbert).
+ * - LFM2: layers without key heads convolve each channel with a short kernel between two gates; the
+ *   last norm is called token_embd_norm (modeling_lfm2; llama.cpp, lfm2.cpp).
  * - BERT: learned positions, token type 0, LayerNorm after the residual sum, erf GELU, pooling by
  *   key (transformers, modeling_bert). nomic-bert: the same with rotary positions and SwiGLU.
  */
@@ -179,6 +181,16 @@ static const sy__family families[] = {
      .per_layer_inputs = true,
      .required = DECODER | POST_NORMS | QK_NORM,
      .optional = BIT(SY__ROLE_OUTPUT) | BIT(SY__ROLE_ROPE_FACTORS) | BIT(SY__ROLE_LAYER_SCALE)},
+    {.name = "lfm2",
+     .label = "LFM2",
+     .rope_kind = SY__ROPE_HALF,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .has_convolutions = true,
+     .embedding_is_output_norm = true,
+     .required = DECODER | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT)},
     {.name = "phi3",
      .label = "Phi-3, Phi-3.5, Phi-4",
      .rope_kind = SY__ROPE_HALF,

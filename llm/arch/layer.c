@@ -109,7 +109,7 @@ static uint32_t rotate(sy__builder *b, const char *name, uint32_t x, const sy__l
                            sy__float_attribute("magnitude", (double)magnitude)}});
 }
 
-static uint32_t state(sy__builder *b, const char *name, sy_element_type type, uint64_t width) {
+uint32_t sy__emit_state(sy__builder *b, const char *name, sy_element_type type, uint64_t width) {
     char full_name[64];
     snprintf(full_name, sizeof(full_name), "%s%s", b->prefix, name);
     sy_value_view view = {.name = full_name, .kind = SY_VALUE_STATE, .type = type, .rank = 2};
@@ -161,10 +161,11 @@ static heads project_heads(sy__builder *b, uint32_t i_layer, uint32_t x) {
 static void add_states(sy__builder *b, uint32_t i_layer, sy__operation *attention) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
     if (layer->i_states == i_layer) {
-        b->key_states[i_layer] = state(b, "attn.key", b->options->key_type,
-                                       (uint64_t)layer->n_kv_heads * layer->key_length);
-        b->value_states[i_layer] = state(b, "attn.value", b->options->value_type,
-                                         (uint64_t)layer->n_kv_heads * layer->value_length);
+        b->key_states[i_layer] = sy__emit_state(b, "attn.key", b->options->key_type,
+                                                (uint64_t)layer->n_kv_heads * layer->key_length);
+        b->value_states[i_layer] =
+            sy__emit_state(b, "attn.value", b->options->value_type,
+                           (uint64_t)layer->n_kv_heads * layer->value_length);
     }
     attention->inputs[attention->n_inputs++] = b->key_states[layer->i_states];
     attention->inputs[attention->n_inputs++] = b->value_states[layer->i_states];
@@ -244,7 +245,8 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_ATTENTION_NORM)) {
         y = sy__emit_norm(b, "attn_norm", x, SY__ROLE_ATTENTION_NORM, i_layer);
     }
-    y = attend(b, i_layer, y);
+    bool convolves = b->architecture->layers[i_layer].is_convolution;
+    y = convolves ? sy__emit_convolution(b, i_layer, y) : attend(b, i_layer, y);
     if (place == SY__NORM_BOTH) {
         y = sy__emit_norm(b, "attn_post_norm", y, SY__ROLE_ATTENTION_POST_NORM, i_layer);
     }

@@ -33,7 +33,7 @@ static void fill(const sy__architecture *architecture, sy_model_facts *out_facts
     };
     for (uint32_t i = 0; i < architecture->n_layers; i++) {
         const sy__layer *layer = &architecture->layers[i];
-        if (layer->i_states == i) {
+        if (layer->i_states == i && !layer->is_convolution) {
             out_facts->kv_elements_per_token +=
                 (uint64_t)layer->n_kv_heads * (layer->key_length + layer->value_length);
         }

@@ -133,8 +133,18 @@ static bool read_bool(key_reader *reader, const char *suffix, bool otherwise) {
     return flag != 0;
 }
 
+/* As checked_element; 0 is a number too where `least` is 0. */
+static uint32_t element_from(key_reader *reader, const char *suffix, const sy_gguf_value *value,
+                             uint64_t i, uint32_t least, uint32_t most) {
+    uint64_t number = 0;
+    sy_status status = sy_gguf_value_u64(value, i, &number, NULL);
+    return status == SY_OK && number == 0 && least == 0
+               ? 0
+               : checked_element(reader, suffix, value, i, most);
+}
+
 /* One number for all layers, or an array with one per layer, into a field of every layer. */
-static void read_per_layer(key_reader *reader, const char *suffix, uint32_t most,
+static void read_per_layer(key_reader *reader, const char *suffix, uint32_t least, uint32_t most,
                            sy__architecture *architecture, size_t field_offset) {
     sy_gguf_value value;
     if (reader->status != SY_OK) {
@@ -154,20 +164,34 @@ static void read_per_layer(key_reader *reader, const char *suffix, uint32_t most
         return;
     }
     for (uint32_t i = 0; i < architecture->n_layers && reader->status == SY_OK; i++) {
-        uint32_t number = checked_element(reader, suffix, &value, value.is_array ? i : 0, most);
+        uint32_t number = element_from(reader, suffix, &value, value.is_array ? i : 0, least, most);
         memcpy((char *)&architecture->layers[i] + field_offset, &number, sizeof(number));
+    }
+}
+
+/* A layer without key heads is a short convolution. */
+static void read_convolutions(key_reader *reader, sy__architecture *architecture) {
+    if (!architecture->family->has_convolutions) {
+        return;
+    }
+    architecture->n_convolved = read_u32(reader, "shortconv.l_cache", 4096, 0);
+    for (uint32_t i = 0; i < architecture->n_layers && reader->status == SY_OK; i++) {
+        sy__layer *layer = &architecture->layers[i];
+        layer->is_convolution = layer->n_kv_heads == 0;
     }
 }
 
 static void read_heads(key_reader *reader, sy__architecture *architecture) {
     sy_gguf_value value;
-    read_per_layer(reader, "attention.head_count", 4096, architecture,
+    read_per_layer(reader, "attention.head_count", 1, 4096, architecture,
                    offsetof(sy__layer, n_heads));
-    read_per_layer(reader, "feed_forward_length", 1u << 20, architecture,
+    read_per_layer(reader, "feed_forward_length", 1, 1u << 20, architecture,
                    offsetof(sy__layer, n_ff));
     if (find_key(reader, "attention.head_count_kv", &value)) {
-        read_per_layer(reader, "attention.head_count_kv", 4096, architecture,
+        uint32_t least = architecture->family->has_convolutions ? 0 : 1;
+        read_per_layer(reader, "attention.head_count_kv", least, 4096, architecture,
                        offsetof(sy__layer, n_kv_heads));
+        read_convolutions(reader, architecture);
     }
     for (uint32_t i = 0; i < architecture->n_layers && reader->status == SY_OK; i++) {
         sy__layer *layer = &architecture->layers[i];

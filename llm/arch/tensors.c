@@ -28,6 +28,8 @@ typedef enum size_code {
     SIZE_ATTENTION, /* n_heads * value_length */
     SIZE_KEY_LENGTH,
     SIZE_HEADS,
+    SIZE_CONV,
+    SIZE_CONV_IN,
     SIZE_DENSE,
     SIZE_PER_LAYER,
     SIZE_PER_LAYERS,
@@ -81,6 +83,9 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_GATE] = {"ffn_gate", SIZE_EMBD, SIZE_FF, false, true},
     [SY__ROLE_UP] = {"ffn_up", SIZE_EMBD, SIZE_UP, false, true},
     [SY__ROLE_DOWN] = {"ffn_down", SIZE_FF, SIZE_EMBD, false, true},
+    [SY__ROLE_CONV_IN] = {"shortconv.in_proj", SIZE_EMBD, SIZE_CONV_IN, false, false, false},
+    [SY__ROLE_CONV] = {"shortconv.conv", SIZE_CONV, SIZE_EMBD, true, false, false},
+    [SY__ROLE_CONV_OUT] = {"shortconv.out_proj", SIZE_EMBD, SIZE_EMBD, false, false, false},
     [SY__ROLE_ROUTER] = {"ffn_gate_inp", SIZE_EMBD, SIZE_EXPERTS, false, true, false},
     [SY__ROLE_EXPERT_GATE] = {"ffn_gate_exps", SIZE_EMBD, SIZE_EXPERT_FF, false, true, true},
     [SY__ROLE_EXPERT_UP] = {"ffn_up_exps", SIZE_EMBD, SIZE_EXPERT_FF, false, true, true},
@@ -112,6 +117,9 @@ static void tensor_name(const sy__family *family, sy__role role, uint32_t i_laye
     const char *end = ends[part], *name = roles[role].name;
     if (role == SY__ROLE_FFN_NORM && family->post_attention_is_ffn_norm) {
         name = roles[SY__ROLE_ATTENTION_POST_NORM].name;
+    }
+    if (role == SY__ROLE_OUTPUT_NORM && family->embedding_is_output_norm) {
+        name = roles[SY__ROLE_EMBEDDING_NORM].name;
     }
     if (role >= SY__ROLE_FIRST_OF_LAYER) {
         snprintf(out_name, NAME_BYTES, "blk.%u.%s.%s", i_layer, name, end);
@@ -156,6 +164,10 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
         return layer->n_heads * value;
     case SIZE_KEY_LENGTH:
         return key;
+    case SIZE_CONV:
+        return architecture->n_convolved;
+    case SIZE_CONV_IN:
+        return UINT64_C(3) * architecture->n_embd;
     case SIZE_DENSE:
         return architecture->n_dense;
     case SIZE_PER_LAYER:
@@ -307,6 +319,12 @@ static uint64_t needed_roles(const tensor_check *check, const sy__layer *layer) 
     }
     if (layer->i_states != i_layer) {
         needed &= ~STATE_ROLES;
+    }
+    if (layer->is_convolution) {
+        needed &= ~(split | STATE_ROLES | SY__ROLE_BIT(SY__ROLE_QUERY_NORM) |
+                    SY__ROLE_BIT(SY__ROLE_ATTENTION_OUTPUT));
+        needed |= SY__ROLE_BIT(SY__ROLE_CONV_IN) | SY__ROLE_BIT(SY__ROLE_CONV) |
+                  SY__ROLE_BIT(SY__ROLE_CONV_OUT);
     }
     if (layer->has_experts) {
         return (needed & ~dense) | experts;

@@ -32,6 +32,7 @@ SY__BUILD(rotary);
 SY__BUILD(attention);
 SY__BUILD(gated);
 SY__BUILD(clamped);
+SY__BUILD(causal_convolution);
 SY__BUILD(expert_router);
 SY__BUILD(expert_linear);
 SY__BUILD(expert_sum);

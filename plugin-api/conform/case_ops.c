@@ -110,6 +110,18 @@ SY__BUILD(rotary) {
     return true;
 }
 
+/* The type is that of the state. */
+SY__BUILD(causal_convolution) {
+    const int64_t w[2] = {64, i_shape == 0 ? 3 : 1};
+    sy_dimension x[2] = {SY__T(self), SY__F(w[0])};
+    uint32_t in[3] = {sy__case_input(self, SY_TYPE_F32, 2, x),
+                      sy__case_weight(self, SY_TYPE_F32, 2, w), SY_NO_VALUE};
+    in[2] = sy__case_state(self, type, SY_STATE_RECURRENT, (uint32_t)w[0]);
+    sy__case_output(self, SY_TYPE_F32, 2, x);
+    sy__case_node(self, row, 3, in);
+    return true;
+}
+
 SY__BUILD(gated) {
     static const char *const names[] = {"silu", "gelu_tanh", "gelu", "relu", "sigmoid"};
     static const int64_t widths[] = {337, 1, 64, 129, 7};

@@ -27,6 +27,7 @@ static const sy__case_row rows[] = {
     {"switchyard", "Attention", 1, "f32 f16 bf16 Q8_0 Q4_0", 8, sy__build_attention, 0, 0, 1e-4},
     OURS("GatedActivation", FLOATS, 5, gated),
     OURS("ClampedSwiGLU", FLOATS, 2, clamped),
+    OURS("CausalConvolution", "f32 f16 bf16 Q8_0", 2, causal_convolution),
     OURS("ExpertRouter", FLOATS, 4, expert_router),
     OURS("ExpertLinear", WEIGHTS, 4, expert_linear),
     OURS("ExpertSum", FLOATS, 2, expert_sum),

@@ -133,7 +133,8 @@ static inline void tiny_layer(tiny_model *model, uint32_t i) {
         tiny_add_norm(model, i, "post_attention_norm", TINY_EMBD);
         tiny_add_norm(model, i, "post_ffw_norm", TINY_EMBD);
     }
-    if (tiny_is_late_gemma(model) || tiny_is(model, "qwen3") || tiny_is(model, "qwen3moe")) {
+    if (tiny_is_late_gemma(model) || tiny_is(model, "qwen3") || tiny_is(model, "qwen3moe") ||
+        tiny_is(model, "lfm2")) {
         tiny_add_norm(model, i, "attn_q_norm", TINY_HEAD);
         tiny_add_norm(model, i, "attn_k_norm", TINY_HEAD);
     }
@@ -157,7 +158,8 @@ static inline void tiny_tensors(tiny_model *model) {
         tiny_add(model, "token_embd_norm.bias", TINY_EMBD, 1);
         tiny_add(model, "token_types.weight", TINY_EMBD, 2);
     } else {
-        tiny_add(model, "output_norm.weight", TINY_EMBD, 1);
+        bool renamed = tiny_is(model, "lfm2");
+        tiny_add(model, renamed ? "token_embd_norm.weight" : "output_norm.weight", TINY_EMBD, 1);
     }
     if (tiny_is(model, "modern-bert")) {
         tiny_add(model, "token_embd_norm.weight", TINY_EMBD, 1);
@@ -217,6 +219,9 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
         has_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
     if (tiny_key(model, epsilon, key)) {
         writer_key_f32(writer, key, 1e-6f);
+    }
+    if (tiny_is(model, "lfm2")) {
+        tiny_key_u32(model, writer, "shortconv.l_cache", 3);
     }
     if (tiny_has_experts(model)) {
         tiny_key_u32(model, writer, "expert_count", TINY_EXPERTS);

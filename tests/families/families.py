@@ -84,6 +84,10 @@ FAMILIES = {
         global_attn_every_n_layers=3, local_attention=8, norm_eps=1e-5,
         rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=160000.0),
                              sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 5),
+    "lfm2": ("lfm2", "Lfm2", dict(
+        layer_types=["conv", "full_attention", "conv", "conv", "full_attention"], conv_L_cache=3,
+        block_auto_adjust_ff_dim=False, norm_eps=1e-5, tie_word_embeddings=True,
+        rope_parameters=dict(rope_type="default", rope_theta=1e6)), 5),
     "phi3": ("phi3", "Phi3", dict(rope_parameters=dict(rope_type="default", rope_theta=10000.0),
                                   sliding_window=9), 3),
     "phi3-longrope": ("phi3", "Phi3", dict(original_max_position_embeddings=16, rope_parameters=dict(
@@ -122,6 +126,8 @@ def layer_shapes(name, i):
                   "mlp.Wi.weight": ("ffn_up.weight", (2 * FF, WIDTH)),
                   "mlp.Wo.weight": ("ffn_down.weight", (WIDTH, FF))}
         return {k: v for k, v in shapes.items() if i > 0 or k != "attn_norm.weight"}
+    if kind == "Lfm2":
+        return lfm2_shapes(config["layer_types"][i] == "conv", config, q, kv)
     if kind == "Bert":
         return {
             **dense("attention.self.query", "attn_q", WIDTH, WIDTH),
@@ -174,6 +180,24 @@ def layer_shapes(name, i):
     else:
         shapes["post_attention_layernorm.weight"] = ("ffn_norm.weight", (WIDTH,))
     return shapes
+
+
+def lfm2_shapes(convolves, config, q, kv):
+    shapes = {"operator_norm.weight": ("attn_norm.weight", (WIDTH,)),
+              "ffn_norm.weight": ("ffn_norm.weight", (WIDTH,)),
+              "feed_forward.w1.weight": ("ffn_gate.weight", (FF, WIDTH)),
+              "feed_forward.w3.weight": ("ffn_up.weight", (FF, WIDTH)),
+              "feed_forward.w2.weight": ("ffn_down.weight", (WIDTH, FF))}
+    if convolves:
+        length = config["conv_L_cache"]
+        return {**shapes, "conv.in_proj.weight": ("shortconv.in_proj.weight", (3 * WIDTH, WIDTH)),
+                "conv.conv.weight": ("shortconv.conv.weight", (WIDTH, 1, length)),
+                "conv.out_proj.weight": ("shortconv.out_proj.weight", (WIDTH, WIDTH))}
+    for letter, rows in (("q", q), ("k", kv), ("v", kv)):
+        shapes[f"self_attn.{letter}_proj.weight"] = (f"attn_{letter}.weight", (rows, WIDTH))
+    return {**shapes, "self_attn.out_proj.weight": ("attn_output.weight", (WIDTH, q)),
+            "self_attn.q_layernorm.weight": ("attn_q_norm.weight", (HEAD,)),
+            "self_attn.k_layernorm.weight": ("attn_k_norm.weight", (HEAD,))}
 
 
 def expert_shapes(kind, config):
@@ -233,6 +257,9 @@ def all_shapes(name):
     else:
         shapes = {"model.embed_tokens.weight": ("token_embd.weight", (VOCAB, WIDTH)),
                   "model.norm.weight": ("output_norm.weight", (WIDTH,))}
+        if kind == "Lfm2":
+            del shapes["model.norm.weight"]
+            shapes["model.embedding_norm.weight"] = ("token_embd_norm.weight", (WIDTH,))
         per_layer = extra.get("hidden_size_per_layer_input")
         if per_layer:
             rows = per_layer * n_layers
@@ -309,6 +336,8 @@ def converted(name, theirs, array):
         array = array if theirs.endswith("bias") else array.swapaxes(1, 2)
         if "gate_up" in theirs:  # gate and up alternate
             array = np.concatenate([array[:, ::2], array[:, 1::2]], 1)
+    if theirs.endswith("conv.conv.weight"):
+        return array[:, 0]
     if kind in ADDS_ONE and "norm" in theirs:
         return array + np.float32(1)
     return array
@@ -345,8 +374,11 @@ def write_keys(writer, name, n_layers, config):
         writer.add_layer_norm_eps(config["layer_norm_eps"])
         writer.add_causal_attention(False)
         return
-    writer.add_head_count_kv([size[1] for size in sizes] if kind == "Gemma4"
-                             else config["num_key_value_heads"])
+    kv_heads = config["num_key_value_heads"]
+    if kind == "Lfm2":
+        kv_heads = [0 if t == "conv" else kv_heads for t in config["layer_types"]]
+        writer.add_uint32(f"{architecture}.shortconv.l_cache", config["conv_L_cache"])
+    writer.add_head_count_kv([size[1] for size in sizes] if kind == "Gemma4" else kv_heads)
     writer.add_key_length(head)
     writer.add_value_length(head)
     if kind == "Gemma4":
@@ -361,7 +393,7 @@ def write_keys(writer, name, n_layers, config):
                           config["hidden_size_per_layer_input"])
     rope = config["rope_parameters"]
     writer.add_rope_dimension_count(int(head * rope.get("partial_rotary_factor", 1)))
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_layer_norm_rms_eps(config.get("norm_eps", config["rms_norm_eps"]))
     full = rope.get("full_attention", rope)
     writer.add_rope_freq_base(full["rope_theta"])
     if full["rope_type"] == "linear":

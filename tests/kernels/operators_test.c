@@ -397,6 +397,28 @@ static void attention_refuses_a_full_state(void) {
     compare_deinit(&c);
 }
 
+/* Sequences with less and more behind them than the kernel reads, and a step longer than a task. */
+static void causal_convolution_matches(void) {
+    for (int64_t length = 1; length <= 4; length += 3) {
+        compare c;
+        compare_init(&c, 3e-6);
+        sy_dimension dims[2] = {TOKENS(23), FIXED(48)};
+        const int64_t w[2] = {48, length};
+        uint32_t in[3] = {compare_input(&c, SY_TYPE_F32, 2, dims),
+                          compare_weight(&c, SY_TYPE_F32, 2, w),
+                          compare_state(&c, SY_TYPE_F32, SY_STATE_RECURRENT, 48, 60)};
+        uint32_t y = compare_output(&c, SY_TYPE_F32, 2, dims);
+        sy_test_graph_node(&c.graph, "switchyard", "CausalConvolution", 1, 3, in, 1, &y);
+        c.n_sequences = 3;
+        c.sequences[0] = (sy_sequence){3, 19, 2, 0};
+        c.sequences[1] = (sy_sequence){0, 3, 0, 0};
+        c.sequences[2] = (sy_sequence){22, 1, 17, 0};
+        c.n_past_rows = 17;
+        compare_run(&c, "CausalConvolution");
+        compare_deinit(&c);
+    }
+}
+
 static void gather_and_reshape_match(void) {
     const int32_t ids[3] = {4, 0, -1};
     for (int f = 0; f < 3; f++) {
@@ -433,6 +455,7 @@ static const sy_test_case cases[] = {
     {"rotary_matches", rotary_matches},
     {"attention_matches", attention_matches},
     {"attention_refuses_a_full_state", attention_refuses_a_full_state},
+    {"causal_convolution_matches", causal_convolution_matches},
     {"gather_and_reshape_match", gather_and_reshape_match},
 };
 SY_TEST_MAIN(cases)

@@ -387,6 +387,28 @@ def test_clamped_swiglu(probe, type_name):
     close_to(y, g / (1 + np.exp(-1.702 * g)) * (1 + u), type_name, 50)
 
 
+@pytest.mark.parametrize("state_type", ["f32", "f16", "Q8_0"])
+def test_causal_convolution(probe, state_type):
+    """The rows of each sequence go through its state; in front of a sequence there are zeros."""
+    rng = np.random.default_rng(8)
+    width, length, sequences = 32, 3, [(4, 5, 2, 0), (0, 4, 0, 0)]
+    x = rng.normal(size=(9, width)).astype(np.float32)
+    w = rng.normal(size=(width, length)).astype(np.float32)
+    states = [probe.new_state(state_type, width, 8) for _ in sequences]
+    past, old = stored(state_type, rng.normal(size=(2, width)))
+    probe.load_state(states[0], 0, 2, past)
+    (y,) = ours(probe, "CausalConvolution", [Tensor("f32", x), Tensor("f32", w),
+                                             State(state_type, 8, width, states)],
+                [Output("f32", (9, width))], sequences=sequences)
+    for (first, n, n_past, _), state in zip(sequences, states):
+        data, seen = stored(state_type, x[first:first + n])
+        assert probe.save_state(state, n_past, n, len(data)) == data
+        rows = np.concatenate([np.zeros((length - 1, width)), old[:n_past], seen])[n_past:]
+        want = sum(rows[j:j + n] * w[:, j].astype(np.float64) for j in range(length))
+        close_to(y[first:first + n], want, "f32", 4)
+        probe.free_state(state)
+
+
 # --- mixtures of experts --------------------------------------------------------------------------
 
 def softmax(x):

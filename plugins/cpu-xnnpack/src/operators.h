@@ -146,6 +146,6 @@ extern const cpu_operator cpu_operator_quantise, cpu_operator_widen, cpu_operato
 /* Families, each a list that ends with a NULL name. */
 extern const cpu_operator cpu_operators_linear[], cpu_operators_norm[], cpu_operators_attention[],
     cpu_operators_pointwise[], cpu_operators_move[], cpu_operators_matmul[],
-    cpu_operators_experts[], cpu_operators_slice[];
+    cpu_operators_experts[], cpu_operators_slice[], cpu_operators_causal_conv[];
 
 #endif
