@@ -5,6 +5,7 @@
 #include "reference/blocks.h"
 #include "reference/element.h"
 #include "reference/operators.h"
+#include "reference/state.h"
 #include "switchyard/types.h"
 
 #include <string.h>
@@ -62,7 +63,7 @@ static void convolve_row(const sy__call *call, uint32_t i_sequence, uint64_t i, 
     for (int64_t j = position < length ? length - 1 - position : 0; j < length; j++) {
         uint64_t at = (uint64_t)(position - length + 1 + j);
         sy_status status =
-            sy__row_decode(state->type, state->rows + at * state->row_bytes, (size_t)n, row);
+            sy__row_decode(state->type, sy__ref_state_row(state, at), (size_t)n, row);
         (void)status; /* type and size were checked at load */
         for (int64_t c = 0; c < n; c++) {
             double weight = 0.0;
@@ -91,7 +92,7 @@ static void causal_convolution_task(void *argument, uint32_t i_task, uint32_t i_
         sy_status status = sy__row_decode(x->type, bytes, (size_t)n, row);
         if (status == SY_OK) {
             status = sy__row_encode(state->type, row, (size_t)n,
-                                    state->rows + (sequence->n_past + i) * state->row_bytes);
+                                    sy__ref_state_row(state, sequence->n_past + i));
         }
         (void)status; /* types were checked at load */
     }

@@ -14,6 +14,7 @@
 #define TINY_HEAD 8u
 #define TINY_FF 64u
 #define TINY_EXPERTS 3u
+#define TINY_CONVOLVED 3u
 #define TINY_VOCAB 20u
 #define TINY_CONTEXT 128u
 #define TINY_TENSORS_MAX 256u
@@ -90,6 +91,17 @@ static inline uint32_t tiny_kv_heads(const tiny_model *model) {
     return model->n_kv_heads == 0 ? TINY_KV_HEADS : model->n_kv_heads;
 }
 
+/* Every other layer of LFM2 is a convolution, from the first on. */
+static inline bool tiny_convolves(const tiny_model *model, uint32_t i_layer) {
+    return tiny_is(model, "lfm2") && i_layer % 2 == 0;
+}
+
+static inline void tiny_convolution(tiny_model *model, uint32_t i) {
+    tiny_add_layer(model, i, "shortconv.in_proj.weight", TINY_EMBD, 3 * TINY_EMBD);
+    tiny_add_layer(model, i, "shortconv.conv.weight", TINY_CONVOLVED, TINY_EMBD);
+    tiny_add_layer(model, i, "shortconv.out_proj.weight", TINY_EMBD, TINY_EMBD);
+}
+
 static inline void tiny_attention(tiny_model *model, uint32_t i) {
     uint64_t q = TINY_HEADS * TINY_HEAD, kv = tiny_kv_heads(model) * TINY_HEAD;
     if (model->fused) {
@@ -123,7 +135,12 @@ static inline void tiny_experts(tiny_model *model, uint32_t i) {
 static inline void tiny_layer(tiny_model *model, uint32_t i) {
     bool encoder = tiny_is_encoder(model);
     bool both = tiny_is(model, "gemma2") || tiny_is_late_gemma(model);
-    tiny_attention(model, i);
+    bool convolves = tiny_convolves(model, i);
+    if (convolves) {
+        tiny_convolution(model, i);
+    } else {
+        tiny_attention(model, i);
+    }
     if (i > 0 || !tiny_is(model, "modern-bert")) {
         tiny_add_norm(model, i, encoder ? "attn_output_norm" : "attn_norm", TINY_EMBD);
     }
@@ -134,7 +151,7 @@ static inline void tiny_layer(tiny_model *model, uint32_t i) {
         tiny_add_norm(model, i, "post_ffw_norm", TINY_EMBD);
     }
     if (tiny_is_late_gemma(model) || tiny_is(model, "qwen3") || tiny_is(model, "qwen3moe") ||
-        tiny_is(model, "lfm2")) {
+        (tiny_is(model, "lfm2") && !convolves)) {
         tiny_add_norm(model, i, "attn_q_norm", TINY_HEAD);
         tiny_add_norm(model, i, "attn_k_norm", TINY_HEAD);
     }
@@ -203,6 +220,20 @@ static inline void tiny_key_u32(tiny_model *model, gguf_writer *writer, const ch
     }
 }
 
+static inline void tiny_keys_of_kv_heads(tiny_model *model, gguf_writer *writer) {
+    char key[128];
+    if (!tiny_is(model, "lfm2")) {
+        tiny_key_u32(model, writer, "attention.head_count_kv", tiny_kv_heads(model));
+    } else if (tiny_key(model, "attention.head_count_kv", key)) {
+        uint32_t n_layers = model->n_layers == 0 ? TINY_LAYERS : model->n_layers;
+        writer_key_array(writer, key, SY_GGUF_U32, n_layers);
+        for (uint32_t i = 0; i < n_layers; i++) {
+            uint32_t n = tiny_convolves(model, i) ? 0 : tiny_kv_heads(model);
+            writer_put(writer, &n, sizeof(n));
+        }
+    }
+}
+
 static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
     char key[128];
     model->n_keys = 1;
@@ -213,7 +244,7 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
     tiny_key_u32(model, writer, "context_length", TINY_CONTEXT);
     tiny_key_u32(model, writer, "feed_forward_length", TINY_FF);
     tiny_key_u32(model, writer, "attention.head_count", TINY_HEADS);
-    tiny_key_u32(model, writer, "attention.head_count_kv", tiny_kv_heads(model));
+    tiny_keys_of_kv_heads(model, writer);
     bool has_layer_norm = tiny_is_encoder(model) || tiny_is(model, "modern-bert");
     const char *epsilon =
         has_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
@@ -221,7 +252,7 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
         writer_key_f32(writer, key, 1e-6f);
     }
     if (tiny_is(model, "lfm2")) {
-        tiny_key_u32(model, writer, "shortconv.l_cache", 3);
+        tiny_key_u32(model, writer, "shortconv.l_cache", TINY_CONVOLVED);
     }
     if (tiny_has_experts(model)) {
         tiny_key_u32(model, writer, "expert_count", TINY_EXPERTS);

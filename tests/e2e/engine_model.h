@@ -23,8 +23,9 @@ static inline void engine_model_fill(const tiny_model *model, gguf_writer *write
         uint64_t n_bytes = 0;
         const tiny_tensor *tensor = &model->tensors[i];
         CHECK(sy_type_row_bytes(tensor->type, tensor->dims[0], &n_bytes) == SY_OK);
-        at -= (n_bytes * tensor->dims[1] + 31) / 32 * 32;
-        for (uint64_t k = 0; k < n_bytes * tensor->dims[1]; k++) {
+        n_bytes *= tensor->dims[1] * tensor->dims[2];
+        at -= (n_bytes + 31) / 32 * 32;
+        for (uint64_t k = 0; k < n_bytes; k++) {
             random = random * 1664525u + 1013904223u;
             if (tensor->type == SY_TYPE_F32) {
                 float number = (float)(random >> 8) / 16777216.0f - 0.5f;
