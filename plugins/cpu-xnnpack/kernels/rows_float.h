@@ -52,13 +52,13 @@ ALWAYS_INLINE void chunk_integers(const float *x, float inverse, cpu_planes plan
     for (unsigned i = 0; i < CHUNK_VECTORS; i++) {
         vfloat level = vf_round(vf_load(x + i * VF) * vf_set1(inverse));
         halves[2 * i / CHUNK_VECTORS] += level;
-        vint q = vf_to_int(level);
         if (planes == CPU_PLANES_16) {
-            vint high = vf_to_int(vf_round(level * vf_set1(1.0f / CPU_PLANE_STEP)));
-            store_bytes(high, record + i * VF);
-            store_bytes(q - high * CPU_PLANE_STEP, record + 32 + i * VF);
+            vfloat high = vf_round(level * vf_set1(1.0f / CPU_PLANE_STEP));
+            vfloat low = level - high * vf_set1(CPU_PLANE_STEP); /* exact */
+            store_bytes(vf_to_int(high), record + i * VF);
+            store_bytes(vf_to_int(low), record + 32 + i * VF);
         } else {
-            store_bytes(q, record + i * VF);
+            store_bytes(vf_to_int(level), record + i * VF);
         }
     }
 }
