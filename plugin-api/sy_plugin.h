@@ -7,7 +7,8 @@
  * RULES.md beside this file numbers what both sides must keep; "SYP-n" below refers to it.
  *
  * Reading order: status -> versions and growth -> memory -> graph view -> the five questions
- * (enumerate, judge, price, link, probe) -> compile, load, submit -> state -> the two tables.
+ * (enumerate, judge, price, link, probe) -> compile, load, submit -> state -> adapters -> the two
+ * tables.
  *
  * Every multi-byte field is in native byte order. Every string is UTF-8 and NUL-terminated.
  */
@@ -108,7 +109,8 @@ typedef struct sy_device sy_device;   /* plugin: one opened device */
 typedef struct sy_unit sy_unit;       /* plugin: one loaded segment */
 typedef struct sy_buffer sy_buffer;   /* plugin: one buffer of a device */
 typedef struct sy_state sy_state;     /* plugin: one state (KV cache, recurrent) of one sequence */
-typedef struct sy_graph_handle sy_graph_handle; /* host: behind a graph view */
+typedef struct sy_adapter_weights sy_adapter_weights; /* plugin: one adapter (LoRA) on a device */
+typedef struct sy_graph_handle sy_graph_handle;       /* host: behind a graph view */
 
 /* ---------------------------------------------------------------------------------------------
  * 3 Element types
@@ -453,8 +455,15 @@ typedef struct sy_sequence {
     uint32_t first_row;
     uint32_t n_tokens;
     uint32_t n_past;  /* committed tokens already in the states */
-    uint32_t adapter; /* 0 none, else a LoRA weight set of the runtime */
+    uint32_t adapter; /* 0 none, else 1 + index of its first sy_adapter_use in sy_job.adapters */
 } sy_sequence;
+
+/* One adapter at work on the rows of a sequence, section 10. Frozen. */
+typedef struct sy_adapter_use {
+    sy_adapter_weights *weights; /* of the device that runs the job */
+    float scale;                 /* the pairs' own scale is multiplied by it */
+    uint32_t more;               /* 1: the use that follows works on the same rows, too */
+} sy_adapter_use;
 
 /* One run of one unit. Open. Arrays live until the job's signals are reached. */
 typedef struct sy_job {
@@ -475,6 +484,10 @@ typedef struct sy_job {
     sy_binding scratch;
     uint64_t run;         /* number of the step, for cancel and reports */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC, 0 none */
+    /* since 0.10 */
+    const sy_adapter_use *adapters; /* what sy_sequence.adapter counts in */
+    uint32_t n_adapters;
+    uint32_t reserved;
 } sy_job;
 
 /* ---------------------------------------------------------------------------------------------
@@ -543,7 +556,34 @@ typedef struct sy_state_usage {
 } sy_state_usage;
 
 /* ---------------------------------------------------------------------------------------------
- * 10 Services of the host
+ * 10 Adapters (since 0.10)
+ * An adapter (LoRA) is a set of pairs of narrow matrices, one pair for each node AdapterLinear
+ * whose weight it was trained for: y = y + scale * (x A^T) B^T on the rows of the sequences that
+ * use it (docs/operators.md). Base weights are never touched, so a step may carry sequences with
+ * different adapters, and the next step may carry others. Rows without an adapter, and nodes
+ * without a pair, pass unchanged.
+ */
+/* The pair of one node. Frozen. A and B are row-major; their bytes stay mapped and unchanged until
+ * adapter_destroy. rank 0: the adapter leaves this node alone, and all else is zero. */
+typedef struct sy_adapter_pair {
+    uint32_t rank;      /* rows of A, columns of B; at most the node's attribute max_rank */
+    float scale;        /* e.g. alpha / rank */
+    uint64_t n_inputs;  /* columns of A: the width of x */
+    uint64_t n_outputs; /* rows of B: the width of y */
+    sy_element_type a_type, b_type; /* f32, f16 or bf16 */
+    sy_memory a, b;                 /* host memory, aligned to the element */
+} sy_adapter_pair;
+
+/* adapter_create. Open. The node with attribute slot = i takes pairs[i]. */
+typedef struct sy_adapter_description {
+    sy_header header;
+    uint32_t n_pairs;
+    uint32_t reserved;
+    const sy_adapter_pair *pairs;
+} sy_adapter_description;
+
+/* ---------------------------------------------------------------------------------------------
+ * 11 Services of the host
  * All a plugin may call. Valid from sy_plugin_entry until the plugin is unloaded. Any thread.
  */
 typedef uint32_t sy_severity;
@@ -588,7 +628,7 @@ typedef struct sy_host {
 } sy_host;
 
 /* ---------------------------------------------------------------------------------------------
- * 11 Services of the plugin
+ * 12 Services of the plugin
  * M = mandatory, others may be NULL. Every call except submit, cancel and health may block. No
  * exception, longjmp, signal handler, atexit, setenv, stdout output or thread of its own calling
  * back after unload (SYP-10). Calls on one device come from one thread at a time unless said.
@@ -686,6 +726,13 @@ typedef struct sy_plugin {
      * that is free and not kept goes back now. */
     sy_status (*state_reserve)(sy_device *device, const sy_state_request *requests, size_t stride,
                                uint32_t n_requests, uint32_t keep);
+
+    /* Adapters (since 0.10): both or none. A delegate without them says NO to AdapterLinear. The
+     * pairs are read or copied; out_bytes is the memory kept beside them. Between two steps, never
+     * while a job that uses the adapter runs. */
+    sy_status (*adapter_create)(sy_device *device, const sy_adapter_description *description,
+                                uint64_t *out_bytes, sy_adapter_weights **out_weights);
+    sy_status (*adapter_destroy)(sy_adapter_weights *weights);
 } sy_plugin;
 enum { SY_ACCESS_READ = 1, SY_ACCESS_WRITE = 2 };
 

@@ -23,6 +23,7 @@ static const sy_attribute router[] = {
     {.name = "gating", .type = SY_ATTRIBUTE_STRING, .count = 7, .value.s = "softmax"},
     INT("num_used", 2)};
 static const sy_attribute epsilon[] = {FLOAT("epsilon", 1e-6)};
+static const sy_attribute adapter[] = {INT("slot", 0), INT("max_rank", 16)};
 static const sy_attribute cap[] = {FLOAT("cap", 30)};
 static const sy_attribute axis_1[] = {INT("axis", 1)};
 static const sy_attribute perm[] = {
@@ -50,6 +51,7 @@ const sy__coverage_row sy__coverage_rows[] = {
     OURS("ExpertRouter", FLOATS, "x", 2, ATTRIBUTES(router)),
     OURS("ExpertLinear", WEIGHTS, "fjc", 1, PLAIN),
     OURS("ExpertSum", FLOATS, "lg", 1, PLAIN),
+    OURS("AdapterLinear", "f32", "xx", 1, ATTRIBUTES(adapter)),
     OURS("AddRMSNormalization", FLOATS, "xxv", 2, ATTRIBUTES(epsilon)),
     OURS("Softcap", FLOATS, "x", 1, ATTRIBUTES(cap)),
     ONNX("Add", 14, NUMBERS, "xx", PLAIN),

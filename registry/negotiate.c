@@ -76,7 +76,11 @@ static const char *missing_function(const sy_plugin *table) {
     if (n_shared != 0 && (n_shared != 3 || n_state != 7)) {
         return "state_fork, state_need or state_reserve (all or none)";
     }
-    return n_state == 0 || n_state == 7 ? NULL : "one of the state functions (all or none)";
+    if (n_state != 0 && n_state != 7) {
+        return "one of the state functions (all or none)";
+    }
+    bool is_half = (table->adapter_create == NULL) != (table->adapter_destroy == NULL);
+    return is_half ? "one of the adapter functions (both or none)" : NULL;
 }
 
 static bool has_name(const sy_plugin *table, const char *name, sy_error *error) {

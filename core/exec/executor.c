@@ -96,7 +96,10 @@ static sy_status build(sy_executor *executor, sy_error *error) {
     if (status == SY_OK) {
         status = sy__fence_create(executor->runtime, &executor->fence, error);
     }
-    return status == SY_OK ? sy__load_all(executor, error) : status;
+    if (status == SY_OK) {
+        status = sy__load_all(executor, error);
+    }
+    return status == SY_OK ? sy__adapters_prepare(executor, error) : status;
 }
 
 sy_status sy_executor_create(const sy_plan *plan, const sy_executor_options *options,

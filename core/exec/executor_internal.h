@@ -12,6 +12,7 @@
  * arena through an import; others own an arena and values are copied in and out. */
 typedef struct sy__side {
     bool in_use, host;
+    bool adapts; /* runs nodes AdapterLinear */
     sy_buffer *arena;
     uint64_t arena_bytes; /* of an own arena, 0 for an import */
     sy_buffer *scratch;
@@ -35,6 +36,7 @@ typedef struct sy__loaded_segment {
     uint32_t *state_slots;        /* index into a state set, per state of the segment */
     sy_state **states;            /* [n_sequences_max * n_states], filled each step */
     sy_segment_stats stats;
+    bool adapts; /* has nodes AdapterLinear */
 } sy__loaded_segment;
 
 typedef struct sy__loaded_phase {
@@ -79,7 +81,8 @@ struct sy_executor {
     sy_state_description *state_descriptions; /* [n_states], max_tokens 0 */
     sy_state_request *state_requests;         /* [n_states], of the call at hand */
     uint64_t fence, n_steps;
-    sy_sequence *sequences; /* [n_sequences_max] */
+    sy_sequence *sequences;       /* [n_sequences_max] */
+    sy_adapter_use *adapter_uses; /* [n_sequences_max * SY_LIMIT_ADAPTERS_PER_SEQUENCE] */
     int64_t symbols[SY_SYMBOL_COUNT_MAX];
     uint32_t i_phase_done; /* phase of the newest step, SY_NO_VALUE before the first */
     sy__dropping dropping;
@@ -88,7 +91,17 @@ struct sy_executor {
 struct sy_state_set {
     sy_executor *executor;
     uint64_t max_tokens;
-    sy_state **states; /* [executor->n_states] */
+    sy_state **states;                                          /* [executor->n_states] */
+    sy_adapter_choice adapters[SY_LIMIT_ADAPTERS_PER_SEQUENCE]; /* what the rows are made with */
+    uint32_t n_adapters;
+};
+
+/* One adapter on the delegates that run nodes AdapterLinear. */
+struct sy_adapter_set {
+    sy_executor *executor;
+    sy_adapter_weights *weights[SY_LIMIT_DELEGATES]; /* NULL where none is needed */
+    uint64_t n_bytes;
+    uint32_t n_users; /* places in state sets */
 };
 
 /* state_facts.c: what the states are made from. */
@@ -117,6 +130,13 @@ sy_status sy__load_all(sy_executor *executor, sy_error *error);
 void sy__unload_all(sy_executor *executor);
 /* drop.c: finds how the rows of each state depend on positions, reserves what moving them takes. */
 sy_status sy__dropping_prepare(sy_executor *executor, sy_error *error);
+/* adapters.c: finds the nodes that adapters work on; after the units are loaded. */
+sy_status sy__adapters_prepare(sy_executor *executor, sy_error *error);
+/* Names the adapters of the step's sequences in a job and in executor->sequences. */
+void sy__adapters_bind(sy_executor *executor, const sy_step *step, const sy__loaded_segment *loaded,
+                       sy_job *job);
+void sy__adapters_copy(sy_state_set *to, const sy_state_set *from);
+void sy__adapters_release(sy_state_set *states);
 /* Turns a delegate's failure into an error with its own words. */
 sy_status sy__delegate_error(const sy_runtime *runtime, const sy_delegate *delegate,
                              sy_status status, const char *what, sy_error *error);

@@ -76,6 +76,7 @@ void sy_state_set_destroy(sy_state_set *set) {
         return;
     }
     const sy_executor *executor = set->executor;
+    sy__adapters_release(set);
     for (uint32_t slot = 0; slot < executor->n_states; slot++) {
         if (set->states[slot] != NULL) {
             sy__state_owner(executor, slot)->plugin->state_destroy(set->states[slot]);
@@ -159,6 +160,7 @@ sy_status sy_state_set_fork(sy_state_set *set, uint64_t n_rows, uint64_t max_tok
     if (copy == NULL) {
         return sy__no_memory(error, sizeof(*copy), "the states of a sequence");
     }
+    sy__adapters_copy(copy, set);
     for (uint32_t slot = 0; slot < executor->n_states; slot++) {
         status = fork_state(executor, slot, set, copy, n_rows, error);
         if (status != SY_OK) {

@@ -42,8 +42,7 @@ static sy_status bind_symbols(sy_executor *executor, const sy_step *step, sy_err
         }
         executor->sequences[i] = (sy_sequence){.first_row = (uint32_t)n_tokens,
                                                .n_tokens = sequence->n_tokens,
-                                               .n_past = sequence->n_past,
-                                               .adapter = sequence->adapter};
+                                               .n_past = sequence->n_past};
         n_tokens += sequence->n_tokens;
     }
     memset(executor->symbols, 0, sizeof(executor->symbols));
@@ -199,6 +198,7 @@ static sy_status run_segment(sy_executor *executor, const sy_step *step, sy__loa
                   .signals = &done,
                   .scratch = {.buffer = side->scratch, .length_bytes = side->scratch_bytes},
                   .run = done.value};
+    sy__adapters_bind(executor, step, loaded, &job);
     sy_profile profile = {
         .extension = {.id = SY_EXTENSION_PROFILE, .size = (uint32_t)sizeof(profile)},
         .node_ns = executor->phases[step->i_phase].node_ns,

@@ -2,6 +2,8 @@
 /* Inference rules of domain "switchyard", as docs/operators.md states them. */
 #include "graph/infer.h"
 
+#include "switchyard/limits.h"
+
 #include <inttypes.h>
 #include <string.h>
 
@@ -173,6 +175,27 @@ static sy_status infer_softcap(const sy__infer_call *call) {
     return SY_OK;
 }
 
+static sy_status infer_adapter_linear(const sy__infer_call *call) {
+    const sy_value_view *y = sy__call_input(call, 0), *x = sy__call_input(call, 1);
+    const sy_value_view *rows = sy__call_input(call, 2);
+    int64_t max_rank = sy__attribute_int(call->node, "max_rank", 0);
+    if (y->type != SY_TYPE_F32 || x->type != SY_TYPE_F32 || y->rank != 2 || x->rank != 2 ||
+        !sy__dimension_equal(&y->dims[0], &x->dims[0])) {
+        return sy__infer_fail(call, "y and x must be f32 matrices with the same rows");
+    }
+    if (rows != NULL && (rows->type != SY_TYPE_I32 || rows->rank != 1 ||
+                         !sy__dimension_equal(&rows->dims[0], &y->dims[0]))) {
+        return sy__infer_fail(call, "rows must be i32, one for each row of y");
+    }
+    if (sy__attribute_int(call->node, "slot", -1) < 0 || max_rank < 1 ||
+        max_rank > SY_LIMIT_ADAPTER_RANK) {
+        return sy__infer_fail(call, "slot must not be negative and max_rank 1 to %u",
+                              SY_LIMIT_ADAPTER_RANK);
+    }
+    sy__result_like(call, 0, y);
+    return SY_OK;
+}
+
 const sy__infer_rule sy__infer_rules_switchyard[] = {
     {"switchyard", "Linear", 2, 3, 1, infer_linear},
     {"switchyard", "Embedding", 2, 2, 1, infer_embedding},
@@ -183,5 +206,6 @@ const sy__infer_rule sy__infer_rules_switchyard[] = {
     {"switchyard", "ClampedSwiGLU", 2, 2, 1, infer_clamped},
     {"switchyard", "AddRMSNormalization", 3, 3, 2, infer_add_norm},
     {"switchyard", "Softcap", 1, 1, 1, infer_softcap},
+    {"switchyard", "AdapterLinear", 2, 3, 1, infer_adapter_linear},
     {NULL, NULL, 0, 0, 0, NULL},
 };

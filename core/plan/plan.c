@@ -74,6 +74,7 @@ static sy_status make_delegates(sy_plan *plan, sy_error *error) {
         who->bias = named ? plan->policy->orders[who->rank].bias : 1.0f;
         who->bias = who->bias > 0.0f ? who->bias : 1.0f;
         who->offers_states = delegate->plugin->state_create != NULL;
+        who->offers_adapters = delegate->plugin->adapter_create != NULL;
     }
     return SY_OK;
 }

@@ -42,7 +42,7 @@ typedef struct sy__plan_delegate {
     uint32_t rank;
     sy_source rank_source;
     float bias;
-    bool left_out, on_host, offers_states;
+    bool left_out, on_host, offers_states, offers_adapters;
     const char *left_out_text;
     float launch_us[SY__LANES_MAX];
     sy__placement_link link;

@@ -51,6 +51,12 @@ static bool touches_state(const sy_plan *plan, uint32_t i_node) {
     return plan->node_group[i_node] != SY__NONE;
 }
 
+static bool takes_adapters(const sy_plan *plan, uint32_t i_node) {
+    sy_node_view node;
+    return sy_graph_node(plan->graph, i_node, &node) == SY_OK &&
+           strcmp(node.op, "AdapterLinear") == 0 && strcmp(node.domain, "switchyard") == 0;
+}
+
 static sy_status take_verdict(sy_plan *plan, uint32_t i_phase, uint32_t i_node, uint32_t i_delegate,
                               const sy_verdict *verdict, uint32_t *inout_n_mute, sy_error *error) {
     sy__offer *offer = sy__plan_offer(plan, i_phase, i_node, i_delegate);
@@ -71,6 +77,9 @@ static sy_status take_verdict(sy_plan *plan, uint32_t i_phase, uint32_t i_node, 
     } else if (touches_state(plan, i_node) && !who->offers_states) {
         offer->kind = SY__UNSUPPORTED;
         offer->text = sy__plan_text(plan, "the delegate keeps no states");
+    } else if (!who->offers_adapters && takes_adapters(plan, i_node)) {
+        offer->kind = SY__UNSUPPORTED;
+        offer->text = sy__plan_text(plan, "the delegate takes no adapters");
     } else if (!size_fits(plan, &plan->phases[i_phase].phase, verdict)) {
         offer->kind = SY__STATIC_SHAPE;
         offer->text = sy__plan_text(plan, "only with %u tokens a step%s", verdict->only_tokens[0],

@@ -216,6 +216,8 @@ static const sy_plugin table = {
     .state_fork = sy__ref_state_fork,
     .state_need = sy__ref_state_need,
     .state_reserve = sy__ref_state_reserve,
+    .adapter_create = sy__ref_adapter_create,
+    .adapter_destroy = sy__ref_adapter_destroy,
 };
 
 static bool host_is_complete(const sy_host *host) {

@@ -44,6 +44,7 @@ typedef struct sy__params {
     int64_t axis, window;
     int64_t n_heads, n_kv_heads, n_used;
     bool causal, interleaved, keepdims, trans_a, trans_b, all_axes, allow_zero, normalize;
+    int64_t slot, max_rank; /* AdapterLinear */
     uint32_t activation;
     uint32_t n_list;
     int64_t list[SY__MAX_LIST]; /* axes, permutation, shape or split sizes */
@@ -73,6 +74,7 @@ struct sy__operator {
     uint32_t variant;     /* which one of a family that shares its functions */
     bool is_view;         /* the output holds the bytes of input 0 */
     bool needs_sequences; /* works on the sequences of the step, and on states */
+    bool uses_adapters;   /* looks at the sequences' adapters */
     bool is_lookup;       /* reads no more of its inputs than it writes */
     /* Checks types and attributes and fills facts->params; false after sy__refuse. */
     bool (*prepare)(sy__facts *facts);
@@ -249,6 +251,11 @@ sy_status sy__ref_state_need(sy_device *device, const sy_state_request *requests
                              uint32_t n_requests, sy_state_usage *out_usage);
 sy_status sy__ref_state_reserve(sy_device *device, const sy_state_request *requests, size_t stride,
                                 uint32_t n_requests, uint32_t keep);
+sy_status sy__ref_adapter_create(sy_device *device, const sy_adapter_description *description,
+                                 uint64_t *out_bytes, sy_adapter_weights **out_weights);
+sy_status sy__ref_adapter_destroy(sy_adapter_weights *weights);
+/* The adapters of a job are there and of this device. */
+sy_status sy__ref_adapter_check(const sy_device *device, const sy_job *job);
 sy_status sy__ref_judge(sy_device *device, const sy_graph_view *view, sy_verdict *out_verdicts,
                         size_t stride);
 sy_status sy__ref_link(sy_device *device, sy_memory_kind from, sy_memory_kind to, uint64_t n_bytes,

@@ -56,6 +56,8 @@ static const sy__operator table[] = {
     {OURS, .name = "ExpertLinear", COUNTS(3, 4, 1), USES(expert_linear),
      .work_bytes = sy__ref_work_expert_linear, .n_macs = sy__ref_macs_expert_linear},
     {OURS, .name = "ExpertSum", COUNTS(2, 2, 1), USES(expert_sum)},
+    {OURS, .name = "AdapterLinear", COUNTS(2, 3, 1), USES(adapter_linear), .uses_adapters = true,
+     .work_bytes = sy__ref_work_adapter_linear, .n_macs = sy__ref_macs_adapter_linear},
     {OURS, .name = "GatedActivation", COUNTS(2, 2, 1), USES(gated)},
     {OURS, .name = "ClampedSwiGLU", COUNTS(2, 2, 1), .prepare = sy__ref_prepare_clamped,
      .infer = sy__ref_infer_gated, .run = sy__ref_run_clamped},

@@ -26,6 +26,13 @@ SY__WORK(embedding);
 /* Sum of x[i] * w[i] in f64; the order depends on n only. */
 double sy__ref_dot(const float *x, const float *w, int64_t n);
 
+/* adapter.c */
+SY__PREPARE(adapter_linear);
+SY__INFER(adapter_linear);
+SY__RUN(adapter_linear);
+SY__WORK(adapter_linear);
+SY__MACS(adapter_linear);
+
 /* matmul.c */
 SY__PREPARE(matmul);
 SY__INFER(matmul);

@@ -120,10 +120,6 @@ static sy_status check_sequences(const sy_unit *unit, const sy_job *job, uint64_
         const sy_sequence *sequence = &job->sequences[i];
         in_order = in_order && sequence->first_row == n_rows;
         n_rows += sequence->n_tokens;
-        if (sequence->adapter != 0) {
-            return sy__ref_report(unit->device, SY_UNIMPLEMENTED, SY_NO_VALUE,
-                                  "submit: the reference delegate runs no adapters");
-        }
     }
     for (uint32_t i = 0; i < job->n_sequences && !in_order; i++) {
         const sy_sequence *sequence = &job->sequences[i];
@@ -212,7 +208,8 @@ static sy_status check_job(sy_unit *unit, const sy_job *job, uint8_t **out_scrat
         (job->n_inputs > 0 && job->inputs == NULL) ||
         (job->n_outputs > 0 && job->outputs == NULL) ||
         (job->n_symbols > 0 && job->symbols == NULL) ||
-        (job->n_sequences > 0 && job->sequences == NULL)) {
+        (job->n_sequences > 0 && job->sequences == NULL) ||
+        (job->n_adapters > 0 && job->adapters == NULL)) {
         return refuse_job(unit, "bindings differ in number from the segment's", job->n_inputs);
     }
     uint8_t *scratch = NULL;
@@ -226,6 +223,9 @@ static sy_status check_job(sy_unit *unit, const sy_job *job, uint8_t **out_scrat
     uint64_t n_rows = 0;
     if (status == SY_OK && unit->uses_sequences) {
         status = check_sequences(unit, job, &n_rows);
+    }
+    if (status == SY_OK) {
+        status = sy__ref_adapter_check(unit->device, job);
     }
     if (status == SY_OK) {
         status = check_states(unit, job);

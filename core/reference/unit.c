@@ -166,7 +166,7 @@ static sy_status add_node(loader *l, uint32_t position) {
     uint64_t n_work =
         facts.op->work_bytes != NULL ? facts.op->work_bytes(&facts, l->device->n_workers) : 0;
     unit->scratch_bytes = n_work > unit->scratch_bytes ? n_work : unit->scratch_bytes;
-    unit->uses_sequences |= facts.op->needs_sequences;
+    unit->uses_sequences |= facts.op->needs_sequences || facts.op->uses_adapters;
     return SY_OK;
 }
 

@@ -45,6 +45,8 @@ void sy__conform_memory(sy__conform *c);
 /* Part of L3, in an open session. */
 void sy__conform_states(sy__conform *c, sy__session *session);
 void sy__conform_state_sharing(sy__conform *c, sy__session *session);
+/* Likewise. */
+void sy__conform_adapters(sy__conform *c, sy__session *session);
 void sy__conform_async(sy__conform *c);
 
 /* cases.c: small graphs of one node. */

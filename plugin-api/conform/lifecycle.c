@@ -87,6 +87,9 @@ static void check_table(sy__conform *c, const sy_plugin *t) {
                       "It has %d of state_fork, state_need and state_reserve: all or none, with "
                       "the 7.",
                       n_forks);
+    sy__conform_check(c, (t->adapter_create == NULL) == (t->adapter_destroy == NULL),
+                      "L1.adapters_whole",
+                      "It has one of adapter_create and adapter_destroy without the other.");
     sy__conform_check(c, (t->buffer_map == NULL) == (t->buffer_unmap == NULL), "L1.map_whole",
                       "It has one of buffer_map and buffer_unmap without the other.");
     bool is_named = t->name != NULL && t->name[0] != '\0' &&

@@ -306,5 +306,6 @@ void sy__conform_memory(sy__conform *c) {
     }
     check_refused_open(c, &s);
     sy__conform_states(c, &s);
+    sy__conform_adapters(c, &s);
     sy__session_close(c, &s);
 }

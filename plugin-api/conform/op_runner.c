@@ -347,6 +347,8 @@ sy_status sy_op_start(sy_op_unit *unit, const sy_op_step *step, const sy_op_flig
     job->sequences = step->sequences;
     job->n_states = segment->n_states;
     job->states = step->states;
+    job->adapters = step->adapters;
+    job->n_adapters = step->n_adapters;
     job->scratch = unit->bindings[unit->n_buffers - 1];
     job->n_waits = flight->n_waits;
     job->waits = flight->waits;

@@ -48,6 +48,8 @@ typedef struct sy_op_step {
     uint32_t n_sequences;
     const sy_sequence *sequences;
     sy_state *const *states; /* [i_sequence * segment.n_states + i_state] */
+    uint32_t n_adapters;
+    const sy_adapter_use *adapters; /* what sequences count in */
     uint64_t run;
     uint64_t deadline_ns;
 } sy_op_step;

@@ -307,7 +307,7 @@ static void jobs_that_do_not_fit_are_refused(void) {
     REFUSED(SY_INVALID_ARGUMENT, j.sequence.first_row = 1);
     REFUSED(SY_OUT_OF_RANGE, j.sequence.n_past = DECODER_MAX_TOKENS - 2);
     REFUSED(SY_OUT_OF_RANGE, j.sequence.n_past = UINT32_MAX);
-    REFUSED(SY_UNIMPLEMENTED, j.sequence.adapter = 1);
+    REFUSED(SY_INVALID_ARGUMENT, j.sequence.adapter = 1);
     REFUSED(SY_INVALID_ARGUMENT, j.job.n_states = 1);
     REFUSED(SY_INVALID_ARGUMENT, j.job.states = NULL);
     REFUSED(SY_INVALID_ARGUMENT, j.job.states = other.states);

@@ -20,6 +20,9 @@ typedef struct sy_executor sy_executor;
  * it. */
 typedef struct sy_state_set sy_state_set;
 
+/* One adapter (LoRA): its weights on every delegate that runs nodes AdapterLinear. */
+typedef struct sy_adapter_set sy_adapter_set;
+
 typedef struct sy_executor_options {
     uint32_t struct_bytes;
     uint32_t n_sequences_max; /* per step; 0: 1 */
@@ -33,7 +36,6 @@ typedef struct sy_step_sequence {
     sy_state_set *states; /* NULL for graphs without states */
     uint32_t n_tokens;
     uint32_t n_past;
-    uint32_t adapter;
 } sy_step_sequence;
 
 /* Data for one graph input, copied at the start of the step. */
@@ -230,6 +232,49 @@ SY_MUST_CHECK sy_status sy_state_need_truncate(sy_state_set *set, uint64_t n_row
  * since: 0.1  source: sy_plugin.h section 9 */
 SY_MUST_CHECK sy_status sy_state_pool_reserve(sy_executor *executor, uint64_t max_tokens,
                                               uint32_t n_sets, sy_error *error);
+
+/* An adapter at work on the rows of a sequence, times a scale. */
+typedef struct sy_adapter_choice {
+    sy_adapter_set *set;
+    float scale;
+} sy_adapter_choice;
+
+/* Hands the weights of an adapter to the delegates. They stay where they are: mapped and unchanged
+ * until the set is destroyed.
+ * shape: pairs by slot, sy_plugin.h section 10  unit: -  owner: caller, sy_adapter_set_destroy
+ * errors: FAILED_PRECONDITION for a graph without nodes AdapterLinear, RESOURCE_EXHAUSTED, those of
+ * the delegates  thread: one at a time per executor  cost: that of adapter_create  since: 0.1
+ * source: - */
+SY_MUST_CHECK sy_status sy_adapter_set_create(sy_executor *executor,
+                                              const sy_adapter_description *description,
+                                              sy_adapter_set **out_set, sy_error *error);
+
+/* Frees an adapter that no state set uses any more; NULL is fine.
+ * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time per executor
+ * cost: O(delegates)  since: 0.1  source: - */
+void sy_adapter_set_destroy(sy_adapter_set *set);
+
+/* Memory that delegates keep for an adapter beside its own bytes, and how often state sets use it.
+ * shape: -  unit: bytes; uses  owner: -  errors: none  thread: one at a time per executor
+ * cost: O(1)  since: 0.1  source: - */
+uint64_t sy_adapter_set_bytes(const sy_adapter_set *set);
+uint32_t sy_adapter_set_n_users(const sy_adapter_set *set);
+
+/* Says with which adapters the rows of a state set are made, in place of those before; a step then
+ * uses them for the tokens of its sequence, and a clone gets them too. Rows that are there were
+ * made with other weights: the caller starts over from row 0.
+ * shape: choices [n]  unit: -  owner: copies choices, borrows the adapters until the state set is
+ * destroyed or adapted anew  errors: OUT_OF_RANGE over SY_LIMIT_ADAPTERS_PER_SEQUENCE,
+ * INVALID_ARGUMENT another executor or a scale that is no number  thread: one at a time per
+ * executor  cost: O(1)  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_state_set_adapt(sy_state_set *states, const sy_adapter_choice *choices,
+                                           uint32_t n, sy_error *error);
+
+/* The adapters that the rows of a state set are made with: two sets may share rows only when these
+ * are equal.
+ * shape: [*out_n]  unit: -  owner: borrowed until the set is adapted anew or destroyed
+ * errors: none  thread: one at a time per executor  cost: O(1)  since: 0.1  source: - */
+const sy_adapter_choice *sy_state_set_adapters(const sy_state_set *states, uint32_t *out_n);
 
 /* An sy_evaluate for sy_pass_options: computes a node on the reference delegate of `user`, which is
  * the sy_runtime.

@@ -40,4 +40,9 @@
 #define SY_LIMIT_SEQUENCES 256u
 #define SY_LIMIT_WORKERS 256u
 
+/* Adapters (LoRA): ranks in use go from 4 to 256, stacks of more than two are rare. */
+#define SY_LIMIT_ADAPTER_RANK 1024u
+#define SY_LIMIT_ADAPTERS_PER_SEQUENCE 4u
+#define SY_LIMIT_ADAPTERS 64u
+
 #endif
