@@ -34,6 +34,8 @@ static const sy_plugin table_of_functions = {
     .state_fork = cpu_state_fork,
     .state_need = cpu_state_need,
     .state_reserve = cpu_state_reserve,
+    .adapter_create = cpu_adapter_create,
+    .adapter_destroy = cpu_adapter_destroy,
 };
 
 SY_PLUGIN_EXPORT const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *host) {

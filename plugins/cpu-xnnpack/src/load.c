@@ -49,6 +49,9 @@ sy_status cpu_unit_place(sy_unit *unit) {
 }
 
 void cpu_unit_free(sy_unit *unit) {
+    if (unit->plain != NULL) {
+        cpu_unit_free(unit->plain);
+    }
     for (size_t i = 0; i < unit->n_steps; i++) {
         cpu_params *params = &unit->steps[i].params;
         cpu_release(params->bias, params->bias != NULL ? params->n * sizeof(float) : 0);

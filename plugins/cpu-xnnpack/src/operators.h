@@ -48,7 +48,8 @@ typedef struct cpu_params {
     cpu_linear_group *group; /* of products; owned by its head */
     double epsilon, scale, softcap, parameter;
     int64_t n_heads, n_kv_heads, window, axis;
-    uint64_t inner;    /* elements that a norm or softmax takes together */
+    int64_t slot, max_rank; /* AdapterLinear */
+    uint64_t inner;         /* elements that a norm or softmax takes together */
     uint32_t rounding; /* norms: step that rounds the result, which it does itself; index + 1 */
     uint64_t n_experts;
     int64_t n_used; /* experts of a row */
@@ -97,6 +98,9 @@ typedef enum cpu_derivation {
 /* Adds a step that makes the derived value, or finds the one that an earlier node asked for. */
 sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cpu_step *step,
                              const cpu_params *params, uint32_t *out_value);
+/* f32 scratch of the step being prepared: as many rows as `like`, of another width. */
+sy_status cpu_builder_space(cpu_builder *builder, const sy_value_view *like, int64_t width,
+                            uint32_t *out_value);
 bool cpu_builder_is_dry(const cpu_builder *builder);
 const sy_device *cpu_builder_device(const cpu_builder *builder);
 /* Counts memory that the unit holds beside the mapped weights. */
@@ -146,6 +150,7 @@ extern const cpu_operator cpu_operator_quantise, cpu_operator_widen, cpu_operato
 /* Families, each a list that ends with a NULL name. */
 extern const cpu_operator cpu_operators_linear[], cpu_operators_norm[], cpu_operators_attention[],
     cpu_operators_pointwise[], cpu_operators_move[], cpu_operators_matmul[],
-    cpu_operators_experts[], cpu_operators_slice[], cpu_operators_causal_conv[];
+    cpu_operators_experts[], cpu_operators_slice[], cpu_operators_causal_conv[],
+    cpu_operators_adapter[];
 
 #endif

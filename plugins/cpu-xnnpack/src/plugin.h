@@ -105,4 +105,8 @@ sy_status cpu_state_need(sy_device *device, const sy_state_request *requests, si
 sy_status cpu_state_reserve(sy_device *device, const sy_state_request *requests, size_t stride,
                             uint32_t n_requests, uint32_t keep);
 
+sy_status cpu_adapter_create(sy_device *device, const sy_adapter_description *description,
+                             uint64_t *out_bytes, sy_adapter_weights **out_weights);
+sy_status cpu_adapter_destroy(sy_adapter_weights *weights);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Building a unit: steps in the order of the nodes, derived values in front of their first use. */
+#include "adapter.h"
 #include "fuse.h"
 #include "xnnpack_region.h"
 
@@ -231,6 +232,20 @@ sy_status cpu_builder_derive(cpu_builder *builder, cpu_derivation kind, const cp
     return status;
 }
 
+sy_status cpu_builder_space(cpu_builder *builder, const sy_value_view *like, int64_t width,
+                            uint32_t *out_value) {
+    sy_unit *unit = builder->unit;
+    cpu_value value = {.type = SY_TYPE_F32, .rank = like->rank, .place = CPU_PLACE_SCRATCH};
+    value.i_view = SY_NO_VALUE;
+    value.first_step = value.last_step = (uint32_t)unit->n_steps;
+    memcpy(value.dims, like->dims, sizeof(value.dims));
+    value.dims[value.rank - 1] = (sy_dimension){.bound = width};
+    if (!bound_bytes(&value)) {
+        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "a scratch value is too large");
+    }
+    return value_add(unit, &value, out_value);
+}
+
 static sy_status node_values(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
     sy_status status = SY_OK;
     memset(step->in, 0xff, sizeof(step->in));
@@ -318,8 +333,8 @@ static void unit_has_states(sy_unit *unit) {
     }
 }
 
-sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_segment *segment,
-                         bool dry, sy_unit **out_unit) {
+static sy_status program_build(sy_device *device, const sy_graph_view *view,
+                               const sy_segment *segment, bool dry, sy_unit **out_unit) {
     sy_unit *unit = cpu_alloc(sizeof(*unit));
     if (unit == NULL) {
         return no_memory();
@@ -345,6 +360,7 @@ sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_
     }
     cpu_fuse_norm(unit);
     cpu_fuse_attention(unit);
+    cpu_fuse_adapters(unit);
     if (status == SY_OK) {
         status = cpu_unit_place(unit);
     }
@@ -352,6 +368,52 @@ sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_
         unit->tensors = cpu_alloc(unit->n_values * sizeof(*unit->tensors));
         status = unit->tensors != NULL ? SY_OK : no_memory();
     }
+    if (status != SY_OK) {
+        cpu_unit_free(unit);
+        return status;
+    }
+    *out_unit = unit;
+    return SY_OK;
+}
+
+/* XNNPACK packs weights into its objects: a second program would hold them twice. */
+static bool has_objects(const sy_unit *unit) {
+    for (size_t i = 0; i < unit->n_steps; i++) {
+        if (unit->steps[i].params.object != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The program of steps without adapters. */
+static sy_status plain_build(sy_unit *unit, const sy_graph_view *view, const sy_segment *segment,
+                             bool dry) {
+    cpu_plain_view plain;
+    if (has_objects(unit)) {
+        return SY_OK;
+    }
+    sy_status status = cpu_plain_view_init(view, segment, &plain);
+    if (status == SY_OK && plain.n_adapters > 0 && plain.is_possible) {
+        status = program_build(unit->device, &plain.view, &plain.segment, dry, &unit->plain);
+    }
+    cpu_plain_view_deinit(&plain);
+    if (status == SY_OK && unit->plain != NULL) {
+        uint64_t n_scratch = unit->plain->scratch_bytes;
+        unit->scratch_bytes = n_scratch > unit->scratch_bytes ? n_scratch : unit->scratch_bytes;
+        unit->weight_bytes += unit->plain->weight_bytes;
+    }
+    return status;
+}
+
+sy_status cpu_unit_build(sy_device *device, const sy_graph_view *view, const sy_segment *segment,
+                         bool dry, sy_unit **out_unit) {
+    sy_unit *unit = NULL;
+    sy_status status = program_build(device, view, segment, dry, &unit);
+    if (status != SY_OK) {
+        return status;
+    }
+    status = plain_build(unit, view, segment, dry);
     if (status != SY_OK) {
         cpu_unit_free(unit);
         return status;

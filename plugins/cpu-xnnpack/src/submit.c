@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One job: check what is bound, resolve shapes, run the steps on caller and team. */
+#include "adapter.h"
 #include "linear.h"
 #include "state.h"
 #include "sy_profile.h"
@@ -134,11 +135,6 @@ static sy_status place_resolve(const sy_unit *unit, const sy_job *job, uint32_t 
 static sy_status sequences_check(const sy_unit *unit, const sy_job *job) {
     for (uint32_t s = 0; s < job->n_sequences; s++) {
         const sy_sequence *q = &job->sequences[s];
-        if (q->adapter != 0) {
-            return cpu_report(SY_UNIMPLEMENTED, SY_NO_VALUE,
-                              "sequence %u asks for adapter %u: adapters are not offered here", s,
-                              q->adapter);
-        }
         for (uint32_t i = 0; i < unit->n_states; i++) {
             sy_state *state = job->states[(size_t)s * job->n_states + i];
             if (state == NULL || state->device != unit->device) {
@@ -178,7 +174,8 @@ static sy_status job_check(const sy_unit *unit, const sy_job *job) {
                           "the host's team grew from %u to %u workers after the device was opened",
                           unit->n_workers, cpu_worker_count());
     }
-    return sequences_check(unit, job);
+    status = cpu_adapters_check(unit->device, job);
+    return status == SY_OK ? sequences_check(unit, job) : status;
 }
 
 static sy_status job_resolve(sy_unit *unit, const sy_job *job, uint8_t **out_scratch) {
@@ -265,6 +262,7 @@ static sy_status steps_run(cpu_run *run) {
 
 sy_status cpu_submit(sy_unit *unit, const sy_job *job) {
     uint8_t *scratch = NULL;
+    unit = unit->plain != NULL && !cpu_adapters_used(job) ? unit->plain : unit;
     sy_status status = job_check(unit, job);
     if (status == SY_OK) {
         status = job_resolve(unit, job, &scratch);
@@ -293,5 +291,8 @@ sy_status cpu_submit(sy_unit *unit, const sy_job *job) {
 
 sy_status cpu_cancel(sy_unit *unit, uint64_t run) {
     atomic_store(&unit->cancelled_run, run + 1);
+    if (unit->plain != NULL) {
+        atomic_store(&unit->plain->cancelled_run, run + 1);
+    }
     return SY_OK;
 }

@@ -41,6 +41,7 @@ struct sy_unit {
     uint32_t n_workers;
     uint64_t scratch_bytes, weight_bytes;
     atomic_ullong cancelled_run; /* run + 1, 0 none */
+    sy_unit *plain;              /* for steps without adapters; NULL: this one does (adapter.h) */
 };
 
 /* For regions (xnnpack_region.c). */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Adapters (LoRA). A unit with nodes AdapterLinear has two programs: one for steps in which some
+ * sequence uses an adapter, and one built as if those nodes were not there, so that everything
+ * fuses and a step without adapters costs what it costs in a graph without them.
+ */
+#ifndef CPU_ADAPTER_H
+#define CPU_ADAPTER_H
+
+#include "unit.h"
+
+#define CPU_ADAPTER_RANK_MOST 1024u
+
+struct sy_adapter_weights {
+    sy_device *device;
+    uint32_t n_pairs;
+    sy_adapter_pair pairs[]; /* by slot */
+};
+
+/* Everything a job says of adapters. */
+sy_status cpu_adapters_check(const sy_device *device, const sy_job *job);
+bool cpu_adapters_used(const sy_job *job);
+
+/* The view and segment without nodes AdapterLinear: who reads their result reads their y. It must
+ * stay where it is: the view's handle leads to it. */
+typedef struct cpu_plain_view {
+    sy_graph_view view;
+    sy_segment segment;
+    const sy_graph_view *whole;
+    uint32_t *source;               /* [n_values]: the value to read in place of each */
+    uint32_t *first_input, *inputs; /* of every node, the renamed inputs */
+    uint32_t *nodes, *outputs;      /* of the segment */
+    uint32_t n_inputs, n_segment_nodes;
+    uint32_t n_adapters; /* such nodes; 0: nothing else is set */
+    bool is_possible;    /* false: y and its sum both leave the segment */
+} cpu_plain_view;
+sy_status cpu_plain_view_init(const sy_graph_view *view, const sy_segment *segment,
+                              cpu_plain_view *out_plain);
+void cpu_plain_view_deinit(cpu_plain_view *plain);
+
+/* op_adapter.c: y and its sum share memory where nobody else reads y; before placing. */
+void cpu_fuse_adapters(sy_unit *unit);
+
+#endif
