@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard run: a prompt in, text out as it comes. */
-#include "engine_flags.h"
+#include "adapters.h"
 #include "run_parallel.h"
 #include "run_report.h"
 #include "run_speculation.h"
@@ -26,6 +26,7 @@ typedef struct run_flags {
     int raw, ignore_end, profile, timings, quiet;
     sy_cli_list stops;
     sy_run_speculation speculation;
+    sy_cli_adapters adapters;
 } run_flags;
 
 static sy_session *interruptible; /* the session that Ctrl-C cancels */
@@ -106,7 +107,8 @@ static uint32_t run_options(run_flags *flags, sy_cli_option *out_options) {
         {"quiet", 'q', NULL, SY_CLI_SWITCH, &flags->quiet, NULL, 0, 0,
          "print no figures on standard error", NULL}};
     memcpy(out_options, options, sizeof(options));
-    return SY_CLI_COUNT_OF(options);
+    out_options[SY_CLI_COUNT_OF(options)] = sy_cli_adapters_flag(&flags->adapters);
+    return SY_CLI_COUNT_OF(options) + 1;
 }
 
 /* Puts the prompt into the session: as it is, or as a user's turn of a conversation. */
@@ -238,6 +240,7 @@ static sy_status answer_together(sy_engine *engine, const run_flags *flags,
                                       .system = flags->system,
                                       .sampling = sampling,
                                       .generate = &generate,
+                                      .adapters = &flags->adapters,
                                       .quiet = flags->quiet};
     sy_status status = SY_OK;
     if (!flags->raw) {
@@ -271,10 +274,11 @@ static sy_status run(sy_engine *engine, const run_flags *given, const char *prom
     uint32_t n_vocabulary = sy_engine_info(engine)->n_vocabulary;
     uint64_t start = sy_cli_now_ns();
     sy_status status = sy_sampler_create(NULL, n_vocabulary, &sampling, &sampler, error);
-    if (status == SY_OK) {
-        status = flags->load_path != NULL
-                     ? sy_session_load(engine, flags->load_path, 0, &session, error)
-                     : sy_session_open(engine, 0, &session, error);
+    if (status == SY_OK && flags->load_path != NULL) {
+        status = sy_session_load(engine, flags->load_path, 0, &session, error); /* knows its own */
+    } else if (status == SY_OK) {
+        status = sy_session_open(engine, 0, &session, error);
+        status = status == SY_OK ? sy_cli_adapters_use(&flags->adapters, session, error) : status;
     }
     figures->session_ns = sy_cli_now_ns() - start;
     status = status == SY_OK ? set_limit(session, flags, error) : status;
@@ -325,6 +329,10 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared, ru
     sy_error error;
     sy_error_clear(&error);
     int exit_status = find_prompt(flags, arguments, verb, &text, &prompt);
+    if (exit_status == SY_CLI_GO_ON &&
+        sy_cli_adapters_plan(&flags->adapters, engine_flags, &error) != SY_OK) {
+        exit_status = sy_cli_fail(&error);
+    }
     if (exit_status == SY_CLI_GO_ON) {
         const char *model =
             engine_flags->model == NULL && arguments->n > 0 ? arguments->items[0] : NULL;
@@ -333,6 +341,9 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared, ru
     if (exit_status == SY_CLI_GO_ON) {
         signal(SIGINT, on_interrupt);
         sy_status status = sy_run_speculation_open(engine_flags, &flags->speculation, &error);
+        if (status == SY_OK) {
+            status = sy_cli_adapters_load(&flags->adapters, engine_flags->engine, &error);
+        }
         if (status == SY_OK) {
             status = run(engine_flags->engine, flags, prompt, &figures, &error);
         }

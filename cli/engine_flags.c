@@ -94,6 +94,8 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     if (flags->n_sequences > 0) {
         out_options->n_sequences = flags->n_sequences;
     }
+    out_options->n_adapters = flags->n_adapters;
+    out_options->adapter_rank = flags->adapter_rank;
     out_options->profile = runtime->profile;
     out_options->no_alternatives = flags->no_alternatives;
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;

@@ -178,6 +178,9 @@ static sy_status open_work(work *w, sy_error *error) {
     for (uint32_t i = 0; status == SY_OK && i < run->n_sessions; i++) {
         w->lanes[i].work = w;
         status = sy_session_open(run->engine, 0, &w->lanes[i].session, error);
+        if (status == SY_OK) {
+            status = sy_cli_adapters_use(run->adapters, w->lanes[i].session, error);
+        }
     }
     for (uint32_t i = 0; i < run->generate->n_stops; i++) {
         w->stops[w->n_stops++] = run->generate->stops[i];

@@ -3,7 +3,7 @@
 #ifndef SY_CLI_RUN_PARALLEL_H
 #define SY_CLI_RUN_PARALLEL_H
 
-#include "options.h"
+#include "adapters.h"
 #include "switchyard/chat.h"
 #include "switchyard/scheduler.h"
 
@@ -15,6 +15,7 @@ typedef struct sy_run_parallel {
     const char *system;           /* NULL: none */
     const sy_sampler_options *sampling;
     const sy_generate_options *generate; /* its stream is not used */
+    const sy_cli_adapters *adapters;     /* of every session */
     int quiet;
 } sy_run_parallel;
 

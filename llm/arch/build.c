@@ -85,10 +85,17 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
     uint32_t w = a->tied_output ? b->token_table : sy__emit_matrix(b, SY__ROLE_OUTPUT, 0, 0, 0);
     bool biased = !a->tied_output && (a->biases & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
     bool scaled = !a->tied_output && (a->scales & SY__ROLE_BIT(SY__ROLE_OUTPUT)) != 0;
-    x = sy__emit_node(b, capped || biased || scaled ? "output" : "logits",
+    bool adapted = !a->tied_output && b->options->adapter_rank != 0;
+    uint32_t rows = x;
+    x = sy__emit_node(b, capped || biased || scaled || adapted ? "output" : "logits",
                       &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});
     if (scaled) {
-        x = sy__emit_scale(b, capped || biased ? "output_scaled" : "logits", x, SY__ROLE_OUTPUT, 0);
+        x = sy__emit_scale(b, capped || biased || adapted ? "output_scaled" : "logits", x,
+                           SY__ROLE_OUTPUT, 0);
+    }
+    if (adapted) {
+        x = sy__emit_adapter(b, capped || biased ? "output_adapted" : "logits", x, rows,
+                             &(sy__weight_rows){.role = SY__ROLE_OUTPUT});
     }
     if (biased) {
         uint32_t bias = sy__emit_vector(b, SY__ROLE_OUTPUT, 0, SY__PART_BIAS, 0, 0);
@@ -202,6 +209,8 @@ sy_status sy__model_graph_optimize(sy__model_graph *model, const sy_pass_options
 void sy__model_graph_deinit(sy__model_graph *model) {
     sy_graph_destroy(model->graph);
     if (model->constants.allocator != NULL) {
+        sy__free_array(model->constants.allocator, model->slots, model->slots_capacity,
+                       sizeof(sy__adapter_slot));
         sy__arena_deinit(&model->constants);
     }
     *model = (sy__model_graph){.graph = NULL};

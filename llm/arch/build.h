@@ -12,7 +12,16 @@ typedef struct sy__build_options {
     uint32_t n_batch_tokens, n_output_rows, n_sequences; /* bounds of the symbols */
     uint32_t n_context_tokens;                           /* bound of the states */
     sy_element_type key_type, value_type;
+    uint32_t adapter_rank; /* largest rank of adapters; 0: the graph takes none */
 } sy__build_options;
+
+/* A product that adapters can work on: rows of a tensor. Its index is the pair of an adapter. */
+typedef struct sy__adapter_slot {
+    char tensor[SY_LIMIT_NAME_BYTES + 1];
+    sy__role role;
+    uint32_t i_layer;
+    uint64_t n_inputs, first_row, n_rows, n_all_rows; /* n_all_rows: of the tensor */
+} sy__adapter_slot;
 
 /* The graph and the values a step binds. */
 typedef struct sy__model_graph {
@@ -24,6 +33,9 @@ typedef struct sy__model_graph {
     uint32_t token_types; /* INPUT i32 [T]; SY_NO_VALUE but for cross-encoders, which tell the two
                              texts apart by it */
     uint32_t result;      /* OUTPUT f32: logits [R, V], or hidden states [T, width] */
+    sy__adapter_slot *slots; /* places for adapters, by attribute slot */
+    uint32_t n_slots;
+    size_t slots_capacity;
 } sy__model_graph;
 
 /* Builds the graph of a described model; weights stay where the file is mapped. */

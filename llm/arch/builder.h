@@ -62,6 +62,16 @@ uint32_t sy__emit_scalar(sy__builder *b, const char *op, const char *name, uint3
                          float number);
 uint32_t sy__emit_reshape(sy__builder *b, const char *name, uint32_t x, const int64_t *shape,
                           uint32_t n);
+/* Rows of a role's matrix, as sy__emit_matrix takes them. */
+typedef struct sy__weight_rows {
+    sy__role role;
+    uint32_t i_layer;
+    uint64_t first, n;
+} sy__weight_rows;
+
+/* adapt.c: y, which is x times such rows, with what adapters add; y itself where there are none. */
+uint32_t sy__emit_adapter(sy__builder *b, const char *name, uint32_t y, uint32_t x,
+                          const sy__weight_rows *weight);
 /* x + y. */
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y);
 

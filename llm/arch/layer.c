@@ -48,7 +48,7 @@ uint32_t sy__emit_product(sy__builder *b, const char *name, uint32_t x, sy__role
     if (has_bias(layer, role)) {
         y = sy__emit_add(b, name, y, sy__emit_vector(b, role, i_layer, SY__PART_BIAS, first, n));
     }
-    return y;
+    return sy__emit_adapter(b, name, y, x, &(sy__weight_rows){role, i_layer, first, n});
 }
 
 /* RMSNormalization of every head on its own. */

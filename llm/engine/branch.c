@@ -28,7 +28,7 @@ sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_err
     copy->n_tokens = session->n_tokens;
     copy->has_logits = session->has_logits;
     copy->is_behind = session->is_behind;
-    copy->adapter = session->adapter;
+    copy->adapter_key = session->adapter_key;
     copy->n_prefilled_rows = session->n_prefilled_rows;
     copy->limit = session->limit;
     copy->stats = session->stats;

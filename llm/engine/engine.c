@@ -2,6 +2,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "engine/engine_internal.h"
+#include "lora/adapter_internal.h"
 #include "switchyard/limits.h"
 #include "tokenizer/from_gguf.h"
 
@@ -30,6 +31,13 @@ static sy_status check_options(const sy_engine_options *options, sy_error *error
                             "The batch must be 1 to 65536 tokens, output rows 1 to the batch and "
                             "sequences 1 to %u.",
                             SY_LIMIT_SEQUENCES);
+    }
+    if (options->n_adapters > SY_LIMIT_ADAPTERS ||
+        (options->n_adapters > 0 &&
+         (options->adapter_rank == 0 || options->adapter_rank > SY_LIMIT_ADAPTER_RANK))) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "An engine takes up to %u adapters of a rank of 1 to %u.",
+                            SY_LIMIT_ADAPTERS, SY_LIMIT_ADAPTER_RANK);
     }
     const sy_element_type types[2] = {options->key_type, options->value_type};
     for (size_t i = 0; i < 2; i++) {
@@ -93,6 +101,10 @@ static sy_status choose_context(const sy__architecture *described, sy__build_opt
                             "A context of %" PRIu32 " tokens is over the limit of %u.",
                             build->n_context_tokens, SY_LIMIT_SESSION_TOKENS);
     }
+    if (!described->has_output && build->adapter_rank > 0) {
+        return sy_error_set(error, SY_UNIMPLEMENTED,
+                            "Adapters are chosen by sessions, and an encoder has none.");
+    }
     if (!described->has_output && build->n_context_tokens > trained) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
                             "This encoder knows %" PRIu32 " positions, not %" PRIu32 ".", trained,
@@ -119,7 +131,8 @@ static sy_status build_graph(sy_engine *engine, sy_error *error) {
                                .n_sequences = options->n_sequences,
                                .n_context_tokens = options->n_context_tokens,
                                .key_type = options->key_type,
-                               .value_type = options->value_type};
+                               .value_type = options->value_type,
+                               .adapter_rank = options->n_adapters > 0 ? options->adapter_rank : 0};
     sy__architecture *described = SY__NEW(engine->allocator, sy__architecture);
     if (described == NULL) {
         return sy__no_memory(error, sizeof(*described), "the model's description");
@@ -299,6 +312,7 @@ void sy_engine_destroy(sy_engine *engine) {
     const sy_allocator *allocator = engine->allocator;
     sy__read_ahead_end(engine->read_ahead);
     sy__prefix_destroy(engine->prefixes);
+    sy__adapters_unload_all(engine);
     unload(engine);
     sy_tokenizer_destroy(engine->tokenizer);
     sy_gguf_close(engine->gguf);

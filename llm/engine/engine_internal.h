@@ -22,15 +22,16 @@ struct sy_engine {
     sy_executor *executor;
     sy_model_info info;
     sy_load_times times;
-    sy__read_ahead *read_ahead; /* of the weights; NULL: none */
-    uint8_t identity[32];       /* digest of metadata and samples of the weights */
-    bool has_identity;          /* computed when a session is first saved or loaded */
-    uint64_t load_bytes;        /* all that loading took beside the mapped weights */
-    uint64_t reserved_bytes;    /* of open sessions */
-    sy__prefix_store *prefixes; /* NULL: none are stored */
-    bool can_move_rows;         /* no learned positions in them */
-    int32_t *positions, *rows;  /* [n_batch_tokens], [n_output_rows] */
-    int32_t *no_types;          /* [n_batch_tokens] zeroes, for models with token types */
+    sy__read_ahead *read_ahead;  /* of the weights; NULL: none */
+    uint8_t identity[32];        /* digest of metadata and samples of the weights */
+    bool has_identity;           /* computed when a session is first saved or loaded */
+    uint64_t load_bytes;         /* all that loading took beside the mapped weights */
+    uint64_t reserved_bytes;     /* of open sessions */
+    sy__prefix_store *prefixes;  /* NULL: none are stored */
+    bool can_move_rows;          /* no learned positions in them */
+    int32_t *positions, *rows;   /* [n_batch_tokens], [n_output_rows] */
+    int32_t *no_types;           /* [n_batch_tokens] zeroes, for models with token types */
+    struct sy_adapter *adapters; /* those that are loaded */
 };
 
 #define SY__STOP_TEXT_BYTES 256u /* longest stop text */
@@ -49,7 +50,7 @@ struct sy_session {
     uint32_t activity; /* atomic sy__activity */
     char *pending;     /* text held back while it may become a stop text */
     size_t pending_capacity;
-    uint32_t adapter;
+    uint64_t adapter_key;      /* of its adapters and scales, for stored prefixes; 0: none */
     uint32_t n_prefilled_rows; /* the first rows, as prefill makes them of these tokens alone */
     sy_limit_options limit;
     sy_session_stats stats;

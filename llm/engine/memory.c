@@ -4,6 +4,7 @@
  * weights are mapped and not counted.
  */
 #include "engine/engine_internal.h"
+#include "lora/adapter_internal.h"
 #include "switchyard/types.h"
 
 #include <inttypes.h>
@@ -59,8 +60,8 @@ void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
 }
 
 bool sy__engine_fits(sy_engine *engine, uint64_t heap_before) {
-    engine->load_bytes =
-        sy_runtime_heap_bytes(engine->runtime) - heap_before + device_bytes(engine);
+    engine->load_bytes = sy_runtime_heap_bytes(engine->runtime) - heap_before +
+                         device_bytes(engine) + sy__adapters_reserve_bytes(engine);
     return engine->options.budget_bytes == 0 || engine->load_bytes <= engine->options.budget_bytes;
 }
 
@@ -84,6 +85,14 @@ sy_status sy__engine_over_budget(const sy_engine *engine, sy_error *error) {
                  " more than the budget of %" PRIu64 ".",
                  engine->load_bytes, engine->options.n_batch_tokens, engine->load_bytes - budget,
                  budget);
+    if (engine->options.n_adapters > 0) {
+        sy_error_hint(error,
+                      "Room for %" PRIu32 " adapters of rank %" PRIu32 " takes %" PRIu64
+                      " bytes of it: ask for fewer or a smaller rank, or raise the budget.",
+                      engine->options.n_adapters, engine->options.adapter_rank,
+                      sy__adapters_reserve_bytes(engine));
+        return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);
+    }
     sy_error_hint(error, "Raise the budget, or ask for fewer output rows, sequences or tokens of "
                          "context.");
     return SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET);

@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/file_map.h"
 #include "engine/engine_internal.h"
+#include "lora/adapter_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,9 +26,15 @@ typedef struct session_header {
     uint8_t identity[SY__DIGEST_BYTES];
     uint8_t tokenizer[SY__DIGEST_BYTES];
     uint32_t key_type, value_type;
-    uint32_t n_tokens, adapter;
+    uint32_t n_tokens, n_adapters;
     uint64_t state_bytes;
 } session_header;
+
+/* One adapter that the session uses. */
+typedef struct saved_adapter {
+    uint8_t identity[SY__DIGEST_BYTES];
+    float scale;
+} saved_adapter;
 
 typedef struct writer {
     int fd;
@@ -65,6 +72,13 @@ static void write_all(writer *w, const sy_session *session, const session_header
     uint8_t digest[SY__DIGEST_BYTES];
     sy__sha256_init(&w->sha);
     write_bytes(w, header, sizeof(*header));
+    sy__adapter_use uses[SY_LIMIT_ADAPTERS_PER_SEQUENCE];
+    uint32_t n_uses = sy__session_adapters(session, uses);
+    for (uint32_t i = 0; i < n_uses; i++) {
+        saved_adapter saved = {.scale = uses[i].scale};
+        memcpy(saved.identity, uses[i].adapter->identity, SY__DIGEST_BYTES);
+        write_bytes(w, &saved, sizeof(saved));
+    }
     write_bytes(w, session->tokens, header->n_tokens * sizeof(int32_t));
     write_bytes(w, state, (size_t)header->state_bytes);
     sy__sha256_final(&w->sha, digest);
@@ -115,8 +129,9 @@ sy_status sy_session_save(sy_session *session, const char *path, sy_error *error
     if (status != SY_OK) {
         return status;
     }
-    header.adapter = session->adapter;
+    sy__adapter_use uses[SY_LIMIT_ADAPTERS_PER_SEQUENCE];
     header.n_tokens = session->n_tokens;
+    header.n_adapters = sy__session_adapters(session, uses);
     header.state_bytes = sy_state_set_bytes(session->states, session->n_tokens);
     void *state = sy__alloc_array(allocator, (size_t)header.state_bytes, 1);
     if (state == NULL) {
@@ -151,7 +166,9 @@ static sy_status check_file(sy_engine *engine, const sy__file_map *map, const ch
     if (memcmp(out_header->magic, SESSION_MAGIC, sizeof(out_header->magic)) != 0) {
         return damaged(path, "it does not begin like a session of this version", error);
     }
-    if (!sy__mul_u64(out_header->n_tokens, sizeof(int32_t), &n_tokens_bytes) ||
+    if (out_header->n_adapters > SY_LIMIT_ADAPTERS_PER_SEQUENCE ||
+        !sy__add_u64(n_wanted, out_header->n_adapters * sizeof(saved_adapter), &n_wanted) ||
+        !sy__mul_u64(out_header->n_tokens, sizeof(int32_t), &n_tokens_bytes) ||
         !sy__add_u64(n_wanted, n_tokens_bytes, &n_wanted) ||
         !sy__add_u64(n_wanted, out_header->state_bytes, &n_wanted) || n_wanted != map->n_bytes) {
         return damaged(path, "its length differs from what its header says", error);
@@ -172,8 +189,6 @@ static sy_status check_file(sy_engine *engine, const sy__file_map *map, const ch
         wrong = "another model";
     } else if (memcmp(expected.tokenizer, out_header->tokenizer, SY__DIGEST_BYTES) != 0) {
         wrong = "another tokenizer";
-    } else if (expected.adapter != out_header->adapter) {
-        wrong = "an adapter that this engine does not have";
     } else if (expected.key_type != out_header->key_type ||
                expected.value_type != out_header->value_type) {
         wrong = "another cache type";
@@ -186,9 +201,31 @@ static sy_status check_file(sy_engine *engine, const sy__file_map *map, const ch
     return SY_FAILED_PRECONDITION;
 }
 
+/* The adapters must be there before the rows that were made with them. */
+static sy_status restore_adapters(sy_session *session, const uint8_t *bytes, uint32_t n,
+                                  sy_error *error) {
+    for (uint32_t i = 0; i < n; i++) {
+        saved_adapter saved;
+        memcpy(&saved, bytes + i * sizeof(saved), sizeof(saved));
+        sy_adapter *adapter = sy__adapter_find(session->engine, saved.identity);
+        if (adapter == NULL) {
+            sy_error_set(error, SY_FAILED_PRECONDITION,
+                         "The session was saved with an adapter that is not loaded.");
+            sy_error_hint(error, "Load the same adapters into the engine first (--lora).");
+            return SY_FAILED_PRECONDITION;
+        }
+        sy_status status = sy_session_add_adapter(session, adapter, saved.scale, error);
+        if (status != SY_OK) {
+            return status;
+        }
+    }
+    return SY_OK;
+}
+
 static sy_status restore(sy_session *session, const sy__file_map *map, const session_header *header,
                          sy_error *error) {
-    const uint8_t *tokens = map->bytes + sizeof(*header);
+    const uint8_t *adapters = map->bytes + sizeof(*header);
+    const uint8_t *tokens = adapters + header->n_adapters * sizeof(saved_adapter);
     const uint8_t *state = tokens + (size_t)header->n_tokens * sizeof(int32_t);
     if (header->n_tokens > session->max_tokens) {
         return sy_error_set(error, SY_OUT_OF_RANGE,
@@ -204,8 +241,11 @@ static sy_status restore(sy_session *session, const sy__file_map *map, const ses
                                 "vocabulary.");
         }
     }
-    sy_status status =
-        sy_state_set_load(session->states, header->n_tokens, state, header->state_bytes, error);
+    sy_status status = restore_adapters(session, adapters, header->n_adapters, error);
+    if (status == SY_OK) {
+        status =
+            sy_state_set_load(session->states, header->n_tokens, state, header->state_bytes, error);
+    }
     if (status == SY_OK) {
         sy_memory_report report;
         sy_executor_memory(session->engine->executor, &report);

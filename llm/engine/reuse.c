@@ -36,7 +36,7 @@ uint32_t sy__session_reuse(sy_session *session, const int32_t *tokens, uint32_t 
     /* the last token is always processed: its logits are wanted */
     uint32_t n_most = n_tokens - 1;
     n_most = n_most < session->max_tokens ? n_most : session->max_tokens;
-    sy__prefix_match match = sy__prefix_find(store, session->adapter, tokens, n_most);
+    sy__prefix_match match = sy__prefix_find(store, session->adapter_key, tokens, n_most);
     if (match.set == NULL ||
         sy_state_set_fork(match.set, match.n_rows, session->max_tokens, &states, NULL) != SY_OK) {
         return 0; /* computed then */
@@ -60,17 +60,17 @@ void sy__session_store(sy_session *session) {
     }
     uint32_t n = sy__prefix_whole(engine->prefixes, session->n_prefilled_rows);
     uint64_t n_bytes = sy_state_set_bytes(session->states, n);
-    if (!sy__prefix_wants(engine->prefixes, session->adapter, session->tokens, n, n_bytes) ||
+    if (!sy__prefix_wants(engine->prefixes, session->adapter_key, session->tokens, n, n_bytes) ||
         sy_state_set_fork(session->states, n, n, &states, NULL) != SY_OK) {
         return;
     }
     if (sy_state_set_usage(states, &held, NULL) == SY_OK) {
         n_bytes = held.own_bytes + held.shared_bytes;
     }
-    if (!sy__prefix_wants(engine->prefixes, session->adapter, session->tokens, n, n_bytes)) {
+    if (!sy__prefix_wants(engine->prefixes, session->adapter_key, session->tokens, n, n_bytes)) {
         sy_state_set_destroy(states);
         return;
     }
-    (void)sy__prefix_put(engine->prefixes, session->adapter, session->tokens, n, states, n_bytes,
-                         NULL);
+    (void)sy__prefix_put(engine->prefixes, session->adapter_key, session->tokens, n, states,
+                         n_bytes, NULL);
 }

@@ -96,10 +96,7 @@ sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
 sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
                            uint32_t n_past, uint32_t n_rows, const float **out_result,
                            sy_error *error) {
-    sy_step_sequence sequence = {.states = session->states,
-                                 .n_tokens = n_tokens,
-                                 .n_past = n_past,
-                                 .adapter = session->adapter};
+    sy_step_sequence sequence = {.states = session->states, .n_tokens = n_tokens, .n_past = n_past};
     return sy__engine_step(session->engine, &sequence, 1, tokens, n_rows, out_result, error);
 }
 

@@ -52,10 +52,8 @@ static sy_status step(sy_session *const *sessions, uint32_t n, const int32_t *to
                       const float **out_rows, sy_error *error) {
     sy_step_sequence sequences[SY_LIMIT_SEQUENCES];
     for (uint32_t i = 0; i < n; i++) {
-        sequences[i] = (sy_step_sequence){.states = sessions[i]->states,
-                                          .n_tokens = 1,
-                                          .n_past = sessions[i]->n_tokens,
-                                          .adapter = sessions[i]->adapter};
+        sequences[i] = (sy_step_sequence){
+            .states = sessions[i]->states, .n_tokens = 1, .n_past = sessions[i]->n_tokens};
     }
     return sy__engine_step(sessions[0]->engine, sequences, n, tokens, n, out_rows, error);
 }

@@ -3,7 +3,7 @@
  * No heap call between two steps: this program brings its own malloc family, which the whole
  * process uses, plugins and XNNPACK included, and counts calls while a trap is armed.
  */
-#include "e2e/engine_model.h"
+#include "lora/adapter_file.h"
 #include "switchyard/scheduler.h"
 
 #include <errno.h>
@@ -120,6 +120,49 @@ static void schedule_without_heap(const char *plugins) {
     engine_kit_close(&kit);
 }
 
+/* Sessions with and without an adapter in one step, and a change of adapters between two steps. */
+static void adapt_without_heap(const char *plugins) {
+    engine_kit kit;
+    sy_session *sessions[3];
+    sy_sampler *samplers[3] = {NULL};
+    sy_adapter *adapter = NULL;
+    int32_t tokens[3] = {1, 2, 3};
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.n_sequences = 3;
+    options.n_adapters = 1;
+    options.adapter_rank = 8;
+    CHECK_OK_ERROR(engine_kit_open(&kit, NULL, 2, plugins, &options), kit.error);
+    const char *path = adapter_good(1, 8, SY_TYPE_F32);
+    CHECK_OK_ERROR(sy_adapter_load(kit.engine, path, &adapter, &kit.error), kit.error);
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK_OK(sy_session_open(kit.engine, 100, &sessions[i], &kit.error));
+    }
+    n_trapped = 0;
+    armed = 1;
+    sy_status status = SY_OK;
+    for (uint32_t i = 0; status == SY_OK && i < 6; i++) {
+        sy_session *session = sessions[i % 3];
+        status = sy_session_rewind(session, 0, &kit.error);
+        if (status == SY_OK) {
+            status = sy_session_set_adapter(session, i % 2 == 0 ? adapter : NULL, 1, &kit.error);
+        }
+        if (status == SY_OK) {
+            status = sy_session_prefill(session, tokens, 3, &kit.error);
+        }
+        if (status == SY_OK && i >= 3) {
+            status = sy_session_decode_together(sessions, 3, samplers, tokens, &kit.error);
+        }
+    }
+    armed = 0;
+    CHECK_OK_ERROR(status, kit.error);
+    CHECK_TEXT(n_trapped == 0, "%llu heap calls", (unsigned long long)n_trapped);
+    for (uint32_t i = 0; i < 3; i++) {
+        sy_session_close(sessions[i]);
+    }
+    engine_kit_close(&kit);
+}
+
 static void the_trap_works(void) {
     armed = 1;
     void *volatile pointer = malloc(10);
@@ -132,6 +175,7 @@ static void steps_on_the_reference_delegate_use_no_heap(void) {
     decode_without_heap(1, NULL);
     decode_without_heap(3, NULL);
     schedule_without_heap(NULL);
+    adapt_without_heap(NULL);
 }
 
 static void steps_on_plugins_use_no_heap(void) {
@@ -141,6 +185,7 @@ static void steps_on_plugins_use_no_heap(void) {
     decode_without_heap(1, built_plugins());
     decode_without_heap(3, built_plugins());
     schedule_without_heap(built_plugins());
+    adapt_without_heap(built_plugins());
 }
 
 static const sy_test_case cases[] = {

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * logits_dump MODEL KV_TYPE[/VALUE_TYPE] CHUNK [--without NAME]... [--plugins DIR]... -- ID...
+ * logits_dump MODEL KV_TYPE[/VALUE_TYPE] CHUNK [--without NAME]... [--plugins DIR]...
+ *     [--lora FILE] -- ID...
  * Writes the logits after every token as f32 rows to standard output: the probe behind the
  * comparisons with reference logits. For an encoder: the hidden states.
  */
+#include "switchyard/adapter.h"
 #include "switchyard/registry.h"
 #include "switchyard/session.h"
 #include "switchyard/types.h"
@@ -18,6 +20,7 @@
 typedef struct arguments {
     const char *without[LIST_MAX], *plugins[LIST_MAX];
     uint32_t n_without, n_plugins, n_ids;
+    const char *lora;
     int32_t ids[IDS_MAX];
 } arguments;
 
@@ -32,7 +35,14 @@ static int fail(const sy_error *error) {
 static sy_status dump_decoder(sy_engine *engine, const arguments *a, uint32_t chunk,
                               sy_error *error) {
     sy_session *session = NULL;
+    sy_adapter *adapter = NULL;
     sy_status status = sy_session_open(engine, 0, &session, error);
+    if (status == SY_OK && a->lora != NULL) {
+        status = sy_adapter_load(engine, a->lora, &adapter, error);
+    }
+    if (status == SY_OK && adapter != NULL) {
+        status = sy_session_set_adapter(session, adapter, 1.0f, error);
+    }
     uint32_t n_vocabulary = sy_engine_info(engine)->n_vocabulary;
     for (uint32_t i = 0; status == SY_OK && i < a->n_ids;) {
         const float *logits = NULL;
@@ -67,6 +77,8 @@ static void parse(int argc, char **argv, arguments *a) {
     for (; i + 1 < argc && strcmp(argv[i], "--") != 0; i += 2) {
         if (strcmp(argv[i], "--without") == 0 && a->n_without < LIST_MAX) {
             a->without[a->n_without++] = argv[i + 1];
+        } else if (strcmp(argv[i], "--lora") == 0) {
+            a->lora = argv[i + 1];
         } else if (a->n_plugins < LIST_MAX) {
             a->plugins[a->n_plugins++] = argv[i + 1];
         }
@@ -96,6 +108,8 @@ int main(int argc, char **argv) {
              slash != NULL ? (int)(slash - argv[2]) : (int)strlen(argv[2]), argv[2]);
     options.key_type = sy_type_find(key_type);
     options.value_type = slash != NULL ? sy_type_find(slash + 1) : options.key_type;
+    options.n_adapters = a.lora != NULL;
+    options.adapter_rank = 64;
     options.n_without = a.n_without;
     options.without = a.without;
     sy_registry_options search;

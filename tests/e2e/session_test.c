@@ -300,8 +300,7 @@ static void session_files_of_others_are_refused_by_name(void) {
     } fields[] = {{8, "another model"},
                   {40, "another tokenizer"},
                   {72, "another cache type"},
-                  {76, "another cache type"},
-                  {84, "an adapter"}};
+                  {76, "another cache type"}};
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
         rewrite(path, fields[i].at, 1);
         check_refused(&kit, path, fields[i].reason);

@@ -37,6 +37,8 @@ typedef struct sy_engine_options {
     void *trace_user;
     uint32_t profile;         /* 1: times per node (sy_executor_node_ns) */
     uint32_t read_ahead;      /* 1: weights on disk are asked for beside the load, in use order */
+    uint32_t n_adapters;      /* adapters that may be loaded at a time; 0: none (adapter.h) */
+    uint32_t adapter_rank;    /* their largest rank; room for all is set aside of the budget */
     uint32_t no_alternatives; /* as in sy_plan_options: a plan that nobody asks to explain itself */
 } sy_engine_options;
 

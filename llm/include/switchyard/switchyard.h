@@ -3,6 +3,7 @@
 #ifndef SWITCHYARD_SWITCHYARD_H
 #define SWITCHYARD_SWITCHYARD_H
 
+#include "switchyard/adapter.h"
 #include "switchyard/conf.h"
 #include "switchyard/conversation.h"
 #include "switchyard/embed.h"

@@ -5,10 +5,9 @@
 #include <string.h>
 
 static const cpu_operator *const families[] = {
-    cpu_operators_linear,  cpu_operators_norm,   cpu_operators_attention,  cpu_operators_pointwise,
-    cpu_operators_move,    cpu_operators_matmul, cpu_operators_image,      cpu_operators_quantize,
-    cpu_operators_experts, cpu_operators_slice,  cpu_operators_causal_conv,
-    cpu_operators_adapter};
+    cpu_operators_linear,  cpu_operators_norm,   cpu_operators_attention,   cpu_operators_pointwise,
+    cpu_operators_move,    cpu_operators_matmul, cpu_operators_image,       cpu_operators_quantize,
+    cpu_operators_experts, cpu_operators_slice,  cpu_operators_causal_conv, cpu_operators_adapter};
 
 static const cpu_operator *find(const sy_node_view *view, uint32_t *out_other_version) {
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Logits of tiny random models with LoRA adapters against peft in float64 and merged weights."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+SOURCE = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
+sys.path.insert(0, str(SOURCE / "tests/families"))
+from adapters import ADAPTED, ALPHA, RANK, pairs, write_adapter, write_merged  # noqa: E402
+from families import IDS, all_shapes, write_gguf  # noqa: E402
+
+GOLDENS = json.loads((SOURCE / "tests/families/goldens_lora.json").read_text())
+DELEGATES = {"reference": [], "cpu-xnnpack": ["--without", "reference", "--plugins",
+                                              BUILD / "plugins"]}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lora")
+    for name in ADAPTED:
+        write_gguf(name, folder / f"{name}.gguf")
+        write_merged(name, folder / f"{name}-merged.gguf")
+        write_adapter(name, folder / f"{name}-lora.gguf")
+        write_adapter(name, folder / f"{name}-lora-f16.gguf", np.float16)
+    return folder
+
+
+def dump(path, chunk, *flags):
+    command = [BUILD / "bin/logits_dump", path, "f32", chunk, *flags, "--", *IDS]
+    result = subprocess.run(list(map(str, command)), capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+    return np.frombuffer(result.stdout, np.float32).astype(np.float64)
+
+
+def difference(a, b):
+    return np.abs(a - b).max() / max(np.abs(b).max(), 1)
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+@pytest.mark.parametrize("name", ADAPTED)
+def test_logits_equal_peft_and_merged_weights(files, name, delegate):
+    golden = np.array(GOLDENS["rows"][name])
+    lora = ["--lora", files / f"{name}-lora.gguf", *DELEGATES[delegate]]
+    found = dump(files / f"{name}.gguf", 1, *lora).reshape(len(IDS), -1)
+    base = dump(files / f"{name}.gguf", 1, *DELEGATES[delegate]).reshape(len(IDS), -1)
+    merged = dump(files / f"{name}-merged.gguf", 1, *DELEGATES[delegate]).reshape(len(IDS), -1)
+    assert difference(found[-len(golden):], golden) < 2e-5
+    assert difference(found, merged) < 2e-5
+    assert difference(base[-len(golden):], golden) > 0.05  # the adapter does something
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_one_prefill_equals_single_tokens(files, name):
+    lora = ["--lora", files / f"{name}-lora.gguf", *DELEGATES["cpu-xnnpack"]]
+    single = dump(files / f"{name}.gguf", 1, *lora).reshape(len(IDS), -1)[-1]
+    assert np.array_equal(single, dump(files / f"{name}.gguf", len(IDS), *lora))
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+def test_adapter_in_f16_is_near(files, delegate):
+    flags = DELEGATES[delegate]
+    exact = dump(files / "qwen2.gguf", 1, "--lora", files / "qwen2-lora.gguf", *flags)
+    half = dump(files / "qwen2.gguf", 1, "--lora", files / "qwen2-lora-f16.gguf", *flags)
+    assert 0 < difference(half, exact) < 5e-3
+
+
+def rewrite(source, path, change):
+    """A copy of a GGUF file whose matrices pass through change(name, array) -> (data, raw type)."""
+    from gguf import GGUFReader, GGUFWriter
+    reader = GGUFReader(source)
+    writer = GGUFWriter(str(path), "qwen2")
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        value, kind = field.contents(), field.types
+        if len(kind) > 1:
+            writer.add_array(field.name, value)
+        else:
+            writer.add_key_value(field.name, value, kind[0])
+    for tensor in reader.tensors:
+        data, kind = np.array(tensor.data), None
+        if tensor.name.endswith("weight") and data.ndim == 2:
+            data, kind = change(tensor.name, data)
+        writer.add_tensor(tensor.name, data, raw_dtype=kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+def test_quantised_base_equals_the_merge_of_what_it_holds(files, delegate):
+    """A Q8_0 base with the adapter against f32 weights: what Q8_0 rounded them to, plus B A."""
+    from gguf import GGMLQuantizationType
+    from gguf.quants import dequantize, quantize
+    q8 = GGMLQuantizationType.Q8_0
+    shapes = all_shapes("qwen2")
+    deltas = {shapes[theirs][0][0]: np.float32(ALPHA / RANK) * (b @ a)
+              for theirs, (a, b) in pairs("qwen2").items()}
+    base, merged = files / "qwen2-q8_0.gguf", files / f"qwen2-q8_0-merged-{delegate}.gguf"
+    rewrite(files / "qwen2.gguf", base, lambda _, w: (quantize(w, q8), q8))
+    rewrite(files / "qwen2.gguf", merged, lambda name, w: (
+        dequantize(quantize(w, q8), q8) + deltas.get(name, np.float32(0)), None))
+    flags, lora = DELEGATES[delegate], ["--lora", files / "qwen2-lora.gguf"]
+    expected = dump(merged, 1, *flags)
+    assert difference(dump(base, 1, *lora, *flags), expected) < 1e-3
+    assert difference(dump(base, 1, *flags), expected) > 0.05
