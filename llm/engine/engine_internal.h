@@ -111,6 +111,8 @@ sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t 
 /* Runs one chunk and commits it: tokens, count and logits. The tokens were checked. */
 sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
                              sy_error *error);
+/* The newest n_tokens tokens were committed as part of a prompt. */
+void sy__session_count_prefilled(sy_session *session, uint32_t n_tokens);
 /* Are they tokens of the vocabulary? */
 sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tokens,
                                    uint32_t n_tokens, sy_error *error);

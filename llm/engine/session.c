@@ -136,6 +136,13 @@ sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_
     return SY_OK;
 }
 
+void sy__session_count_prefilled(sy_session *session, uint32_t n_tokens) {
+    session->stats.n_prefilled_tokens += n_tokens;
+    if (session->n_prefilled_rows + n_tokens == session->n_tokens) {
+        session->n_prefilled_rows = session->n_tokens;
+    }
+}
+
 /* One chunk of what is left, cut where the session is full. */
 static sy_status prefill_chunk(sy_session *session, const int32_t *tokens, uint32_t n_left,
                                uint32_t *out_n, sy_error *error) {
@@ -148,10 +155,7 @@ static sy_status prefill_chunk(sy_session *session, const int32_t *tokens, uint3
         status = sy__session_commit(session, tokens, n, error);
     }
     if (status == SY_OK) {
-        session->stats.n_prefilled_tokens += n;
-        if (session->n_prefilled_rows + n == session->n_tokens) {
-            session->n_prefilled_rows = session->n_tokens;
-        }
+        sy__session_count_prefilled(session, n);
     }
     *out_n = n;
     return status;

@@ -38,15 +38,19 @@ void sy__request_give(sy__request *request) {
 
 void sy__request_settle(sy__request *request) {
     sy_speculator *speculator = request->options.speculator;
-    if (speculator == NULL || speculator->n_written == 0) {
+    bool has_guesses = speculator != NULL && speculator->n_written > 0;
+    bool is_bare = request->n_reused > 0 && request->n_done == request->n_reused;
+    if (!has_guesses && !is_bare) {
         return;
     }
+    sy_error error;
     request->is_busy = true;
     sy__schedule_take_engine(request->scheduler);
-    sy_error error;
-    sy_status status = sy__speculator_settle(&request->generation, &error);
+    sy_status status = has_guesses ? sy__speculator_settle(&request->generation, &error)
+                                   : sy__session_recompute(request->options.session, 0, 0, &error);
     sy__schedule_give_engine(request->scheduler);
     request->is_busy = false;
+    request->n_reused = 0;
     if (request->status == SY_OK && status != SY_OK) {
         request->status = status;
         request->error = error;

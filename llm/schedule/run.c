@@ -16,6 +16,7 @@ static void commit(sy__request *request, const float *logits) {
                n_new * sizeof(int32_t));
         session->n_tokens += n_new;
         request->n_done += n_new;
+        sy__session_count_prefilled(session, n_new);
     }
     session->is_behind = false;
     session->has_logits = true;
@@ -132,10 +133,25 @@ static sy_status draw(sy__request *request) {
     return status;
 }
 
+/* What prefill computed, for other sessions. */
+static void store_prefix(sy__request *request) {
+    if (request->scheduler->engine->prefixes == NULL || request->options.n_tokens == 0) {
+        return;
+    }
+    request->is_busy = true;
+    sy__schedule_take_engine(request->scheduler);
+    sy__session_store(request->options.session);
+    sy__schedule_give_engine(request->scheduler);
+    request->is_busy = false;
+}
+
 /* The prompt is in and the logits are there: a token, or the end. */
 static void advance(sy__request *request) {
     sy__generation *generation = &request->generation;
-    request->ready_ns = request->ready_ns > 0 ? request->ready_ns : sy__clock_now_ns();
+    if (request->ready_ns == 0) {
+        request->ready_ns = sy__clock_now_ns();
+        store_prefix(request);
+    }
     if (request->options.prefill_only != 0) {
         sy__request_end(request, SY_FINISH_LENGTH);
         return;
@@ -200,6 +216,26 @@ static void look_after_all(sy_scheduler *scheduler) {
     }
 }
 
+/* Gives new requests over empty sessions what is stored of their prompts. */
+static void reuse_prefixes(sy_scheduler *scheduler) {
+    for (uint32_t i = 0; i < scheduler->options.n_requests_max; i++) {
+        sy__request *request = &scheduler->requests[i];
+        if (request->id == 0 || request->is_ending || request->is_busy || request->has_started) {
+            continue;
+        }
+        request->has_started = true;
+        if (scheduler->engine->prefixes != NULL) {
+            request->is_busy = true;
+            sy__schedule_take_engine(scheduler);
+            request->n_reused = sy__session_reuse(request->options.session, request->options.tokens,
+                                                  request->options.n_tokens);
+            sy__schedule_give_engine(scheduler);
+            request->is_busy = false;
+            request->n_done = request->n_reused;
+        }
+    }
+}
+
 /* Asks speculators for the sessions that decode next; a draft model runs its steps here. */
 static void guess(sy_scheduler *scheduler) {
     for (uint32_t i = 0; i < scheduler->options.n_requests_max; i++) {
@@ -229,6 +265,7 @@ sy_status sy_scheduler_run_step(sy_scheduler *scheduler, uint32_t *out_n_left, s
     }
     scheduler->is_running = true;
     look_after_all(scheduler);
+    reuse_prefixes(scheduler);
     guess(scheduler);
     sy__schedule_pack(scheduler);
     if (scheduler->n_members > 0) {

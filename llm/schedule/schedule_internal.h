@@ -20,6 +20,8 @@ typedef struct sy__request {
     uint64_t deadline_ns;               /* on the clock; 0: none */
     uint64_t ready_ns;                  /* when the prompt was in */
     uint32_t n_done;                    /* tokens of the prompt that are committed */
+    uint32_t n_reused;                  /* of these: from stored prefixes */
+    bool has_started;                   /* stored prefixes were looked through */
     uint32_t n_waited;                  /* steps without a row since the last one */
     bool has_guessed;                   /* the speculator was asked for the next step */
     uint32_t n_rows;                    /* of the step being packed or run */
@@ -82,7 +84,8 @@ static inline uint32_t sy__request_n_behind(const sy__request *request) {
 void sy__request_end(sy__request *request, sy_finish finish);
 /* The same with DEADLINE_EXCEEDED. */
 void sy__request_end_late(sy__request *request);
-/* Takes wrong guesses out of its session; a failure becomes the request's. */
+/* Takes wrong guesses out of its session, and a stored prefix to which nothing was added; a failure
+ * becomes the request's. */
 void sy__request_settle(sy__request *request);
 /* Makes a request busy and unlocks, for work that may call back; locks and undoes it. */
 void sy__request_take(sy__request *request);

@@ -47,10 +47,11 @@ sy_status sy__speculator_settle(sy__generation *g, sy_error *error) {
         return SY_OK;
     }
     sy_status status = sy_state_set_truncate(session->states, n_valid, error);
-    if (SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE) { /* a window has let rows go for good */
+    if (status != SY_OK) {
+        /* a window that has let rows go does so again */
+        speculator->cannot_go_back = SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE;
         sy_error_clear(error);
-        speculator->cannot_go_back = true;
-        status = sy__session_recompute(session, 0, session->n_tokens, error);
+        status = sy__session_recompute(session, n_valid, session->n_tokens, error);
     }
     return status;
 }

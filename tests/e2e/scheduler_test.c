@@ -3,6 +3,7 @@
 #include "e2e/engine_model.h"
 #include "engine/engine_internal.h"
 #include "switchyard/scheduler.h"
+#include "switchyard/speculate.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -434,6 +435,47 @@ static void limits_of_sessions_act_while_they_decode(void) {
     engine_kit_close(&kit);
 }
 
+/* The second request of a prompt takes what the first one computed; one that is cancelled before it
+ * added anything leaves its session empty. */
+static void stored_prefixes_serve_requests(void) {
+    engine_kit kit;
+    sample samples[3] = {{.session = NULL}};
+    sy_session_stats stats;
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.n_sequences = 1;
+    options.n_batch_tokens = 24;
+    options.prefix_bytes = 1 << 20;
+    CHECK_OK_ERROR(engine_kit_open(&kit, NULL, 2, built_plugins(), &options), kit.error);
+    sy_scheduler *scheduler = new_scheduler(&kit, NULL);
+    for (uint32_t i = 0; i < 2; i++) {
+        submit(&kit, scheduler, &samples[i], 70, 10);
+        CHECK_OK_ERROR(sy_scheduler_run(scheduler, &kit.error), kit.error);
+        CHECK(samples[i].seen.finish == SY_FINISH_LENGTH && tokens_of(&samples[i]) == 80);
+        sy_session_get_stats(samples[i].session, &stats);
+        CHECK((stats.n_reused_tokens > 0) == (i == 1));
+    }
+    CHECK(memcmp(samples[0].session->tokens, samples[1].session->tokens, 80 * 4) == 0);
+    sample busy = {.session = NULL};
+    submit(&kit, scheduler, &busy, 5, 50); /* takes the one place */
+    samples[2].options.priority = SY_PRIORITY_BACKGROUND;
+    submit(&kit, scheduler, &samples[2], 70, 10);
+    run_steps(&kit, scheduler, 3);
+    CHECK(tokens_of(&samples[2]) > 0 && tokens_of(&samples[2]) < 70); /* what was stored */
+    sy_scheduler_cancel(scheduler, samples[2].id);
+    CHECK(tokens_of(&samples[2]) == 0);
+    sy_scheduler_cancel(scheduler, busy.id);
+    submit(&kit, scheduler, &samples[2], 70, 10);
+    CHECK_OK_ERROR(sy_scheduler_run(scheduler, &kit.error), kit.error);
+    CHECK(memcmp(samples[0].session->tokens, samples[2].session->tokens, 80 * 4) == 0);
+    sy_session_close(busy.session);
+    for (uint32_t i = 0; i < 3; i++) {
+        sy_session_close(samples[i].session);
+    }
+    sy_scheduler_destroy(scheduler);
+    engine_kit_close(&kit);
+}
+
 /* A callback that ends another request and starts a third one, on the session of its own. */
 typedef struct plot {
     sy_scheduler *scheduler;
@@ -501,6 +543,13 @@ typedef struct client {
 static void *submit_and_cancel(void *argument) {
     client *c = argument;
     sy_error error;
+    sy_speculator *speculator = NULL;
+    sy_speculator_options guessing;
+    sy_speculator_options_default(&guessing);
+    guessing.always = 1;
+    sy_scheduler_enter(c->scheduler);
+    CHECK_OK_ERROR(sy_speculator_create(c->engine, &guessing, &speculator, &error), error);
+    sy_scheduler_leave(c->scheduler);
     for (uint32_t round = 0; round < 40; round++) {
         trace seen = {.n_tokens = 0};
         sy_session *session = NULL;
@@ -512,6 +561,7 @@ static void *submit_and_cancel(void *argument) {
                                       .session = session,
                                       .tokens = text,
                                       .n_tokens = 1 + next_random(&c->seed) % 30,
+                                      .speculator = round % 3 != 0 ? speculator : NULL,
                                       .callback = on_event,
                                       .user = &seen};
         CHECK_OK_ERROR(sy_scheduler_submit(c->scheduler, &request, &id, &error), error);
@@ -524,6 +574,9 @@ static void *submit_and_cancel(void *argument) {
         sy_scheduler_leave(c->scheduler);
         CHECK(seen.n_ends == UINT32_MAX);
     }
+    sy_scheduler_enter(c->scheduler);
+    sy_speculator_destroy(speculator);
+    sy_scheduler_leave(c->scheduler);
     return NULL;
 }
 
@@ -561,6 +614,7 @@ static const sy_test_case cases[] = {
     {"a_failure_hurts_nobody_else", a_failure_hurts_nobody_else},
     {"what_cannot_run_is_refused_with_a_sentence", what_cannot_run_is_refused_with_a_sentence},
     {"limits_of_sessions_act_while_they_decode", limits_of_sessions_act_while_they_decode},
+    {"stored_prefixes_serve_requests", stored_prefixes_serve_requests},
     {"callbacks_may_submit_and_cancel", callbacks_may_submit_and_cancel},
     {"requests_come_and_go_on_many_threads", requests_come_and_go_on_many_threads},
 };
