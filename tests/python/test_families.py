@@ -59,3 +59,16 @@ def test_one_prefill_equals_single_tokens(models, name):
     flags = ["--without", "reference", "--plugins", BUILD / "plugins"]
     single = dump(models / f"{name}.gguf", 1, *flags).reshape(len(IDS), -1)[-1]
     assert np.array_equal(single, dump(models / f"{name}.gguf", len(IDS), *flags))
+
+
+@pytest.mark.parametrize("name", [n for n in FAMILIES if n not in ENCODERS])
+def test_guesses_change_no_token(models, name):
+    """Wrong guesses leave windows, shared states and convolutions as they were."""
+    def run(*flags):
+        command = [BUILD / "bin/switchyard", "run", models / f"{name}.gguf", "--raw", "t1 t5 t9 t1 t5", "-n", "60",
+                   "--ignore-eos", "--quiet", *flags]
+        return subprocess.run(list(map(str, command)), capture_output=True, check=True).stdout
+
+    plain = run()
+    assert run("--lookup", "--draft-max", "6") == plain
+    assert run("--draft", models / f"{name}.gguf") == plain  # always right, over a session of its own
