@@ -128,8 +128,7 @@ uint32_t sy__schedule_fill(sy_scheduler *scheduler, sy__request *const *members,
         uint32_t n_behind = sy__request_n_behind(r);
         scheduler->sequences[i] = (sy_step_sequence){.states = session->states,
                                                      .n_tokens = r->n_rows,
-                                                     .n_past = session->n_tokens - n_behind,
-                                                     .adapter = session->adapter};
+                                                     .n_past = session->n_tokens - n_behind};
         if (n_behind > 0) {
             scheduler->tokens[at] = session->tokens[session->n_tokens - 1];
         }

@@ -119,10 +119,10 @@ static uint32_t fill(scoring *s) {
         uint32_t n_wanted = target->n_tokens - 1 - l->n_done;
         l->n_rows = n_wanted < n_left ? n_wanted : n_left;
         memcpy(s->tokens + s->n_rows, target->tokens + l->n_done, l->n_rows * sizeof(int32_t));
-        s->sequences[n_sequences++] = (sy_step_sequence){.states = l->session->states,
-                                                         .n_tokens = l->n_rows,
-                                                         .n_past = s->session->n_tokens + l->n_done,
-                                                         .adapter = s->session->adapter};
+        s->sequences[n_sequences++] =
+            (sy_step_sequence){.states = l->session->states,
+                               .n_tokens = l->n_rows,
+                               .n_past = s->session->n_tokens + l->n_done};
         s->n_rows += l->n_rows;
         n_left -= l->n_rows;
     }
