@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adapters (LoRA) of a device: their pairs, whose matrices stay where the host has mapped them. */
+/* Adapters (LoRA) of a device: A stays where the host has mapped it; B, whose rows are too short for
+ * the kernels of Linear, is kept turned, in f32. */
 #include "adapter.h"
 
 #include <math.h>
@@ -45,6 +46,48 @@ static size_t weights_bytes(uint32_t n_pairs) {
     return sizeof(sy_adapter_weights) + n_pairs * sizeof(sy_adapter_pair);
 }
 
+/* Floats of all B together; false when they cannot be counted. */
+static bool count_floats(const sy_adapter_description *description, size_t *out_n) {
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < description->n_pairs; i++) {
+        const sy_adapter_pair *pair = &description->pairs[i];
+        uint64_t each = 0;
+        if (__builtin_mul_overflow(pair->n_outputs, (uint64_t)pair->rank, &each) ||
+            __builtin_add_overflow(n, each, &n) || n > SIZE_MAX / 8) {
+            return false;
+        }
+    }
+    *out_n = (size_t)n;
+    return true;
+}
+
+/* B [outputs, rank] as f32 [rank, outputs]. */
+static void turn(const cpu_kernels *kernels, const sy_adapter_pair *pair, float *out_turned) {
+    float row[CPU_ADAPTER_RANK_MOST];
+    const uint8_t *b = pair->b.pointer;
+    uint64_t row_bytes = 0;
+    cpu_type_row_bytes(pair->b_type, pair->rank, &row_bytes);
+    for (uint64_t i = 0; i < pair->n_outputs; i++) {
+        cpu_kernels_of(kernels, pair->b_type)->decode(b + i * row_bytes, pair->rank, row);
+        for (uint32_t r = 0; r < pair->rank; r++) {
+            out_turned[r * pair->n_outputs + i] = row[r];
+        }
+    }
+}
+
+static void turn_all(sy_adapter_weights *weights) {
+    float *turned = weights->turned;
+    for (uint32_t i = 0; i < weights->n_pairs; i++) {
+        sy_adapter_pair *pair = &weights->pairs[i];
+        if (pair->rank > 0) {
+            turn(weights->device->kernels, pair, turned);
+            pair->b.pointer = turned;
+            pair->b_type = SY_TYPE_F32;
+            turned += pair->n_outputs * pair->rank;
+        }
+    }
+}
+
 sy_status cpu_adapter_create(sy_device *device, const sy_adapter_description *description,
                              uint64_t *out_bytes, sy_adapter_weights **out_weights) {
     sy_status status = description_check(description);
@@ -52,17 +95,25 @@ sy_status cpu_adapter_create(sy_device *device, const sy_adapter_description *de
         return status;
     }
     uint32_t n = description->n_pairs;
+    size_t n_floats = 0;
     sy_adapter_weights *weights = cpu_alloc(weights_bytes(n));
-    if (weights == NULL) {
+    float *turned = weights != NULL && count_floats(description, &n_floats)
+                        ? cpu_alloc_raw(n_floats * sizeof(float))
+                        : NULL;
+    if (turned == NULL) {
+        cpu_release(weights, weights_bytes(n));
         return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for an adapter");
     }
     weights->device = device;
     weights->n_pairs = n;
+    weights->turned = turned;
+    weights->n_floats = n_floats;
     if (n > 0) {
         memcpy(weights->pairs, description->pairs, n * sizeof(sy_adapter_pair));
     }
+    turn_all(weights);
     atomic_fetch_add(&device->live_handles, 1);
-    *out_bytes = weights_bytes(n);
+    *out_bytes = weights_bytes(n) + n_floats * sizeof(float);
     *out_weights = weights;
     return SY_OK;
 }
@@ -70,6 +121,7 @@ sy_status cpu_adapter_create(sy_device *device, const sy_adapter_description *de
 sy_status cpu_adapter_destroy(sy_adapter_weights *weights) {
     if (weights != NULL) {
         atomic_fetch_sub(&weights->device->live_handles, 1);
+        cpu_release(weights->turned, weights->n_floats * sizeof(float));
         cpu_release(weights, weights_bytes(weights->n_pairs));
     }
     return SY_OK;

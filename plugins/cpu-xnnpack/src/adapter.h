@@ -14,7 +14,9 @@
 struct sy_adapter_weights {
     sy_device *device;
     uint32_t n_pairs;
-    sy_adapter_pair pairs[]; /* by slot */
+    float *turned; /* every B as f32 [rank, outputs], one after the other */
+    size_t n_floats;
+    sy_adapter_pair pairs[]; /* by slot; b leads into `turned` */
 };
 
 /* Everything a job says of adapters. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* AdapterLinear: runs of rows with the same adapters go through A and B with the kernels of
- * Linear. Small steps stay on the calling thread: two regions for each node would cost more. */
+/* AdapterLinear: runs of rows with the same adapters go through A with the kernels of Linear, then
+ * add up rows of the turned B. Small products stay on the calling thread. */
 #include "adapter.h"
 #include "fuse.h"
 
@@ -48,12 +48,6 @@ static bool adapter_check(const sy_device *device, const cpu_node *node, const c
 
 static sy_status adapter_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
     return cpu_builder_space(builder, &node->in[1], step->params.max_rank, &step->params.derived);
-}
-
-static uint64_t adapter_worker_bytes(const cpu_node *node, const cpu_params *params) {
-    (void)node;
-    (void)params;
-    return TILE_ROWS * TILE_COLUMNS * sizeof(float);
 }
 
 /* Rows [row, row + n) with one pair of one adapter. */
@@ -109,20 +103,15 @@ static void wide_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const cpu_tensor *y = cpu_run_out(work->run, work->step, 0);
     uint64_t column = i_task % work->n_column_tasks * TILE_COLUMNS;
     uint64_t first = i_task / work->n_column_tasks * TILE_ROWS, row = work->row + first;
-    uint64_t n_left = work->step->params.n - column;
-    cpu_linear linear = product(&pair->b, pair->b_type, pair->rank);
-    linear.weights += column * linear.weight_row_bytes;
-    linear.rows = (const uint8_t *)(const void *)narrow_of(work, row);
-    linear.row_bytes = (size_t)work->step->params.max_rank * sizeof(float);
-    linear.out = (float *)(void *)cpu_run_worker(work->run, i_worker);
-    linear.out_stride = TILE_COLUMNS;
-    linear.n_columns = n_left < TILE_COLUMNS ? n_left : TILE_COLUMNS;
-    linear.n_rows = work->n_rows - first < TILE_ROWS ? work->n_rows - first : TILE_ROWS;
-    cpu_kernels_of(work->run->kernels, pair->b_type)->linear(&linear);
-    for (uint64_t r = 0; r < linear.n_rows; r++) {
-        float *to = (float *)(void *)y->data + (row + r) * work->step->params.n + column;
-        work->run->kernels->rows->binary(CPU_BINARY_ADD, to, linear.out + r * TILE_COLUMNS,
-                                         linear.n_columns, to);
+    uint64_t n = work->step->params.n, n_columns = n - column, n_rows = work->n_rows - first;
+    const float *turned = (const float *)pair->b.pointer + column;
+    (void)i_worker;
+    n_columns = n_columns < TILE_COLUMNS ? n_columns : TILE_COLUMNS;
+    n_rows = n_rows < TILE_ROWS ? n_rows : TILE_ROWS;
+    for (uint64_t r = row; r < row + n_rows; r++) {
+        float *to = (float *)(void *)y->data + r * n + column;
+        work->run->kernels->rows->accumulate(narrow_of(work, r), turned, n, pair->rank, n_columns,
+                                             1.0f, to);
     }
 }
 
@@ -237,7 +226,6 @@ const cpu_operator cpu_operators_adapter[] = {
      .n_out = 1,
      .check = adapter_check,
      .prepare = adapter_prepare,
-     .worker_bytes = adapter_worker_bytes,
      .run = adapter_run},
     {.name = NULL},
 };
