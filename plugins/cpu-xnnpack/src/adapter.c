@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Adapters (LoRA) of a device: A stays where the host has mapped it; B, whose rows are too short for
- * the kernels of Linear, is kept turned, in f32. */
+/* Adapters (LoRA) of a device: A stays where the host has mapped it; B, whose rows are too short
+ * for the kernels of Linear, is kept turned, in f32. */
 #include "adapter.h"
 
 #include <math.h>
