@@ -24,10 +24,25 @@ uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tok
            (uint64_t)engine->info.n_vocabulary * sizeof(float) + n_pending;
 }
 
+/* What the host keeps in front of every block that a delegate takes. */
+static uint64_t head_bytes(const sy_engine *engine, uint32_t max_tokens, uint64_t block_tokens) {
+    uint64_t n_blocks = block_tokens > 0 ? max_tokens / block_tokens + 2 : 1, n_states = 0;
+    uint32_t n_values = sy_graph_n_values(engine->model.graph);
+    for (uint32_t i = 0; i < n_values; i++) {
+        sy_value_view view;
+        bool known = sy_graph_value(engine->model.graph, i, &view) == SY_OK;
+        n_states += known && view.kind == SY_VALUE_STATE;
+    }
+    return n_states * n_blocks * SY__ALIGNMENT;
+}
+
 uint64_t sy__engine_state_bytes(const sy_engine *engine, uint32_t max_tokens) {
     sy_state_memory need;
     sy_status status = sy_state_need_create(engine->executor, max_tokens, 1, &need, NULL);
-    return status == SY_OK ? need.own_bytes : UINT64_MAX / 4;
+    if (status != SY_OK) {
+        return UINT64_MAX / 4;
+    }
+    return need.own_bytes + head_bytes(engine, max_tokens, need.block_tokens);
 }
 
 static uint64_t session_bytes(const sy_engine *engine, uint32_t max_tokens) {

@@ -77,6 +77,16 @@ static void decode_without_heap(uint32_t n_threads, const char *plugins) {
     CHECK_OK(sy_session_rewind(session, 3, &kit.error));
     armed = 0;
     CHECK(n_trapped == 0);
+    sy_limit_options limit = {
+        .struct_bytes = sizeof(limit), .at_limit = SY_AT_LIMIT_SLIDE, .n_sink_tokens = 4};
+    CHECK_OK(sy_session_set_limit(session, &limit, &kit.error));
+    armed = 1;
+    for (int i = 0; status == SY_OK && i < 250; i++) { /* slides three times */
+        status = sy_session_decode(session, sampler, &token, &kit.error);
+    }
+    armed = 0;
+    CHECK_OK_ERROR(status, kit.error);
+    CHECK_TEXT(n_trapped == 0, "%llu heap calls while sliding", (unsigned long long)n_trapped);
     sy_sampler_destroy(sampler);
     sy_session_close(session);
     engine_kit_close(&kit);

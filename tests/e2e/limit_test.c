@@ -188,7 +188,7 @@ static void a_million_tokens_take_no_more_memory(void) {
     sy_session_stats stats;
     uint64_t before = 0;
     uint32_t n_all =
-        built_plugins() != NULL ? N_ENDLESS : N_ENDLESS / 25; /* the reference is slow */
+        built_plugins() != NULL ? N_ENDLESS : N_ENDLESS / 20; /* the reference is slow */
     open_kit(&kit, built_plugins(), SY_TYPE_F16, SY_TYPE_F16);
     sy_session *session = open_session(&kit, 128, text, N_TEXT);
     slide(&kit, session, 4);

@@ -360,7 +360,7 @@ static void budget_is_a_wall(void) {
     uint64_t heap = sy_runtime_heap_bytes(kit.runtime);
     CHECK_OK_ERROR(sy_session_open(kit.engine, 600, &session, &kit.error), kit.error);
     uint64_t taken = sy_runtime_heap_bytes(kit.runtime) - heap;
-    CHECK_TEXT(taken + taken / 10 > need.session_bytes && need.session_bytes + 4096 > taken,
+    CHECK_TEXT(taken + taken / 10 > need.session_bytes && need.session_bytes + 512 > taken,
                "%llu %llu", (unsigned long long)taken, (unsigned long long)need.session_bytes);
     sy_session_close(session);
     CHECK(sy_runtime_heap_bytes(kit.runtime) == heap);

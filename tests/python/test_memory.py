@@ -64,6 +64,20 @@ def test_the_predicted_peak_is_the_measured_one(model, n_tokens, flags):
     assert abs(predicted - measured) <= max(4 * MIB, 0.02 * measured)
 
 
+@pytest.mark.parametrize("n_sessions,n_tokens", [(2, 1024), (4, 512)])
+def test_the_peak_of_several_sessions(tmp_path, n_sessions, n_tokens):
+    program = str(BUILD / "bin/switchyard")
+    plan = subprocess.run([program, "plan", str(SHIPPED), "--memory", "--max-tokens", str(n_tokens), "--sessions",
+                           str(n_sessions)], capture_output=True, text=True, timeout=120, check=True)
+    predicted = int(re.search(r"^peak +(\d+) bytes", plan.stdout, re.M).group(1))
+    lines = tmp_path / "lines"
+    lines.write_text("\n".join("a b c d " * (n_tokens // 20) for _ in range(n_sessions)))
+    measured = peak_of([program, "run", str(SHIPPED), "--requests-file", str(lines), "--parallel", str(n_sessions),
+                        "--ctx-size", str(n_tokens), "--raw", "--ignore-eos"])
+    print(f"{n_sessions} sessions of {n_tokens}: predicted {predicted / MIB:.2f} MiB, measured {measured / MIB:.2f} MiB")
+    assert abs(predicted - measured) <= max(4 * MIB, 0.02 * measured)
+
+
 def test_a_budget_below_the_need_is_refused_with_what_would_fit():
     result = subprocess.run([str(BUILD / "bin/switchyard"), "run", str(SHIPPED), "x", "-c", "4096",
                              "--memory-budget", "8"], capture_output=True, text=True, timeout=120)
