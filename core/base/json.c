@@ -75,26 +75,6 @@ void sy__json_end_array(sy__json *json) {
     json_end(json, "]");
 }
 
-/* Bytes of the well-formed UTF-8 character at `s`, 0 when there is none (Unicode table 3-7). */
-static size_t utf8_length(const unsigned char *s) {
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    size_t length = s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : 2;
-    if (s[0] < 0xc2 || s[0] > 0xf4) {
-        return 0;
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((s[i] & 0xc0) != 0x80) {
-            return 0; /* a NUL ends here too */
-        }
-    }
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool surrogate = s[0] == 0xed && s[1] > 0x9f;
-    bool too_large = s[0] == 0xf4 && s[1] > 0x8f;
-    return overlong || surrogate || too_large ? 0 : length;
-}
-
 static void json_escape(sy__text *text, unsigned char byte) {
     switch (byte) {
     case '"':
@@ -122,7 +102,7 @@ static void json_write_string(sy__text *text, const char *string) {
     const unsigned char *next = (const unsigned char *)string;
     sy__text_append(text, "\"", 1);
     while (*next != '\0') {
-        size_t length = utf8_length(next);
+        size_t length = sy__utf8_length(next, strnlen((const char *)next, 4));
         if (length == 0) {
             sy__text_append(text, "\xef\xbf\xbd", 3); /* U+FFFD */
             next++;

@@ -128,3 +128,22 @@ void sy__text_release(const sy_allocator *allocator, char *string) {
         allocator->reallocate(allocator->self, string, strlen(string) + 1, 0, TEXT_ALIGNMENT);
     }
 }
+
+size_t sy__utf8_length(const uint8_t *bytes, size_t n_bytes) {
+    if (n_bytes == 0 || bytes[0] < 0x80) {
+        return n_bytes == 0 ? 0 : 1;
+    }
+    size_t length = bytes[0] >= 0xf0 ? 4 : bytes[0] >= 0xe0 ? 3 : 2;
+    if (bytes[0] < 0xc2 || bytes[0] > 0xf4 || length > n_bytes) {
+        return 0;
+    }
+    for (size_t i = 1; i < length; i++) {
+        if ((bytes[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    bool overlong = (bytes[0] == 0xe0 && bytes[1] < 0xa0) || (bytes[0] == 0xf0 && bytes[1] < 0x90);
+    bool surrogate = bytes[0] == 0xed && bytes[1] > 0x9f;
+    bool too_large = bytes[0] == 0xf4 && bytes[1] > 0x8f;
+    return overlong || surrogate || too_large ? 0 : length;
+}

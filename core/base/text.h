@@ -26,6 +26,10 @@ sy_status sy__text_take(sy__text *text, char **out_string, sy_error *error);
 /* Frees a taken string of strlen(string) + 1 bytes. */
 void sy__text_release(const sy_allocator *allocator, char *string);
 
+/* Bytes of the well-formed UTF-8 character that n_bytes begin with, 0 when there is none (Unicode
+ * table 3-7). */
+size_t sy__utf8_length(const uint8_t *bytes, size_t n_bytes);
+
 /* JSON: begin/end objects and arrays, keys; commas and indentation are handled here. */
 typedef struct sy__json {
     sy__text *text;
