@@ -6,6 +6,8 @@
 #include "switchyard/gguf.h"
 
 #include "base/file_map.h"
+#include "base/text.h"
+#include "switchyard/gguf_writer.h"
 #include "switchyard/limits.h"
 
 #include <stdbool.h>
@@ -40,8 +42,18 @@ typedef struct sy__gguf_tensor {
     uint8_t rank;
 } sy__gguf_tensor;
 
+/* What a view over memory reads: the bytes in front of the data, and where each tensor's lie. */
+typedef struct sy__gguf_parts {
+    sy__text head;
+    const void **data;
+    size_t capacity_data;
+    uint64_t n_data_bytes; /* of a file with these tensors */
+    sy_gguf_keep keep;
+} sy__gguf_parts;
+
 struct sy_gguf {
     const sy_allocator *allocator;
+    sy__gguf_parts parts;  /* of a view; all zero for a file */
     sy__file_map map; /* bytes NULL when the bytes are the caller's */
     const uint8_t *bytes;
     sy_gguf_facts facts;
@@ -63,6 +75,10 @@ typedef struct sy__gguf_cursor {
     sy_error *error;
     sy_status status;
 } sy__gguf_cursor;
+
+/* open.c: a view; the parts are taken in any case. */
+SY_MUST_CHECK sy_status sy__gguf_open_parts(const sy_allocator *allocator, sy__gguf_parts *parts,
+                                            const char *name, sy_gguf **out_gguf, sy_error *error);
 
 /* cursor.c: each answers false after setting the error. `what` completes "The file ends in ...". */
 bool sy__gguf_read_u32(sy__gguf_cursor *cursor, const char *what, uint32_t *out_number);

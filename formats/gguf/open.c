@@ -90,8 +90,8 @@ static bool parse_header(sy__gguf_cursor *cursor) {
 
 static sy_status parse(sy_gguf *gguf, sy_error *error) {
     sy__gguf_cursor cursor = {.gguf = gguf, .error = error, .status = SY_OK};
-    uint64_t file_bytes = gguf->facts.file_bytes;
-    cursor.end = file_bytes < SY_LIMIT_METADATA_BYTES ? file_bytes : SY_LIMIT_METADATA_BYTES;
+    uint64_t there = gguf->parts.data != NULL ? gguf->parts.head.n_bytes : gguf->facts.file_bytes;
+    cursor.end = there < SY_LIMIT_METADATA_BYTES ? there : SY_LIMIT_METADATA_BYTES;
     if (parse_header(&cursor) && sy__gguf_parse_keys(&cursor) &&
         sy__gguf_parse_alignment(&cursor) && sy__gguf_parse_tensors(&cursor)) {
         sy__gguf_place_tensors(&cursor);
@@ -156,6 +156,26 @@ sy_status sy_gguf_open_memory(const sy_allocator *allocator, const void *bytes, 
     return finish(gguf, bytes, n_bytes, out_gguf, error);
 }
 
+static void free_parts(const sy_allocator *allocator, sy__gguf_parts *parts) {
+    sy__text_deinit(&parts->head);
+    sy__free_array(allocator, parts->data, parts->capacity_data, sizeof(*parts->data));
+    if (parts->keep.destroy != NULL) {
+        parts->keep.destroy(parts->keep.self);
+    }
+}
+
+sy_status sy__gguf_open_parts(const sy_allocator *allocator, sy__gguf_parts *parts,
+                              const char *name, sy_gguf **out_gguf, sy_error *error) {
+    sy_gguf *gguf = make(allocator, name);
+    if (gguf == NULL) {
+        free_parts(allocator, parts);
+        return sy__no_memory(error, sizeof(*gguf), "the model");
+    }
+    gguf->parts = *parts;
+    return finish(gguf, (const uint8_t *)parts->head.bytes,
+                  parts->head.n_bytes + parts->n_data_bytes, out_gguf, error);
+}
+
 void sy_gguf_close(sy_gguf *gguf) {
     if (gguf == NULL) {
         return;
@@ -169,6 +189,7 @@ void sy_gguf_close(sy_gguf *gguf) {
     sy__free_array(allocator, gguf->string_offsets, gguf->capacity_strings, sizeof(uint32_t));
     sy__free_array(allocator, gguf->origin, gguf->n_origin_bytes, 1);
     sy__file_map_close(&gguf->map);
+    free_parts(allocator, &gguf->parts);
     SY__DELETE(allocator, gguf);
 }
 
