@@ -4,6 +4,7 @@
 #include <verbs.h>
 
 #include "switchyard/graph.h"
+#include "switchyard/huggingface.h"
 #include "switchyard/model.h"
 
 #include <stdio.h>
@@ -13,7 +14,7 @@ const char sy_cli_describe_about[] = "tell what a model file holds and whether i
 static sy_status describe(const char *path, uint32_t flags, sy_error *error) {
     sy_gguf *gguf = NULL;
     char *text = NULL;
-    sy_status status = sy_gguf_open(NULL, path, &gguf, error);
+    sy_status status = sy_model_open(NULL, path, &gguf, error);
     if (status != SY_OK) {
         return status;
     }
@@ -36,7 +37,7 @@ int sy_cli_describe(int argc, char **argv) {
     const sy_cli_command command = {
         .verb = argv[0],
         .usage = "MODEL",
-        .about = "Tells about a GGUF file without loading it: architecture, parameters, mix of "
+        .about = "Tells about a GGUF file or a model folder without loading it: architecture, parameters, mix of "
                  "element types,\ncontext, vocabulary, sizes, chat template, and the reason when "
                  "this build cannot run it.",
         .options = options,

@@ -2,6 +2,8 @@
 /* From GGUF metadata to a description: every key read with its range, every default explicit. */
 #include "arch/description.h"
 
+#include "switchyard/huggingface.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -364,7 +366,11 @@ static void refine_scaling(const sy_gguf *gguf, sy__rope *rope) {
 static void read_rope(key_reader *reader, sy__architecture *architecture) {
     const sy__family *family = architecture->family;
     sy__rope *rope = &architecture->rope;
-    rope->kind = family->rope_kind;
+    int half_split = 0;
+    bool kept = sy_gguf_get_bool(reader->gguf, SY_HUGGINGFACE_HALF_SPLIT, &half_split, NULL) ==
+                    SY_OK &&
+                half_split != 0;
+    rope->kind = kept ? SY__ROPE_HALF : family->rope_kind;
     rope->factor = 1.0f;
     rope->attention_factor = 1.0f;
     rope->unrounded = family->yarn_unrounded;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "engine/engine_internal.h"
 #include "lora/adapter_internal.h"
+#include "switchyard/huggingface.h"
 #include "switchyard/limits.h"
 #include "tokenizer/from_gguf.h"
 
@@ -201,7 +202,7 @@ static sy_status make_executor(sy_engine *engine, sy_error *error) {
 }
 
 static sy_status open_file(sy_engine *engine, const char *model_path, sy_error *error) {
-    sy_status status = sy_gguf_open(engine->allocator, model_path, &engine->gguf, error);
+    sy_status status = sy_model_open(engine->allocator, model_path, &engine->gguf, error);
     return status == SY_OK ? fill_info(engine, error) : status;
 }
 

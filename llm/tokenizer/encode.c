@@ -95,6 +95,14 @@ static size_t special_at(const sy_tokenizer *t, const char *text, size_t n_bytes
     return longest;
 }
 
+/* Whether a space is put in front of the fragment that begins at `begin`. */
+static bool takes_prefix(const sy_tokenizer *t, const char *text, size_t begin, size_t end) {
+    bool has_mark = end - begin >= SY__SPACE_MARK_BYTES &&
+                    memcmp(text + begin, SY__SPACE_MARK, SY__SPACE_MARK_BYTES) == 0;
+    bool has_one = begin < end && (text[begin] == ' ' || has_mark);
+    return t->space_prefix && !(t->prefix_once && begin > 0) && !(t->prefix_if_missing && has_one);
+}
+
 /* White space at the end of text[begin, end). */
 static size_t trimmed_end(const char *text, size_t begin, size_t end) {
     while (end > begin && text[end - 1] > 0 && sy__is_white((uint32_t)text[end - 1])) {
@@ -106,7 +114,6 @@ static size_t trimmed_end(const char *text, size_t begin, size_t end) {
 static bool encode_parts(sy__encoder *encoder, const char *text, size_t n_bytes, bool parse) {
     const sy_tokenizer *t = encoder->tokenizer;
     size_t begin = 0, at = 0;
-    bool prefix = t->space_prefix;
     while (at < n_bytes) {
         int32_t id = SY_NO_TOKEN;
         size_t length =
@@ -117,7 +124,8 @@ static bool encode_parts(sy__encoder *encoder, const char *text, size_t n_bytes,
         }
         uint32_t strips = t->strips != NULL ? t->strips[id] : 0;
         size_t end = (strips & SY_TOKEN_STRIP_LEFT) != 0 ? trimmed_end(text, begin, at) : at;
-        if (!encode_fragment(encoder, text + begin, end - begin, prefix) ||
+        if (!encode_fragment(encoder, text + begin, end - begin,
+                             takes_prefix(t, text, begin, end)) ||
             !sy__emit(encoder, id)) {
             return false;
         }
@@ -128,7 +136,8 @@ static bool encode_parts(sy__encoder *encoder, const char *text, size_t n_bytes,
         }
         begin = at;
     }
-    return encode_fragment(encoder, text + begin, n_bytes - begin, prefix);
+    return encode_fragment(encoder, text + begin, n_bytes - begin,
+                           takes_prefix(t, text, begin, n_bytes));
 }
 
 static bool emit_if(sy__encoder *encoder, bool wanted, int32_t id) {

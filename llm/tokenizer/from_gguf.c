@@ -3,6 +3,7 @@
 #include "tokenizer/from_gguf.h"
 
 #include "base/memory.h"
+#include "switchyard/huggingface.h"
 #include "switchyard/limits.h"
 #include "tokenizer/tokenizer.h"
 
@@ -205,13 +206,33 @@ static void read_ids(const sy_gguf *gguf, sy_vocabulary *v) {
     v->remove_extra_whitespaces = read_choice(gguf, "remove_extra_whitespaces");
 }
 
+static bool is_true(const sy_gguf *gguf, const char *key) {
+    int flag = 0;
+    return sy_gguf_get_bool(gguf, key, &flag, NULL) == SY_OK && flag != 0;
+}
+
+/* What only a model folder can say. */
+static void read_folder_keys(reader *r) {
+    sy_gguf_value strips;
+    if (sy_gguf_find(r->gguf, SY_HUGGINGFACE_STRIPS, &strips) != 0 && strips.is_array &&
+        strips.type == SY_GGUF_U8 && strips.n_elements == r->v.n_tokens) {
+        r->v.strips = strips.bytes;
+    }
+    if (is_true(r->gguf, SY_HUGGINGFACE_KEEPS_CASE)) {
+        r->v.lowercase = SY_CHOICE_NO;
+    }
+    r->v.prefix_once = is_true(r->gguf, SY_HUGGINGFACE_PREFIX_ONCE);
+    r->v.prefix_if_missing = is_true(r->gguf, SY_HUGGINGFACE_PREFIX_IF_MISSING);
+}
+
 /* Phi-3's special tokens swallow the white space after them; GGUF has no key for it. */
 static sy_status read_strips(reader *r, sy_error *error) {
     static const char *const plain[] = {"<unk>", "<s>", "<|endoftext|>"};
     sy_gguf_string architecture;
     const sy_tokenizer *t = r->tokenizer;
     sy_gguf_value value;
-    if (sy_gguf_get_string(r->gguf, "general.architecture", &architecture, NULL) != SY_OK ||
+    if (r->v.strips != NULL ||
+        sy_gguf_get_string(r->gguf, "general.architecture", &architecture, NULL) != SY_OK ||
         !sy_gguf_string_is(architecture, "phi3") ||
         !sy_gguf_find(r->gguf, "tokenizer.ggml.token_type", &value) ||
         strcmp(r->v.model, "llama") != 0) {
@@ -257,6 +278,7 @@ static sy_status read_all(reader *r, sy_error *error) {
         r->v.charsmap = charsmap.bytes;
         r->v.n_charsmap_bytes = (size_t)charsmap.n_elements;
     }
+    read_folder_keys(r);
     return read_strips(r, error);
 }
 
@@ -288,7 +310,7 @@ sy_status sy_tokenizer_open(const sy_allocator *allocator, const char *path,
                             sy_tokenizer **out_tokenizer, sy_error *error) {
     sy_gguf *gguf = NULL;
     sy_tokenizer *tokenizer = NULL;
-    sy_status status = sy_gguf_open(allocator, path, &gguf, error);
+    sy_status status = sy_model_open(allocator, path, &gguf, error);
     if (status == SY_OK) {
         status = sy__tokenizer_from_gguf(allocator, gguf, &tokenizer, error);
     }

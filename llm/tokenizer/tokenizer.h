@@ -112,6 +112,7 @@ struct sy_tokenizer {
     int32_t special_ids[SY_SPECIAL_MASK + 1];
     bool add_bos, add_eos, add_sep;
     bool space_prefix, remove_extra, escape, suffix, lowercase;
+    bool prefix_once, prefix_if_missing; /* of space_prefix */
 };
 
 typedef struct sy__seen sy__seen; /* seen.c */

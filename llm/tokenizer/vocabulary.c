@@ -32,6 +32,8 @@ static void choose_model(sy_tokenizer *t, sy__model model, const sy_vocabulary *
     t->add_eos = choose(v->add_eos, model == SY__MODEL_UNIGRAM);
     t->add_sep = choose(v->add_sep, bert || ends);
     t->space_prefix = choose(v->add_space_prefix, piece) && piece;
+    t->prefix_once = v->prefix_once != 0;
+    t->prefix_if_missing = v->prefix_if_missing != 0;
     t->remove_extra = choose(v->remove_extra_whitespaces, false);
     t->escape = choose(v->escape_whitespaces, piece || (pre != NULL && pre->raw));
     t->suffix = choose(v->whitespace_as_suffix, false);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One tiny random model of each family: its transformers configuration, its weights (seeded numpy,
 by the names that transformers uses) and its GGUF file. The weights are made anew wherever they are
-needed, so only the logits that transformers computes from them are kept (goldens.json)."""
+needed, so only the logits that transformers computes from them are kept (goldens.json). The same
+model can be written as a Hugging Face folder."""
+import json
 import zlib
 
 import numpy as np
@@ -460,3 +462,66 @@ def write_gguf(name, path, experts=None):
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+MODEL_TYPES = {"Gemma3": "gemma3_text"}
+
+
+def older(config):
+    """The configuration as transformers 4 wrote it."""
+    config = dict(config)
+    rope = config.pop("rope_parameters", None)
+    if rope is None:
+        return config
+    local = rope.get("sliding_attention")
+    rope = dict(rope.get("full_attention", rope))
+    config["rope_theta"] = rope.pop("rope_theta")
+    config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
+    if local:
+        config["rope_local_base_freq"] = local["rope_theta"]
+        config["sliding_window_pattern"] = 6
+    return config
+
+
+def folder_config(name, as_older=False):
+    _, kind, extra, n_layers = FAMILIES[name]
+    config = dict(BASE, **extra, num_hidden_layers=n_layers, architectures=[f"{kind}ForCausalLM"],
+                  model_type=MODEL_TYPES.get(kind, kind.lower()))
+    return older(config) if as_older else config
+
+
+def stored(array, dtype):
+    """Bytes of an array; BF16 rounds to nearest even."""
+    if dtype == "BF16":
+        bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
+        return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype("<u2").tobytes()
+    return np.ascontiguousarray(array, {"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
+
+
+def write_safetensors(path, arrays, dtype, padding=0):
+    header, data = {}, b""
+    for name, array in arrays.items():
+        part = stored(array, dtype)
+        header[name] = dict(dtype=dtype, shape=list(array.shape),
+                            data_offsets=[len(data), len(data) + len(part)])
+        data += part
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8 + padding)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + data)
+
+
+def write_folder(name, folder, dtype="F32", n_shards=1, as_older=False, padding=0):
+    """The model as a folder of config.json and safetensors, without a tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(folder_config(name, as_older)))
+    arrays = weights(name)
+    if n_shards == 1:
+        write_safetensors(folder / "model.safetensors", arrays, dtype, padding)
+        return
+    names, files = list(arrays), {}
+    for i in range(n_shards):
+        file = f"model-{i + 1:05}-of-{n_shards:05}.safetensors"
+        part = {n: arrays[n] for n in names[i::n_shards]}
+        write_safetensors(folder / file, part, dtype, padding)
+        files.update({n: file for n in part})
+    (folder / "model.safetensors.index.json").write_text(json.dumps(dict(weight_map=files)))

@@ -66,6 +66,9 @@ typedef struct sy_vocabulary {
     sy_choice add_space_prefix, remove_extra_whitespaces, escape_whitespaces;
     sy_choice whitespace_as_suffix;
     sy_choice lowercase; /* "bert": default yes; also strips accents */
+    /* Of add_space_prefix: in front of the whole text only, not behind special tokens too; only
+     * where the text has no space in front already. */
+    uint32_t prefix_once, prefix_if_missing;
 } sy_vocabulary;
 
 typedef struct sy_tokenizer sy_tokenizer;
