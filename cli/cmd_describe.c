@@ -37,9 +37,9 @@ int sy_cli_describe(int argc, char **argv) {
     const sy_cli_command command = {
         .verb = argv[0],
         .usage = "MODEL",
-        .about = "Tells about a GGUF file or a model folder without loading it: architecture, parameters, mix of "
-                 "element types,\ncontext, vocabulary, sizes, chat template, and the reason when "
-                 "this build cannot run it.",
+        .about = "Tells about a GGUF file or a model folder without loading it: architecture, "
+                 "parameters, mix of\nelement types, context, vocabulary, sizes, chat template, "
+                 "and the reason when this build cannot\nrun it.",
         .options = options,
         .n_options = SY_CLI_COUNT_OF(options),
         .n_arguments_least = 1,

@@ -121,7 +121,9 @@ int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const 
     sy_error_clear(&error);
     model = model != NULL ? model : flags->model;
     if (model == NULL) {
-        return sy_cli_usage("", "Name a GGUF file or a model folder as the first argument or with --model.",
+        return sy_cli_usage("",
+                            "Name a GGUF file or a model folder as the first argument or with "
+                            "--model.",
                             "no model was given.");
     }
     uint64_t start = sy_cli_now_ns();

@@ -192,8 +192,7 @@ static bool parse_word(parser *p) {
     static const struct {
         const char *text;
         sy__json_kind kind;
-    } words[] = {
-        {"null", SY__JSON_NULL}, {"false", SY__JSON_FALSE}, {"true", SY__JSON_TRUE}};
+    } words[] = {{"null", SY__JSON_NULL}, {"false", SY__JSON_FALSE}, {"true", SY__JSON_TRUE}};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         uint32_t n = (uint32_t)strlen(words[i].text);
         if (p->end - p->at >= n && memcmp(p->bytes + p->at, words[i].text, n) == 0) {
@@ -321,7 +320,9 @@ sy__json_kind sy__json_kind_of(const sy__json_document *document, sy__json_index
 
 uint32_t sy__json_n(const sy__json_document *document, sy__json_index i) {
     const sy__json_node *node = node_at(document, i);
-    return node == NULL ? 0 : node->kind == SY__JSON_OBJECT ? node->n_children / 2 : node->n_children;
+    return node == NULL                    ? 0
+           : node->kind == SY__JSON_OBJECT ? node->n_children / 2
+                                           : node->n_children;
 }
 
 sy__json_index sy__json_first(const sy__json_document *document, sy__json_index i) {
@@ -334,10 +335,52 @@ sy__json_index sy__json_next(const sy__json_document *document, sy__json_index i
     return node != NULL ? node->after : SY__JSON_NONE;
 }
 
+static size_t put_utf8(uint32_t rune, char *out) {
+    if (rune < 0x80) {
+        out[0] = (char)rune;
+        return 1;
+    }
+    size_t n = rune < 0x800 ? 2 : rune < 0x10000 ? 3 : 4;
+    static const uint32_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = n - 1; i > 0; i--) {
+        out[i] = (char)(0x80 | (rune & 0x3f));
+        rune >>= 6;
+    }
+    out[0] = (char)(lead[n] | rune);
+    return n;
+}
+
+/* Decodes what stands at *inout_at of a string into 4 bytes at most. */
+static size_t decode_at(const char *text, uint32_t n_bytes, uint32_t *inout_at, char out[4]) {
+    uint32_t rune = 0;
+    if (text[*inout_at] != '\\') {
+        out[0] = text[(*inout_at)++];
+        return 1;
+    }
+    *inout_at +=
+        1 + read_escape((const uint8_t *)text + *inout_at + 1, n_bytes - *inout_at - 1, &rune);
+    return put_utf8(rune, out);
+}
+
 static bool text_is(const sy__json_document *d, sy__json_index i, const char *text, size_t n) {
     const sy__json_node *node = node_at(d, i);
-    return node != NULL && node->kind == SY__JSON_STRING && !node->is_escaped &&
-           node->n_bytes == n && memcmp(d->bytes + node->offset, text, n) == 0;
+    if (node == NULL || node->kind != SY__JSON_STRING) {
+        return false;
+    }
+    const char *bytes = d->bytes + node->offset;
+    if (!node->is_escaped) {
+        return node->n_bytes == n && memcmp(bytes, text, n) == 0;
+    }
+    size_t n_same = 0;
+    for (uint32_t at = 0; at < node->n_bytes;) {
+        char out[4];
+        size_t n_out = decode_at(bytes, node->n_bytes, &at, out);
+        if (n_out > n - n_same || memcmp(out, text + n_same, n_out) != 0) {
+            return false;
+        }
+        n_same += n_out;
+    }
+    return n_same == n;
 }
 
 static sy__json_index member(const sy__json_document *d, sy__json_index object, const char *name,
@@ -374,21 +417,6 @@ bool sy__json_is(const sy__json_document *document, sy__json_index i, const char
     return text_is(document, i, text, strlen(text));
 }
 
-static size_t put_utf8(uint32_t rune, char *out) {
-    if (rune < 0x80) {
-        out[0] = (char)rune;
-        return 1;
-    }
-    size_t n = rune < 0x800 ? 2 : rune < 0x10000 ? 3 : 4;
-    static const uint32_t lead[] = {0, 0, 0xc0, 0xe0, 0xf0};
-    for (size_t i = n - 1; i > 0; i--) {
-        out[i] = (char)(0x80 | (rune & 0x3f));
-        rune >>= 6;
-    }
-    out[0] = (char)(lead[n] | rune);
-    return n;
-}
-
 bool sy__json_text(const sy__json_document *document, sy__json_index i, sy__arena *arena,
                    const char **out_bytes, size_t *out_n_bytes) {
     const sy__json_node *node = node_at(document, i);
@@ -404,13 +432,7 @@ bool sy__json_text(const sy__json_document *document, sy__json_index i, sy__aren
     char *copy = sy__arena_alloc(arena, (size_t)node->n_bytes + 1, 1); /* decoding only shortens */
     size_t n = 0;
     for (uint32_t at = 0; copy != NULL && at < node->n_bytes;) {
-        uint32_t rune = 0;
-        if (text[at] != '\\') {
-            copy[n++] = text[at++];
-            continue;
-        }
-        at += 1 + read_escape((const uint8_t *)text + at + 1, node->n_bytes - at - 1, &rune);
-        n += put_utf8(rune, copy + n);
+        n += decode_at(text, node->n_bytes, &at, copy + n);
     }
     *out_bytes = copy;
     *out_n_bytes = n;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is inside of safetensors: example_safetensors PATH. Without one it reads bytes of its own. */
+/* What is inside of safetensors: example_safetensors PATH. Without one it reads its own bytes. */
 #include <switchyard/safetensors.h>
 
 #include <inttypes.h>

@@ -21,49 +21,59 @@ static bool refuse(sy__hf *hf, const char *what, sy__json_index i) {
 }
 
 /* The pre-tokenizers of byte-level BPE by what they do, one step a line: S an expression whose
- * matches are pieces, D digits one by one, B bytes, W the words of GPT-2 first. The expressions are
- * facts of the published tokenizers. */
+ * matches are pieces, D digits one by one, P punctuation, B bytes. The expressions are facts of the
+ * published tokenizers. */
+#define GPT2 "S's|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+\n"
 #define ENDINGS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define CASED(end)                                                                                  \
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" end \
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" end
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LETTER "[^\\r\\n\\p{L}\\p{N}]?"
+#define CASED(end, digits)                                                           \
+    "S" LETTER UPPER "*" LOWER "+" end "|" LETTER UPPER "+" LOWER "*" end "|" digits \
+    "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES "\nB\n"
 #define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define WORDS(digits)                                                                              \
-    "S" ENDINGS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES \
+#define WORDS(digits) \
+    "S" ENDINGS "|" LETTER "\\p{L}+|" digits "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES "\nB\n"
+#define QWEN35                                                                                   \
+    "S" ENDINGS "|" LETTER "[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" SPACES \
     "\nB\n"
+#define CJK "S[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+\n"
+#define DEEPSEEK3                                                                     \
+    "S\\p{N}{1,3}\n" CJK "S[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|"    \
+    "[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|" \
+    "\\s+(?!\\S)|\\s+\nB\n"
+#define DEEPSEEK_CODER                      \
+    "S[\r\n]\nS\\s?\\p{L}+\nS\\s?\\p{P}+\n" \
+    "S[\xe4\xb8\x80-\xe9\xbe\xa5\xe0\xa0\x80-\xe4\xb8\x80\xea\xb0\x80-\xed\x9f\xbf]+\nD\nB\n"
 
 static const struct {
     const char *steps;
     int nfc, ignore_merges;
     const char *name;
 } known[] = {
-    {"W\nB\n", 0, 0, "gpt-2"},
-    {"W\nB\n", 1, 0, "mpt"},
-    {"S's|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+\nB\n", 0,
-     0, "gpt-2"},
-    {"D\nW\nB\n", 0, 0, "smollm"},
-    {"D\nW\nB\n", 1, 0, "command-r"},
+    {GPT2 "B\n", 0, 0, "gpt-2"},
+    {GPT2 "B\n", 1, 0, "olmo"},
+    {"D\n" GPT2 "B\n", 0, 0, "smollm"},
+    {"D\n" GPT2 "B\n", 1, 0, "command-r"},
+    {"P\n" GPT2 "S[0-9][0-9][0-9]\nB\n", 0, 0, "falcon"},
     {WORDS("\\p{N}{1,3}"), 0, 1, "llama-bpe"},
     {WORDS("\\p{N}{1,3}"), 0, 0, "dbrx"},
     {WORDS("\\p{N}"), 1, 0, "qwen2"},
     {WORDS("\\p{N}"), 0, 0, "hunyuan"},
-    {"S" CASED(ENDINGS "?") "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES "\nB\n", 0, 0,
-     "gpt-4o"},
-    {"S" CASED("") "|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES "\nB\n", 0, 1, "tekken"},
-    {"S\\p{N}{1,3}\nS[\xe4\xb8\x80-\xe9\xbe\xa5\xe3\x81\x80-\xe3\x82\x9f\xe3\x82\xa0-\xe3\x83\xbf]+\nS"
-     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-     "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+\nB\n",
-     0, 0, "deepseek-v3"},
+    {QWEN35, 0, 0, "qwen35"},
+    {CASED(ENDINGS "?", "\\p{N}{1,3}"), 0, 0, "gpt-4o"},
+    {CASED("", "\\p{N}"), 0, 1, "tekken"},
+    {DEEPSEEK3, 0, 0, "deepseek-v3"},
+    {DEEPSEEK_CODER, 0, 0, "deepseek-coder"},
 };
 
 typedef struct steps {
     char text[SIGNATURE_BYTES];
     size_t n;
-    bool has_bytes;
 } steps;
 
-static bool add_step(sy__hf *hf, steps *s, char letter, const char *text) {
-    int n = snprintf(s->text + s->n, sizeof(s->text) - s->n, "%c%s\n", letter, text);
+static bool add_step(sy__hf *hf, steps *s, const char *text) {
+    int n = snprintf(s->text + s->n, sizeof(s->text) - s->n, "%s", text);
     if (n < 0 || (size_t)n >= sizeof(s->text) - s->n) {
         return sy__hf_fail(hf, SY_UNIMPLEMENTED, hint_kind,
                            "The pre-tokenizer of tokenizer.json is too long to be a known one.");
@@ -84,7 +94,7 @@ static bool add_split(sy__hf *hf, steps *s, sy__json_index step) {
     if (text == NULL || !pieces) {
         return refuse(hf, "a splitting pre-tokenizer with the behavior", behavior);
     }
-    return add_step(hf, s, 'S', text);
+    return add_step(hf, s, "S") && add_step(hf, s, text) && add_step(hf, s, "\n");
 }
 
 /* A pre-tokenizer of byte-level BPE. */
@@ -96,7 +106,11 @@ static bool add_pretokenizer(sy__hf *hf, steps *s, sy__json_index step) {
     }
     if (sy__json_is(json, type, "Digits") &&
         sy__json_bool_of(json, sy__json_member(json, step, "individual_digits"), false)) {
-        return add_step(hf, s, 'D', "");
+        return add_step(hf, s, "D\n");
+    }
+    if (sy__json_is(json, type, "Punctuation") &&
+        sy__json_is(json, sy__json_member(json, step, "behavior"), "Contiguous")) {
+        return add_step(hf, s, "P\n");
     }
     if (!sy__json_is(json, type, "ByteLevel")) {
         return refuse(hf, "the pre-tokenizer", type);
@@ -106,9 +120,8 @@ static bool add_pretokenizer(sy__hf *hf, steps *s, sy__json_index step) {
                            "tokenizer.json puts a space in front of bytes (add_prefix_space), "
                            "which is not supported.");
     }
-    s->has_bytes = true;
     bool words = sy__json_bool_of(json, sy__json_member(json, step, "use_regex"), true);
-    return (!words || add_step(hf, s, 'W', "")) && add_step(hf, s, 'B', "");
+    return (!words || add_step(hf, s, GPT2)) && add_step(hf, s, "B\n");
 }
 
 /* The steps of a normalizer or pre-tokenizer: one, or those of a sequence. */

@@ -25,14 +25,11 @@ static const struct {
     sy_element_type type;
     uint32_t n_bytes;
 } dtypes[] = {
-    {"F32", SY_TYPE_F32, 4},    {"F16", SY_TYPE_F16, 2},
-    {"BF16", SY_TYPE_BF16, 2},  {"F64", SY_TYPE_F64, 8},
-    {"I8", SY_TYPE_I8, 1},      {"U8", SY_TYPE_U8, 1},
-    {"I16", SY_TYPE_I16, 2},    {"U16", SY_TYPE_U16, 2},
-    {"I32", SY_TYPE_I32, 4},    {"I64", SY_TYPE_I64, 8},
-    {"BOOL", SY_TYPE_BOOL, 1},  {"U32", SY_TYPE_INVALID, 4},
-    {"U64", SY_TYPE_INVALID, 8}, {"F8_E4M3", SY_TYPE_INVALID, 1},
-    {"F8_E5M2", SY_TYPE_INVALID, 1},
+    {"F32", SY_TYPE_F32, 4},     {"F16", SY_TYPE_F16, 2},         {"BF16", SY_TYPE_BF16, 2},
+    {"F64", SY_TYPE_F64, 8},     {"I8", SY_TYPE_I8, 1},           {"U8", SY_TYPE_U8, 1},
+    {"I16", SY_TYPE_I16, 2},     {"U16", SY_TYPE_U16, 2},         {"I32", SY_TYPE_I32, 4},
+    {"I64", SY_TYPE_I64, 8},     {"BOOL", SY_TYPE_BOOL, 1},       {"U32", SY_TYPE_INVALID, 4},
+    {"U64", SY_TYPE_INVALID, 8}, {"F8_E4M3", SY_TYPE_INVALID, 1}, {"F8_E5M2", SY_TYPE_INVALID, 1},
 };
 
 static const char hint_again[] = "Fetch the file again; it is damaged or was cut short.";

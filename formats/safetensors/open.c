@@ -261,8 +261,8 @@ int sy_safetensors_find(const sy_safetensors *safetensors, const char *name,
     const sy_safetensor *found =
         safetensors->facts.n_tensors == 0
             ? NULL
-            : bsearch(&wanted, safetensors->tensors, safetensors->facts.n_tensors,
-                      sizeof(wanted), compare_names);
+            : bsearch(&wanted, safetensors->tensors, safetensors->facts.n_tensors, sizeof(wanted),
+                      compare_names);
     if (found == NULL) {
         return 0;
     }

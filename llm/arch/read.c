@@ -367,9 +367,9 @@ static void read_rope(key_reader *reader, sy__architecture *architecture) {
     const sy__family *family = architecture->family;
     sy__rope *rope = &architecture->rope;
     int half_split = 0;
-    bool kept = sy_gguf_get_bool(reader->gguf, SY_HUGGINGFACE_HALF_SPLIT, &half_split, NULL) ==
-                    SY_OK &&
-                half_split != 0;
+    bool kept =
+        sy_gguf_get_bool(reader->gguf, SY_HUGGINGFACE_HALF_SPLIT, &half_split, NULL) == SY_OK &&
+        half_split != 0;
     rope->kind = kept ? SY__ROPE_HALF : family->rope_kind;
     rope->factor = 1.0f;
     rope->attention_factor = 1.0f;

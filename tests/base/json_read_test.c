@@ -29,7 +29,7 @@ static void reads_every_kind(void) {
     CHECK(sy__json_f64_of(&d, sy__json_next(&d, item), &real) && real == -2500.0);
     CHECK(sy__json_u64_of(&d, sy__json_find(&d, 0, "b.c.d"), &number) && number == 7);
     CHECK(sy__json_find(&d, 0, "b.x.d") == SY__JSON_NONE);
-    CHECK(sy__json_member(&d, 0, "n") == SY__JSON_NONE); /* null counts as absent */
+    CHECK(sy__json_member(&d, 0, "n") == SY__JSON_NONE);                 /* null counts as absent */
     CHECK(!sy__json_u64_of(&d, sy__json_member(&d, 0, "big"), &number)); /* near the end: refused */
     CHECK(sy__json_bool_of(&d, SY__JSON_NONE, true) && !sy__json_bool_of(&d, SY__JSON_NONE, false));
     sy__json_document_deinit(&d);
@@ -48,6 +48,7 @@ static void decodes_escapes(void) {
     CHECK(sy__json_text(&d, i, &arena, &text, &n));
     static const char wanted[] = "\xc4\xa0\n\"\\/\xf0\x9f\x98\x80z";
     CHECK(n == sizeof(wanted) - 1 && memcmp(text, wanted, n) == 0);
+    CHECK(sy__json_is(&d, i, wanted) && !sy__json_is(&d, i, "\xc4\xa0"));
     i = sy__json_next(&d, i);
     CHECK(sy__json_text(&d, i, &arena, &text, &n) && n == 1 && text[0] == '\0');
     CHECK(!sy__json_text(&d, 0, &arena, &text, &n));
@@ -57,11 +58,36 @@ static void decodes_escapes(void) {
 
 static void refuses_what_is_no_json(void) {
     static const char *const bad[] = {
-        "",         "{",         "}",          "[1,]",       "[1 2]",       "{\"a\"}",
-        "{\"a\":}", "{a:1}",     "[01]",       "[1.]",       "[.5]",        "[+1]",
-        "[1e]",     "[-]",       "\"",         "\"\\x\"",    "\"\\u12g4\"", "\"\\ud800\"",
-        "\"\t\"",   "tru",       "[nul]",      "[] []",      "\"\xff\"",    "\"\xc0\x80\"",
-        "{\"a\":1,}", "[,1]",    "\"\\udc00\"", "\"\xed\xa0\x80\"", "'a'",  "[1],",
+        "",
+        "{",
+        "}",
+        "[1,]",
+        "[1 2]",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{a:1}",
+        "[01]",
+        "[1.]",
+        "[.5]",
+        "[+1]",
+        "[1e]",
+        "[-]",
+        "\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\\ud800\"",
+        "\"\t\"",
+        "tru",
+        "[nul]",
+        "[] []",
+        "\"\xff\"",
+        "\"\xc0\x80\"",
+        "{\"a\":1,}",
+        "[,1]",
+        "\"\\udc00\"",
+        "\"\xed\xa0\x80\"",
+        "'a'",
+        "[1],",
         "[1111111111111111111111111111111111111111111111111111111111111111]"};
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         sy__json_document d;

@@ -72,9 +72,9 @@ static void views_memory(void) {
     sy_gguf *from = open_sample(), *view = NULL;
     sy_gguf_writer *writer = collected(from);
     sy_error error;
-    CHECK_OK_ERROR(sy_gguf_writer_view(writer, "view", (sy_gguf_keep){count_call, &n_calls}, &view,
-                                       &error),
-                   error);
+    CHECK_OK_ERROR(
+        sy_gguf_writer_view(writer, "view", (sy_gguf_keep){count_call, &n_calls}, &view, &error),
+        error);
     sy_gguf_writer_destroy(writer);
     check_same(from, view);
     sy_gguf_tensor mine, theirs;
@@ -186,8 +186,8 @@ static void refuses_what_makes_no_file(void) {
         for (int k = 0; i == 4 && k < 2; k++) {
             sy_gguf_writer_put_u32(writer, "twice", 1);
         }
-        sy_status status = sy_gguf_writer_view(
-            writer, "bad", (sy_gguf_keep){count_call, &n_calls}, &view, &error);
+        sy_status status =
+            sy_gguf_writer_view(writer, "bad", (sy_gguf_keep){count_call, &n_calls}, &view, &error);
         CHECK(status == (i == 4 ? SY_DATA_LOSS : SY_INVALID_ARGUMENT) && n_calls == 1);
         sy_gguf_writer_destroy(writer);
     }

@@ -70,9 +70,9 @@ static void refuses_bad_lengths(void) {
         sy_error error;
         sample_build(&file, SAMPLE_HEADER, SAMPLE_DATA_BYTES);
         memcpy(file.bytes, &lengths[i], 8);
-        check_refusal(sy_safetensors_open_memory(NULL, file.bytes, file.n_bytes, "length", &s,
-                                                 &error),
-                      &error);
+        check_refusal(
+            sy_safetensors_open_memory(NULL, file.bytes, file.n_bytes, "length", &s, &error),
+            &error);
     }
 }
 

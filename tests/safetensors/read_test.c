@@ -46,9 +46,8 @@ static void reads_odd_but_good_headers(void) {
         sy_safetensors *s = NULL;
         sy_error error;
         sample_build(&file, good[i].header, good[i].n_data);
-        CHECK_OK_ERROR(sy_safetensors_open_memory(NULL, file.bytes, file.n_bytes, "odd", &s,
-                                                  &error),
-                       error);
+        CHECK_OK_ERROR(
+            sy_safetensors_open_memory(NULL, file.bytes, file.n_bytes, "odd", &s, &error), error);
         CHECK(sy_safetensors_get_facts(s)->n_tensors == good[i].n_tensors);
         sample_walk(s);
         sy_safetensors_close(s);
@@ -70,8 +69,8 @@ static void write_shards(const char *folder, const char *index) {
     write_bytes(folder, "model.safetensors.index.json", index, strlen(index));
 }
 
-#define INDEX(second)                                                     \
-    "{\"metadata\":{\"total_size\":30},\"weight_map\":{"                  \
+#define INDEX(second)                                                       \
+    "{\"metadata\":{\"total_size\":30},\"weight_map\":{"                    \
     "\"a.bias\":\"model-00001-of-00002.safetensors\",\"c\":\"" second "\"," \
     "\"b.weight\":\"model-00001-of-00002.safetensors\"}}"
 

@@ -6,10 +6,10 @@
 #include "harness.h"
 #include "switchyard/safetensors.h"
 
-#define SAMPLE_HEADER                                                            \
-    "{\"__metadata__\":{\"format\":\"pt\"},"                                     \
-    "\"b.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]},"  \
-    "\"a.bias\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[16,20]},"    \
+#define SAMPLE_HEADER                                                           \
+    "{\"__metadata__\":{\"format\":\"pt\"},"                                    \
+    "\"b.weight\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}," \
+    "\"a.bias\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[16,20]},"   \
     "\"q\\u0041\":{\"dtype\":\"I8\",\"shape\":[4,1],\"data_offsets\":[20,24]}}"
 #define SAMPLE_DATA_BYTES 24u
 

@@ -30,7 +30,7 @@ extern "C" {
 
 /* Opens a folder. One without weights gives a vocabulary alone, one without tokenizer.json a model
  * without a vocabulary.
- * shape: -  unit: -  owner: caller, sy_gguf_close  errors: NOT_FOUND no model there, or a part of it
+ * shape: -  unit: -  owner: caller, sy_gguf_close  errors: NOT_FOUND no model, or a part of it
  * missing; UNIMPLEMENTED what this build cannot express, by name; DATA_LOSS, OUT_OF_RANGE senseless
  * content; those of the readers  thread: any  cost: O(bytes of the JSON files + tensors)
  * since: 0.1  source: transformers, tokenizers */

@@ -30,7 +30,7 @@ typedef struct sy_safetensor {
     sy_element_type type; /* SY_TYPE_INVALID for F8_E4M3, F8_E5M2, U32, U64: bytes all the same */
     uint32_t rank;        /* 0: a single number */
     uint64_t dims[SY_SAFETENSORS_RANK];
-    uint64_t n_elements;  /* 0 is allowed */
+    uint64_t n_elements; /* 0 is allowed */
     uint64_t n_bytes;
     uint64_t file_offset; /* of data */
     uint32_t i_file;

@@ -62,7 +62,8 @@ typedef struct sy_model_info {
  * cost: O(1)  since: 0.1  source: - */
 void sy_engine_options_default(sy_engine_options *out_options);
 
-/* Loads a model - a GGUF file, or a folder as Hugging Face publishes them - and plans it over the runtime's delegates. NULL options: defaults.
+/* Loads a model - a GGUF file, or a folder as Hugging Face publishes them - and plans it over the
+ * runtime's delegates. NULL options: defaults.
  * shape: -  unit: -  owner: caller, sy_engine_destroy; the runtime must outlive it
  * errors: those of the reader, UNIMPLEMENTED architecture, of planning and of loading
  * thread: one at a time per runtime  cost: maps the file, builds tables  since: 0.1
