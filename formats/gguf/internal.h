@@ -53,8 +53,8 @@ typedef struct sy__gguf_parts {
 
 struct sy_gguf {
     const sy_allocator *allocator;
-    sy__gguf_parts parts;  /* of a view; all zero for a file */
-    sy__file_map map; /* bytes NULL when the bytes are the caller's */
+    sy__gguf_parts parts; /* of a view; all zero for a file */
+    sy__file_map map;     /* bytes NULL when the bytes are the caller's */
     const uint8_t *bytes;
     sy_gguf_facts facts;
     char *origin;
