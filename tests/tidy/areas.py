@@ -23,6 +23,7 @@ MAY_INCLUDE = {
     "core/exec": CORE + ["core/graph", "core/passes", "core/plan", "core/reference/reference.h",
                          "core/reference/blocks.h"],
     "core/reference": CORE,
+    "core/quantize": CORE + ["core/reference/blocks.h", "core/reference/blocks_internal.h"],
     "conf-public": ["plugin-api", "core-public"],
     "conf": CORE + ["conf-public"],
     "registry-public": ["plugin-api", "core-public", "conf-public"],
