@@ -25,6 +25,8 @@ uint32_t sy_cli_engine_flags(sy_cli_engine *flags, sy_cli_option *out_options) {
          "run nodes whose name or operator matches on a delegate", NULL},
         {"forbid", 0, NULL, SY_CLI_LIST, &flags->forbids, "PATTERN=DELEGATE", 0, 0,
          "keep such nodes off a delegate", NULL},
+        {"quantization", 0, "quantize", SY_CLI_TEXT, &flags->quantization, "TYPE", 0, 0,
+         "quantise weights in f32, f16 or bf16 while loading: Q4_K_M, Q8_0 ...", NULL},
         {"memory-budget", 0, NULL, SY_CLI_COUNT, &flags->memory_mib, "MIB", 0, 1u << 22,
          "wall for everything beside the mapped weights; 0: none", NULL},
         {"prefix-cache", 0, NULL, SY_CLI_COUNT, &flags->prefix_mib, "MIB", 0, 1u << 22,
@@ -96,6 +98,7 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     }
     out_options->n_adapters = flags->n_adapters;
     out_options->adapter_rank = flags->adapter_rank;
+    out_options->quantization = flags->quantization;
     out_options->profile = runtime->profile;
     out_options->no_alternatives = flags->no_alternatives;
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;

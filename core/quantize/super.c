@@ -11,10 +11,19 @@
 
 #define ROUNDS 3
 
+/* Numbers that share a scale, and their weights. */
+typedef struct sub_block {
+    uint32_t n;
+    const float *x, *w;
+} sub_block;
+
+static sub_block sub_block_at(uint32_t j, uint32_t n, const float *x, const float *w) {
+    return (sub_block){n, x + j * n, w + j * n};
+}
+
 /* The whole-number scale of one sub-block; answers its error. */
-static float choose_scale(const sy__levels *levels, uint32_t n, const float *x, const float *w,
-                          float d, float wanted, const float range[2], float *out_scale,
-                          float *out_levels) {
+static float choose_scale(const sy__levels *levels, sub_block sub, float d, float wanted,
+                          const float range[2], float *out_scale, float *out_levels) {
     float found[SY__BLOCK], least = INFINITY;
     float near = d != 0.0f ? sy__nearest(sy__cut(wanted / d, range[0], range[1])) : 0.0f;
     for (float step = -1.0f; step <= 1.0f; step += 1.0f) {
@@ -22,11 +31,11 @@ static float choose_scale(const sy__levels *levels, uint32_t n, const float *x, 
         if (scale < range[0] || scale > range[1]) {
             continue;
         }
-        float error = sy__use_scale(levels, n, x, w, d * scale, found);
+        float error = sy__use_scale(levels, sub.n, sub.x, sub.w, d * scale, found);
         if (error < least) {
             least = error;
             *out_scale = scale;
-            memcpy(out_levels, found, n * sizeof(*found));
+            memcpy(out_levels, found, sub.n * sizeof(*found));
         }
     }
     return least;
@@ -49,7 +58,7 @@ void sy__fit_super_scales(const sy__levels *levels, uint32_t n_sub, float low, f
         double xa = 0.0, aa = 0.0;
         float error = 0.0f;
         for (uint32_t j = 0; j < n_sub; j++) {
-            error += choose_scale(levels, n, x + j * n, w + j * n, now.d, wanted[j], range,
+            error += choose_scale(levels, sub_block_at(j, n, x, w), now.d, wanted[j], range,
                                   &now.scales[j], now.levels + j * n);
             for (uint32_t i = j * n; i < (j + 1) * n; i++) {
                 float a = now.scales[j] * now.levels[i];
@@ -71,9 +80,8 @@ typedef struct line_choice {
 } line_choice;
 
 /* Whole-number scale and minimum of one sub-block. */
-static line_choice choose_line(uint32_t n_max, uint32_t n, const float *x, const float *w,
-                               const sy__super *super, sy__line wanted, float n_scale,
-                               float *out_q) {
+static line_choice choose_line(uint32_t n_max, sub_block sub, const sy__super *super,
+                               sy__line wanted, float n_scale, float *out_q) {
     line_choice best = {0.0f, 0.0f, INFINITY};
     float q[SY__BLOCK];
     float scale =
@@ -86,10 +94,10 @@ static line_choice choose_line(uint32_t n_max, uint32_t n, const float *x, const
             continue;
         }
         sy__line line = {super->d * s, -super->d_min * m};
-        float error = sy__use_line(n_max, n, x, w, line, q);
+        float error = sy__use_line(n_max, sub.n, sub.x, sub.w, line, q);
         if (error < best.error) {
             best = (line_choice){s, m, error};
-            memcpy(out_q, q, n * sizeof(*q));
+            memcpy(out_q, q, sub.n * sizeof(*q));
         }
     }
     return best;
@@ -147,7 +155,7 @@ void sy__fit_super_lines(uint32_t n_max, uint32_t n_sub, float n_scale, const fl
         for (uint32_t j = 0; j < n_sub; j++) {
             float *q = now.levels + j * n;
             line_choice choice =
-                choose_line(n_max, n, x + j * n, w + j * n, &now, wanted[j], n_scale, q);
+                choose_line(n_max, sub_block_at(j, n, x, w), &now, wanted[j], n_scale, q);
             now.scales[j] = choice.scale;
             now.minima[j] = choice.minimum;
             error += choice.error;

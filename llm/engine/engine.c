@@ -5,6 +5,7 @@
 #include "lora/adapter_internal.h"
 #include "switchyard/huggingface.h"
 #include "switchyard/limits.h"
+#include "switchyard/quantize_model.h"
 #include "tokenizer/from_gguf.h"
 
 #include <inttypes.h>
@@ -203,6 +204,15 @@ static sy_status make_executor(sy_engine *engine, sy_error *error) {
 
 static sy_status open_file(sy_engine *engine, const char *model_path, sy_error *error) {
     sy_status status = sy_model_open(engine->allocator, model_path, &engine->gguf, error);
+    if (status == SY_OK && engine->options.quantization != NULL) {
+        const sy_quantize_options quantize = {.struct_bytes = sizeof(quantize),
+                                              .mixture = engine->options.quantization,
+                                              .max_bytes = engine->options.budget_bytes};
+        sy_gguf *from = engine->gguf;
+        engine->gguf = NULL;
+        status =
+            sy_model_quantize_in_memory(engine->allocator, from, &quantize, &engine->gguf, error);
+    }
     return status == SY_OK ? fill_info(engine, error) : status;
 }
 

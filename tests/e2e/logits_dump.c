@@ -18,7 +18,7 @@
 #define LIST_MAX 8
 
 typedef struct arguments {
-    const char *without[LIST_MAX], *plugins[LIST_MAX];
+    const char *without[LIST_MAX], *plugins[LIST_MAX], *quantization;
     uint32_t n_without, n_plugins, n_ids;
     const char *lora;
     int32_t ids[IDS_MAX];
@@ -79,6 +79,8 @@ static void parse(int argc, char **argv, arguments *a) {
             a->without[a->n_without++] = argv[i + 1];
         } else if (strcmp(argv[i], "--lora") == 0) {
             a->lora = argv[i + 1];
+        } else if (strcmp(argv[i], "--quantization") == 0) {
+            a->quantization = argv[i + 1];
         } else if (a->n_plugins < LIST_MAX) {
             a->plugins[a->n_plugins++] = argv[i + 1];
         }
@@ -112,6 +114,7 @@ int main(int argc, char **argv) {
     options.adapter_rank = 64;
     options.n_without = a.n_without;
     options.without = a.without;
+    options.quantization = a.quantization;
     sy_registry_options search;
     sy_registry_options_default(&search);
     search.directories = a.plugins;

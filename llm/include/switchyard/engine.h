@@ -40,6 +40,9 @@ typedef struct sy_engine_options {
     uint32_t n_adapters;      /* adapters that may be loaded at a time; 0: none (adapter.h) */
     uint32_t adapter_rank;    /* their largest rank; room for all is set aside of the budget */
     uint32_t no_alternatives; /* as in sy_plan_options: a plan that nobody asks to explain itself */
+    /* Mixture that weights in f32, f16 or bf16 are quantised to while they are loaded (names as in
+     * quantize_model.h); NULL: used as they are. What it makes counts against the budget. */
+    const char *quantization;
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */

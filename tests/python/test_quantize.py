@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Quantised rows against the Python package gguf, and `switchyard quantize` from folder and file to
+files that say what they said before; llama.cpp loads them where it is installed."""
+import os
+import pathlib
+import subprocess
+import sys
+
+import gguf
+import numpy as np
+import pytest
+from gguf import GGMLQuantizationType, quants
+
+SOURCE = pathlib.Path(__file__).parents[2]
+BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
+sys.path.insert(0, str(SOURCE / "tests/families"))
+from families import IDS, weights, write_folder, write_gguf  # noqa: E402
+
+TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+         "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"]
+
+
+def quantised(name, rows, importance=None):
+    command = [BUILD / "bin/quantize_probe", name, str(rows.shape[1])] + list(importance or [])
+    result = subprocess.run(command, input=rows.tobytes(), capture_output=True)
+    assert result.returncode == 0, result.stderr
+    return np.frombuffer(result.stdout, np.uint8).reshape(len(rows), -1)
+
+
+def error_of(kind, encoded, rows):
+    back = quants.dequantize(encoded, kind).reshape(rows.shape)
+    return float(np.sqrt(np.mean((back - rows) ** 2, dtype=np.float64)))
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_rows_are_what_the_format_means(name):
+    """gguf decodes them, with an error no larger than that of its own encoder where it has one."""
+    kind = GGMLQuantizationType[name]
+    rows = (np.random.default_rng(1).standard_t(4, (64, 512)) * 0.03).astype(np.float32)
+    error = error_of(kind, quantised(name, rows), rows)
+    assert error < 0.6 * np.sqrt(np.mean(rows ** 2))
+    try:
+        theirs = quants.quantize(rows, kind)
+    except NotImplementedError:
+        return
+    assert error <= error_of(kind, theirs, rows) * 1.0001
+
+
+def run(*arguments):
+    return subprocess.run([BUILD / "bin/switchyard", *map(str, arguments)], capture_output=True,
+                          text=True)
+
+
+def quantize(source, target, kind, *flags):
+    result = run("quantize", source, target, "--type", kind, *flags)
+    assert result.returncode == 0, result.stderr
+    return gguf.GGUFReader(target)
+
+
+def dump(path, *flags):
+    command = [BUILD / "bin/logits_dump", path, "f32", "1", *flags, "--", *IDS]
+    result = subprocess.run(list(map(str, command)), capture_output=True)
+    assert result.returncode == 0, result.stderr.decode()
+    return np.frombuffer(result.stdout, np.float32).astype(np.float64)
+
+
+def keys_of(reader):
+    return {name: field.contents() for name, field in reader.fields.items()
+            if not name.startswith("GGUF.") and name not in
+            ("general.file_type", "general.quantization_version")}
+
+
+@pytest.mark.parametrize("name", ["llama", "qwen2", "gemma3", "phi3-longrope", "bert"])
+@pytest.mark.parametrize("kind", ["f32", "Q8_0"])
+def test_file_keeps_what_the_model_says(name, kind, tmp_path):
+    write_gguf(name, tmp_path / "in.gguf")
+    reader = quantize(tmp_path / "in.gguf", tmp_path / "out.gguf", kind)
+    before = gguf.GGUFReader(tmp_path / "in.gguf")
+    assert keys_of(reader) == keys_of(before)
+    assert [t.name for t in reader.tensors] == [t.name for t in before.tensors]
+    logits = dump(tmp_path / "out.gguf"), dump(tmp_path / "in.gguf")
+    bound = 0.0 if kind == "f32" else 0.12 * np.abs(logits[1]).max()
+    assert np.abs(logits[0] - logits[1]).max() <= bound
+
+
+@pytest.mark.parametrize("name", ["llama", "smollm", "qwen3", "gemma2", "phi3"])
+def test_folder_becomes_the_file_that_converters_write(name, tmp_path):
+    """The same tensors bit for bit, Llama's rows in GGUF's order."""
+    write_folder(name, tmp_path / "folder")
+    reader = quantize(tmp_path / "folder", tmp_path / "out.gguf", "f32")
+    write_gguf(name, tmp_path / "converted.gguf")
+    theirs = {t.name: t for t in gguf.GGUFReader(tmp_path / "converted.gguf").tensors}
+    assert {t.name for t in reader.tensors} == set(theirs)
+    for tensor in reader.tensors:
+        assert list(tensor.shape) == list(theirs[tensor.name].shape), tensor.name
+        exact = "rope_" not in tensor.name
+        assert np.allclose(tensor.data, theirs[tensor.name].data, rtol=0 if exact else 1e-6,
+                           atol=0), tensor.name
+    assert "switchyard.rope.half_split" not in reader.fields
+    # another order of rows is another order of sums
+    assert np.allclose(dump(tmp_path / "out.gguf"), dump(tmp_path / "folder"), atol=2e-5)
+
+
+def types_of(reader):
+    return {t.name: t.tensor_type.name for t in reader.tensors}
+
+
+def wide_folder(folder, monkeypatch, n_layers=8):
+    """A llama with rows of 256, so that super-blocks fit, and a word for each byte."""
+    import families
+    monkeypatch.setattr(families, "WIDTH", 256)
+    monkeypatch.setattr(families, "FF", 512)
+    monkeypatch.setattr(families, "BASE", dict(families.BASE, hidden_size=256,
+                                               intermediate_size=512, num_attention_heads=4))
+    monkeypatch.setattr(families, "HEAD", 64)
+    family = families.FAMILIES["smollm"]
+    monkeypatch.setitem(families.FAMILIES, "smollm",
+                        (family[0], family[1], dict(family[2], tie_word_embeddings=False),
+                         n_layers))
+    families.write_folder("smollm", folder)
+    return folder
+
+
+def test_mixtures_follow_the_field(tmp_path, monkeypatch):
+    folder = wide_folder(tmp_path / "folder", monkeypatch)
+    types = types_of(quantize(folder, tmp_path / "m.gguf", "Q4_K_M"))
+    better = {0, 3, 6, 7}  # the first and last eighth, and every third between
+    for i in range(8):
+        wanted = "Q6_K" if i in better else "Q4_K"
+        assert types[f"blk.{i}.attn_v.weight"] == types[f"blk.{i}.ffn_down.weight"] == wanted
+        assert types[f"blk.{i}.attn_q.weight"] == types[f"blk.{i}.ffn_up.weight"] == "Q4_K"
+        assert types[f"blk.{i}.attn_norm.weight"] == "F32"
+    assert types["output.weight"] == "Q6_K" and types["token_embd.weight"] == "Q4_K"
+    types = types_of(quantize(folder, tmp_path / "p.gguf", "Q4_K_M", "--pure"))
+    assert {t for n, t in types.items() if "norm" not in n} == {"Q4_K"}
+    types = types_of(quantize(folder, tmp_path / "s.gguf", "Q5_K_S"))
+    assert {t for n, t in types.items() if "blk" in n and "norm" not in n} == {"Q5_K"}
+
+
+def test_narrow_rows_take_smaller_blocks(tmp_path):
+    write_folder("qwen3", tmp_path / "folder")
+    types = types_of(quantize(tmp_path / "folder", tmp_path / "out.gguf", "Q4_K_M"))
+    assert types["blk.1.ffn_up.weight"] == "Q5_0" and types["output.weight"] == "Q8_0"
+
+
+@pytest.mark.parametrize("kind", ["Q4_K_M", "IQ4_XS", "Q3_K_M", "Q8_0"])
+def test_bits_do_not_depend_on_workers(kind, tmp_path, monkeypatch):
+    folder = wide_folder(tmp_path / "folder", monkeypatch, 3)
+    quantize(folder, tmp_path / "one.gguf", kind, "--workers", "1")
+    quantize(folder, tmp_path / "three.gguf", kind, "--workers", "3")
+    assert (tmp_path / "one.gguf").read_bytes() == (tmp_path / "three.gguf").read_bytes()
+
+
+def write_imatrix(path, names, n_columns, seed=0):
+    rng = np.random.default_rng(seed)
+    writer = gguf.GGUFWriter(path, "imatrix")
+    writer.add_string("general.type", "imatrix")
+    for name in names:
+        sums = (rng.lognormal(0, 2, n_columns) * 64).astype(np.float32)
+        writer.add_tensor(f"{name}.in_sum2", sums.reshape(1, -1))
+        writer.add_tensor(f"{name}.counts", np.array([[64.0]], np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_importance_lowers_the_weighted_error(tmp_path, monkeypatch):
+    folder = wide_folder(tmp_path / "folder", monkeypatch, 2)
+    name = "blk.0.ffn_up.weight"
+    write_imatrix(tmp_path / "imatrix.gguf", [name], 256)
+    mean = gguf.GGUFReader(tmp_path / "imatrix.gguf").tensors[0].data.reshape(-1) / 64
+    import families
+    rows = families.weights("smollm")["model.layers.0.mlp.up_proj.weight"]
+    errors = []
+    for flags in ([], ["--imatrix", tmp_path / "imatrix.gguf"]):
+        reader = quantize(folder, tmp_path / "out.gguf", "Q4_K_S", *flags)
+        tensor = next(t for t in reader.tensors if t.name == name)
+        back = quants.dequantize(tensor.data, tensor.tensor_type).reshape(rows.shape)
+        errors.append(float(np.mean((back - rows) ** 2 * mean)))
+    assert errors[1] < 0.8 * errors[0], errors
+
+
+def test_refusals(tmp_path):
+    write_folder("smollm", tmp_path / "folder")
+    result = run("quantize", tmp_path / "folder", tmp_path / "out.gguf", "--type", "Q9_K")
+    assert result.returncode == 2 and "Q4_K_M" in result.stderr
+    quantize(tmp_path / "folder", tmp_path / "q.gguf", "Q8_0")
+    result = run("quantize", tmp_path / "q.gguf", tmp_path / "again.gguf", "--type", "Q4_0")
+    assert result.returncode == 1 and "quantised already" in result.stderr
+    assert not (tmp_path / "again.gguf").exists()
+    write_imatrix(tmp_path / "other.gguf", ["blk.0.ffn_up.weight"], 96)
+    result = run("quantize", tmp_path / "folder", tmp_path / "out.gguf", "--type", "Q8_0",
+                 "--imatrix", tmp_path / "other.gguf")
+    assert result.returncode == 1 and "of another model" in result.stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "other.gguf", "q.gguf"]
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path, monkeypatch):
+    import families
+    arrays = dict(weights("smollm"))
+    arrays["model.layers.1.mlp.up_proj.weight"][5, 7] = np.nan
+    monkeypatch.setattr(families, "weights", lambda name: arrays)
+    families.write_folder("smollm", tmp_path / "folder")
+    result = run("quantize", tmp_path / "folder", tmp_path / "out.gguf", "--type", "Q8_0")
+    assert result.returncode == 1
+    assert "Row 5 of the tensor 'blk.1.ffn_up.weight': Column 7 is no number" in result.stderr
+
+
+@pytest.mark.parametrize("source", ["folder", "file"])
+def test_quantising_while_loading_equals_the_file(source, tmp_path):
+    """Logits of a model quantised in memory against those of the file that quantize writes."""
+    if source == "folder":
+        write_folder("qwen2", tmp_path / "in")
+    else:
+        write_gguf("qwen2", tmp_path / "in")
+    quantize(tmp_path / "in", tmp_path / "out.gguf", "Q8_0")
+    loaded = dump(tmp_path / "in", "--quantization", "Q8_0")
+    assert np.array_equal(loaded, dump(tmp_path / "out.gguf"))
+
+
+def test_llama_cpp_generates_the_same_tokens(tmp_path, monkeypatch):
+    llama_cpp = pytest.importorskip("llama_cpp")
+    folder = wide_folder(tmp_path / "folder", monkeypatch, 4)
+    import json
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(93)]
+    (folder / "tokenizer.json").write_text(json.dumps(dict(
+        added_tokens=[dict(id=i, content=tokens[i], special=True) for i in range(3)],
+        normalizer=dict(type="Replace", pattern=dict(String=" "), content="\u2581"),
+        model=dict(type="BPE", vocab={t: i for i, t in enumerate(tokens)}, merges=[],
+                   unk_token="<unk>", byte_fallback=True))))
+    for kind in ("f16", "Q8_0", "Q4_K_M", "Q5_K_S", "Q6_K", "Q4_0", "IQ4_XS", "Q3_K_M", "Q2_K"):
+        path = tmp_path / f"{kind}.gguf"
+        quantize(folder, path, kind)
+        model = llama_cpp.Llama(str(path), n_ctx=64, logits_all=True, verbose=False)
+        model.eval(IDS)
+        theirs = np.array(model.scores[:len(IDS)])
+        ours = dump(path).reshape(len(IDS), -1)
+        # llama.cpp rounds activations to 8 bits: tokens are compared where the choice is clear
+        margin = np.sort(ours, axis=1)
+        clear = margin[:, -1] - margin[:, -2] > 0.05 * np.abs(ours).max()
+        assert clear.sum() > len(IDS) // 4
+        assert (theirs.argmax(1) == ours.argmax(1))[clear].all(), kind
