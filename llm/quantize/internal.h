@@ -30,7 +30,7 @@ typedef struct sy__mixture_model {
 sy_element_type sy__mixture_type(const sy__mixture *mixture, const sy__mixture_model *model,
                                  const sy_gguf_tensor *tensor);
 
-/* imatrix.c: importance of the columns of a tensor, dims[0] numbers for each of its matrices, or NULL
+/* imatrix.c: importance of the columns of a tensor, dims[0] numbers for each of its matrices; NULL
  * when nothing is said of it. `imatrix` NULL: none. */
 SY_MUST_CHECK sy_status sy__importance_of(const sy_allocator *allocator, const sy_gguf *imatrix,
                                           const sy_gguf_tensor *tensor, float **out_importance,
