@@ -236,8 +236,10 @@ def test_llama_cpp_generates_the_same_tokens(tmp_path, monkeypatch):
         model.eval(IDS)
         theirs = np.array(model.scores[:len(IDS)])
         ours = dump(path).reshape(len(IDS), -1)
-        # llama.cpp rounds activations to 8 bits: tokens are compared where the choice is clear
-        margin = np.sort(ours, axis=1)
-        clear = margin[:, -1] - margin[:, -2] > 0.05 * np.abs(ours).max()
-        assert clear.sum() > len(IDS) // 4
+        # llama.cpp rounds activations to 8 bits where weights are quantised
+        difference = np.sqrt(np.mean((theirs - ours) ** 2) / np.mean(ours ** 2))
+        assert difference < (0.01 if kind == "f16" else 0.2), (kind, difference)
+        top = np.sort(ours, axis=1)
+        clear = top[:, -1] - top[:, -2] > 4 * np.sqrt(np.mean((theirs - ours) ** 2))
+        assert clear.sum() >= 3, kind
         assert (theirs.argmax(1) == ours.argmax(1))[clear].all(), kind
