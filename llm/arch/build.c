@@ -126,6 +126,15 @@ static uint32_t build_hidden(sy__builder *b, uint32_t x) {
     return x;
 }
 
+static uint32_t build_layers(sy__builder *b, uint32_t x) {
+    const sy__architecture *a = b->architecture;
+    x = a->n_altup > 0 ? sy__emit_altup_split(b, x) : x;
+    for (uint32_t i = 0; b->status == SY_OK && i < a->n_layers; i++) {
+        x = sy__emit_layer(b, i, x);
+    }
+    return a->n_altup > 0 ? sy__emit_altup_join(b, x) : x;
+}
+
 static void build_all(sy__builder *b) {
     const sy__architecture *a = b->architecture;
     sy__model_graph *model = b->model;
@@ -143,9 +152,7 @@ static void build_all(sy__builder *b) {
     b->rope_local_frequency =
         rope_constant(b, "rope_local_frequency", &a->rope_local, &b->rope_local_magnitude);
     uint32_t x = build_embedding(b);
-    for (uint32_t i = 0; b->status == SY_OK && i < a->n_layers; i++) {
-        x = sy__emit_layer(b, i, x);
-    }
+    x = build_layers(b, x);
     if (a->has_output) {
         x = build_output(b, x);
     } else {

@@ -110,6 +110,27 @@ uint32_t sy__emit_stack(sy__builder *b, sy__role role, uint32_t i_layer, sy__par
     return mapped(b, &tensor, &view, 0, tensor.n_bytes);
 }
 
+/* Matrix i of a stack, or all of them one below the other. */
+static uint32_t stacked_rows(sy__builder *b, sy__role role, uint64_t i, bool all) {
+    sy_gguf_tensor tensor;
+    char name[160];
+    if (!find_tensor(b, role, 0, SY__PART_WEIGHT, &tensor, name)) {
+        return 0;
+    }
+    uint64_t n_rows = tensor.dims[1];
+    tensor.dims[1] *= tensor.dims[2];
+    tensor.rank = 2;
+    return slice(b, &tensor, name, all ? 0 : i * n_rows, all ? 0 : n_rows);
+}
+
+uint32_t sy__emit_flat_stack(sy__builder *b, sy__role role) {
+    return stacked_rows(b, role, 0, true);
+}
+
+uint32_t sy__emit_matrix_of_stack(sy__builder *b, sy__role role, uint32_t i) {
+    return stacked_rows(b, role, i, false);
+}
+
 uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
                          uint64_t n_rows) {
     sy_gguf_tensor tensor;
@@ -196,6 +217,15 @@ uint32_t sy__emit_reshape(sy__builder *b, const char *name, uint32_t x, const in
     return sy__emit_node(
         b, name,
         &(sy__operation){.op = "Reshape", .version = 14, .n_inputs = 2, .inputs = {x, to}});
+}
+
+uint32_t sy__emit_slice(sy__builder *b, const char *name, uint32_t x, int64_t first, int64_t n) {
+    const int64_t end = first + n, axis = 1;
+    sy__operation slice = {.op = "Slice", .version = 13, .n_inputs = 4, .inputs = {x}};
+    slice.inputs[1] = sy__emit_ints(b, "start", &first, 1);
+    slice.inputs[2] = sy__emit_ints(b, "end", &end, 1);
+    slice.inputs[3] = sy__emit_ints(b, "axis", &axis, 1);
+    return sy__emit_node(b, name, &slice);
 }
 
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y) {

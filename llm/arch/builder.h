@@ -31,6 +31,9 @@ uint32_t sy__emit_matrix(sy__builder *b, sy__role role, uint32_t i_layer, uint64
                          uint64_t n_rows);
 /* All of a tensor as a WEIGHT of its own shape: a stack of matrices, or their biases. */
 uint32_t sy__emit_stack(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part);
+/* A stack as one matrix, its matrices one below the other; and matrix i of it. */
+uint32_t sy__emit_flat_stack(sy__builder *b, sy__role role);
+uint32_t sy__emit_matrix_of_stack(sy__builder *b, sy__role role, uint32_t i);
 /* A vector of the file as f32 (cast where the file has f16 or bf16). */
 uint32_t sy__emit_vector(sy__builder *b, sy__role role, uint32_t i_layer, sy__part part,
                          uint64_t first, uint64_t n);
@@ -72,6 +75,8 @@ typedef struct sy__weight_rows {
 /* adapt.c: y, which is x times such rows, with what adapters add; y itself where there are none. */
 uint32_t sy__emit_adapter(sy__builder *b, const char *name, uint32_t y, uint32_t x,
                           const sy__weight_rows *weight);
+/* n elements from `first` on along the second dimension. */
+uint32_t sy__emit_slice(sy__builder *b, const char *name, uint32_t x, int64_t first, int64_t n);
 /* x + y. */
 uint32_t sy__emit_add(sy__builder *b, const char *name, uint32_t x, uint32_t y);
 
@@ -88,6 +93,17 @@ uint32_t sy__emit_gated(sy__builder *b, uint32_t gate, uint32_t up);
  * layer does with its slice. */
 void sy__emit_per_layer(sy__builder *b, uint32_t x);
 uint32_t sy__emit_layer_input(sy__builder *b, uint32_t i_layer, uint32_t x);
+/* altup.c. Over the rows of the residual stream: made of an embedding; predicted by a layer, which
+ * answers the active row too; corrected by what was found for that row; made one again. */
+uint32_t sy__emit_altup_split(sy__builder *b, uint32_t x);
+uint32_t sy__emit_altup_predict(sy__builder *b, uint32_t i_layer, uint32_t rows,
+                                uint32_t *out_active);
+uint32_t sy__emit_altup_correct(sy__builder *b, uint32_t i_layer, uint32_t rows, uint32_t active,
+                                uint32_t found);
+uint32_t sy__emit_altup_join(sy__builder *b, uint32_t rows);
+/* x plus a normalised product of low rank; a gate without its small elements. */
+uint32_t sy__emit_laurel(sy__builder *b, uint32_t i_layer, uint32_t x);
+uint32_t sy__emit_sparse_gate(sy__builder *b, uint32_t i_layer, uint32_t gate);
 /* short_conv.c: a short convolution, in place of attention. */
 uint32_t sy__emit_convolution(sy__builder *b, uint32_t i_layer, uint32_t x);
 /* layer.c: a STATE [context, width] of the layer. */

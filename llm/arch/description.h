@@ -67,6 +67,8 @@ typedef enum sy__role {
     SY__ROLE_OUTPUT,       /* absent: TOKEN_EMBEDDING is the output matrix (tied) */
     SY__ROLE_POOL_DENSE_1, /* matrices behind the pooling, which is a mean: they commute */
     SY__ROLE_POOL_DENSE_2,
+    SY__ROLE_ALTUP_SPLIT, /* [n_embd, n_embd, n_altup - 1] */
+    SY__ROLE_ALTUP_JOIN,
     SY__ROLE_PER_LAYER_TABLE,      /* [n_embd_per_layer * n_layers, n_vocab] */
     SY__ROLE_PER_LAYER_PROJECTION, /* [n_embd, n_embd_per_layer * n_layers] */
     SY__ROLE_PER_LAYER_NORM,
@@ -108,8 +110,17 @@ typedef enum sy__role {
     SY__ROLE_LAYER_INPUT_PROJECTION, /* and back to n_embd */
     SY__ROLE_LAYER_INPUT_NORM,
     SY__ROLE_LAYER_SCALE, /* one number */
+    SY__ROLE_ALTUP_ROUTER,
+    SY__ROLE_ALTUP_ROUTER_NORM,
+    SY__ROLE_ALTUP_PREDICT, /* [n_altup, n_altup * n_altup] */
+    SY__ROLE_ALTUP_CORRECT, /* [n_altup, n_altup] */
+    SY__ROLE_ALTUP_SCALE,   /* [n_embd] */
+    SY__ROLE_LAUREL_LEFT,   /* [n_embd, n_laurel], a product of low rank beside attention */
+    SY__ROLE_LAUREL_RIGHT,
+    SY__ROLE_LAUREL_NORM,
     SY__ROLE_COUNT
 } sy__role;
+#define SY__ALTUP_MOST 8u
 #define SY__ROLE_BIT(role) (UINT64_C(1) << (role))
 
 typedef enum sy__part {
@@ -171,6 +182,7 @@ typedef struct sy__family {
     bool plain_norms;        /* norms may lack their bias, the first layer its ATTENTION_NORM */
     bool value_norm; /* values are normalised too, without a weight; where there is no VALUE they
                          are the keys before their norm */
+    bool altup;      /* Gemma 3n: AltUp, Laurel and sparse gates */
     bool per_layer_inputs; /* keys embedding_length_per_layer_input, attention.shared_kv_layers */
     bool has_convolutions; /* layers without key heads are short convolutions (LFM2) */
     bool embedding_is_output_norm;   /* OUTPUT_NORM goes by the name of EMBEDDING_NORM */
@@ -206,6 +218,7 @@ typedef struct sy__layer {
     uint32_t n_heads, n_kv_heads; /* n_heads is a multiple of n_kv_heads */
     uint32_t n_ff;
     uint32_t key_length, value_length; /* of one head */
+    float sparsity;    /* > 0: gates below mean + sparsity * deviation are 0 (Gemma 3n) */
     uint32_t i_states; /* the layer whose keys and values it reads: its own, or an earlier one's */
     uint32_t window;   /* position p sees j > p - window; 0 all */
     uint64_t weights;  /* SY__ROLE_BIT set of the weights the layer has */
@@ -227,6 +240,8 @@ typedef struct sy__architecture {
     uint32_t n_token_types;            /* rows of TOKEN_TYPES, 0 none */
     uint32_t key_length, value_length; /* of one head, where layers do not say otherwise */
     uint32_t n_embd_per_layer;         /* width of a per-layer embedding, 0 none */
+    uint32_t n_altup, i_altup;         /* rows of the residual stream, the one computed; 0 none */
+    uint32_t n_laurel;                 /* rank of the product beside attention */
     uint32_t n_convolved;              /* rows that a short convolution reads, 0 none */
     uint32_t n_dense;                  /* between POOL_DENSE_1 and _2, 0 none */
     sy__norm_kind norm_kind;

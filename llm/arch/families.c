@@ -19,6 +19,8 @@
  * - gpt-oss: softmax of the chosen scores, biases everywhere, sinks, every other layer windowed,
  *   the first too, YaRN with a ramp that is not rounded to pairs (modeling_gpt_oss; rope truncate).
  * - SmolLM 3: Llama whose every fourth layer does not rotate (modeling_smollm3, no_rope_layers).
+ * - Gemma 3n: Gemma 4's layers over AltUp's rows, Laurel beside attention, gates cut at mean plus a
+ *   multiple of the deviation, over all n of them (modeling_gemma3n; llama.cpp divides by n - 1).
  * - Gemma 4: heads of values are normalised too and scores are not scaled; windowed layers have
  *   other head sizes; the last layers read the states of earlier ones; files of the full layers'
  *   rotation carry factors of 1 and 1e30 (modeling_gemma4; conversion/gemma.py).
@@ -44,6 +46,11 @@
 #define SHARED_EXPERT                                                                    \
     (BIT(SY__ROLE_SHARED_ROUTER) | BIT(SY__ROLE_SHARED_GATE) | BIT(SY__ROLE_SHARED_UP) | \
      BIT(SY__ROLE_SHARED_DOWN))
+#define ALTUP                                                                                      \
+    (BIT(SY__ROLE_ALTUP_SPLIT) | BIT(SY__ROLE_ALTUP_JOIN) | BIT(SY__ROLE_ALTUP_ROUTER) |           \
+     BIT(SY__ROLE_ALTUP_ROUTER_NORM) | BIT(SY__ROLE_ALTUP_PREDICT) | BIT(SY__ROLE_ALTUP_CORRECT) | \
+     BIT(SY__ROLE_ALTUP_SCALE) | BIT(SY__ROLE_LAUREL_LEFT) | BIT(SY__ROLE_LAUREL_RIGHT) |          \
+     BIT(SY__ROLE_LAUREL_NORM))
 #define ENCODER                                                                                \
     (BIT(SY__ROLE_TOKEN_EMBEDDING) | BIT(SY__ROLE_EMBEDDING_NORM) | BIT(SY__ROLE_QUERY) |      \
      BIT(SY__ROLE_ATTENTION_OUTPUT) | BIT(SY__ROLE_ATTENTION_OUTPUT_NORM) | BIT(SY__ROLE_UP) | \
@@ -162,6 +169,26 @@ static const sy__family families[] = {
      .window_period = 6,
      .local_rope_base = 10000.0f,
      .required = DECODER | POST_NORMS | QK_NORM,
+     .optional = BIT(SY__ROLE_OUTPUT)},
+    {.name = "gemma3n",
+     .label = "Gemma 3n",
+     .norm_place = SY__NORM_BOTH,
+     .rope_kind = SY__ROPE_HALF,
+     .activation = SY__ACTIVATION_GELU_TANH,
+     .gated = true,
+     .causal = true,
+     .has_output = true,
+     .embedding_sqrt = true,
+     .reads_window = true,
+     .local_rope_plain = true,
+     .scale_rule = SY__SCALE_ONE,
+     .window_period = 5,
+     .local_rope_base = 10000.0f,
+     .output_softcap = 30.0f,
+     .value_norm = true,
+     .altup = true,
+     .per_layer_inputs = true,
+     .required = DECODER | POST_NORMS | QK_NORM | ALTUP,
      .optional = BIT(SY__ROLE_OUTPUT)},
     {.name = "gemma4",
      .label = "Gemma 4",

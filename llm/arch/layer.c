@@ -231,6 +231,7 @@ static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
                                          i_layer, 0, layer->n_ff);
         uint32_t up = sy__emit_product(b, "ffn_up", x, SY__ROLE_UP, i_layer,
                                        fused ? layer->n_ff : 0, layer->n_ff);
+        gate = layer->sparsity > 0 ? sy__emit_sparse_gate(b, i_layer, gate) : gate;
         y = sy__emit_gated(b, gate, up);
     } else {
         y = activate(b, sy__emit_product(b, "ffn_up", x, SY__ROLE_UP, i_layer, 0, 0));
@@ -238,19 +239,24 @@ static uint32_t feed_forward(sy__builder *b, uint32_t i_layer, uint32_t x) {
     return sy__emit_product(b, "ffn_down", y, SY__ROLE_DOWN, i_layer, 0, 0);
 }
 
-uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
+/* Attention or what stands in its place, and the feed-forward, each with its norms and residual. */
+static uint32_t build_blocks(sy__builder *b, uint32_t i_layer, uint32_t x) {
+    const sy__layer *layer = &b->architecture->layers[i_layer];
     sy__norm_place place = b->architecture->norm_place;
-    snprintf(b->prefix, sizeof(b->prefix), "blk.%u.", i_layer);
     uint32_t y = x;
-    if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_ATTENTION_NORM)) {
+    if (has_weight(layer, SY__ROLE_ATTENTION_NORM)) {
         y = sy__emit_norm(b, "attn_norm", x, SY__ROLE_ATTENTION_NORM, i_layer);
     }
-    bool convolves = b->architecture->layers[i_layer].is_convolution;
-    y = convolves ? sy__emit_convolution(b, i_layer, y) : attend(b, i_layer, y);
+    uint32_t beside = has_weight(layer, SY__ROLE_LAUREL_LEFT) ? sy__emit_laurel(b, i_layer, y) : 0;
+    y = layer->is_convolution ? sy__emit_convolution(b, i_layer, y) : attend(b, i_layer, y);
     if (place == SY__NORM_BOTH) {
         y = sy__emit_norm(b, "attn_post_norm", y, SY__ROLE_ATTENTION_POST_NORM, i_layer);
     }
     x = sy__emit_add(b, "attn_residual", y, x);
+    if (has_weight(layer, SY__ROLE_LAUREL_LEFT)) {
+        x = sy__emit_add(b, "attn_laurel", x, beside);
+        x = sy__emit_scalar(b, "Mul", "attn_laurel_scaled", x, 0.70710678f); /* 1 / sqrt(2) */
+    }
     if (place == SY__NORM_POST) {
         x = sy__emit_norm(b, "attn_output_norm", x, SY__ROLE_ATTENTION_OUTPUT_NORM, i_layer);
     }
@@ -258,8 +264,7 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     if (place != SY__NORM_POST) {
         y = sy__emit_norm(b, "ffn_norm", x, SY__ROLE_FFN_NORM, i_layer);
     }
-    bool has_experts = b->architecture->layers[i_layer].has_experts;
-    y = has_experts ? sy__emit_experts(b, i_layer, y) : feed_forward(b, i_layer, y);
+    y = layer->has_experts ? sy__emit_experts(b, i_layer, y) : feed_forward(b, i_layer, y);
     if (place == SY__NORM_BOTH) {
         y = sy__emit_norm(b, "ffn_post_norm", y, SY__ROLE_FFN_POST_NORM, i_layer);
     }
@@ -267,14 +272,32 @@ uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
     if (place == SY__NORM_POST) {
         x = sy__emit_norm(b, "layer_output_norm", x, SY__ROLE_LAYER_OUTPUT_NORM, i_layer);
     }
-    if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_LAYER_INPUT_GATE)) {
-        x = sy__emit_layer_input(b, i_layer, x);
+    return x;
+}
+
+/* What Gemma 4 does behind the blocks. */
+static uint32_t build_end(sy__builder *b, uint32_t i_layer, uint32_t x) {
+    const sy__layer *layer = &b->architecture->layers[i_layer];
+    if (has_weight(layer, SY__ROLE_LAYER_INPUT_GATE)) {
+        x = sy__emit_add(b, "layer_input_residual", sy__emit_layer_input(b, i_layer, x), x);
     }
-    if (has_weight(&b->architecture->layers[i_layer], SY__ROLE_LAYER_SCALE)) {
+    if (has_weight(layer, SY__ROLE_LAYER_SCALE)) {
         uint32_t scale = sy__emit_vector(b, SY__ROLE_LAYER_SCALE, i_layer, SY__PART_WEIGHT, 0, 0);
         x = sy__emit_node(
             b, "layer_scaled",
             &(sy__operation){.op = "Mul", .version = 14, .n_inputs = 2, .inputs = {x, scale}});
+    }
+    return x;
+}
+
+uint32_t sy__emit_layer(sy__builder *b, uint32_t i_layer, uint32_t x) {
+    snprintf(b->prefix, sizeof(b->prefix), "blk.%u.", i_layer);
+    if (b->architecture->n_altup > 0) {
+        uint32_t active = 0, rows = sy__emit_altup_predict(b, i_layer, x, &active);
+        uint32_t found = build_blocks(b, i_layer, active);
+        x = sy__emit_altup_correct(b, i_layer, rows, active, found);
+    } else {
+        x = build_end(b, i_layer, build_blocks(b, i_layer, x));
     }
     b->prefix[0] = '\0';
     return x;

@@ -30,17 +30,11 @@ void sy__emit_per_layer(sy__builder *b, uint32_t x) {
 }
 
 uint32_t sy__emit_layer_input(sy__builder *b, uint32_t i_layer, uint32_t x) {
-    const int64_t width = b->architecture->n_embd_per_layer, axis = 1;
-    const int64_t first = (int64_t)i_layer * width, end = first + width;
-    sy__operation slice = {.op = "Slice", .version = 13, .n_inputs = 4, .inputs = {b->per_layer}};
-    slice.inputs[1] = sy__emit_ints(b, "start", &first, 1);
-    slice.inputs[2] = sy__emit_ints(b, "end", &end, 1);
-    slice.inputs[3] = sy__emit_ints(b, "axis", &axis, 1);
-    uint32_t part = sy__emit_node(b, "layer_input", &slice);
+    const int64_t width = b->architecture->n_embd_per_layer;
+    uint32_t part = sy__emit_slice(b, "layer_input", b->per_layer, i_layer * width, width);
     uint32_t gate =
         sy__emit_product(b, "layer_input_gate", x, SY__ROLE_LAYER_INPUT_GATE, i_layer, 0, 0);
     uint32_t y = sy__emit_product(b, "layer_input_proj", sy__emit_gated(b, gate, part),
                                   SY__ROLE_LAYER_INPUT_PROJECTION, i_layer, 0, 0);
-    y = sy__emit_norm(b, "layer_input_norm", y, SY__ROLE_LAYER_INPUT_NORM, i_layer);
-    return sy__emit_add(b, "layer_input_residual", y, x);
+    return sy__emit_norm(b, "layer_input_norm", y, SY__ROLE_LAYER_INPUT_NORM, i_layer);
 }

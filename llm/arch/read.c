@@ -413,6 +413,31 @@ static void read_rope(key_reader *reader, sy__architecture *architecture) {
     }
 }
 
+/* Rows of the residual stream, and where gates are cut: a number a layer, not above 0 for none. */
+static void read_altup(key_reader *reader, sy__architecture *architecture) {
+    sy_gguf_value value;
+    if (!architecture->family->altup || reader->status != SY_OK) {
+        return;
+    }
+    architecture->n_altup = read_u32(reader, "altup.num_inputs", SY__ALTUP_MOST, 0);
+    architecture->i_altup = read_u32_or_none(reader, "altup.active_idx", SY__ALTUP_MOST - 1, 0);
+    bool is_there = find_key(reader, "activation_sparsity_scale", &value);
+    if (reader->status == SY_OK &&
+        (architecture->n_altup < 2 || architecture->i_altup >= architecture->n_altup ||
+         (is_there && value.n_elements != architecture->n_layers))) {
+        reader->status = sy__architecture_fail(
+            reader->gguf, reader->error, SY_DATA_LOSS, hint_convert,
+            "The keys of '%s.altup' and '%s.activation_sparsity_scale' do not fit together.",
+            reader->family, reader->family);
+    }
+    for (uint32_t i = 0; is_there && i < architecture->n_layers && reader->status == SY_OK; i++) {
+        double number = 0.0;
+        reader->status = sy_gguf_value_f64(&value, i, &number, reader->error);
+        bool cuts = number > 0.0 && number < 100.0;
+        architecture->layers[i].sparsity = cuts ? (float)number : 0.0f;
+    }
+}
+
 /* Head sizes of windowed layers, and which layers read the keys and values of an earlier one: the
  * last that has its own and looks as far back. */
 static void read_layer_states(key_reader *reader, sy__architecture *architecture) {
@@ -427,7 +452,8 @@ static void read_layer_states(key_reader *reader, sy__architecture *architecture
         value = read_u32(reader, "attention.value_length_swa", 65536, value);
         n_shared = read_u32_or_none(reader, "attention.shared_kv_layers", n - 1, 0);
         architecture->n_embd_per_layer =
-            read_u32_or_none(reader, "embedding_length_per_layer_input", 65536, 0);
+            family->altup ? read_u32(reader, "embedding_length_per_layer_input", 65536, 0)
+                          : read_u32_or_none(reader, "embedding_length_per_layer_input", 65536, 0);
         architecture->rope_local.n_dims =
             read_u32(reader, "rope.dimension_count_swa", 65536, key > 1 ? key : 2);
     }
@@ -542,6 +568,7 @@ sy_status sy__architecture_read(const sy_gguf *gguf, sy__architecture *out_archi
     read_rope(&reader, out_architecture);
     read_windows(&reader, out_architecture);
     read_layer_states(&reader, out_architecture);
+    read_altup(&reader, out_architecture);
     out_architecture->embedding_scale =
         family->embedding_sqrt ? (float)sqrt((double)out_architecture->n_embd) : 1.0f;
     if (reader.status != SY_OK) {

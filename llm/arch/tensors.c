@@ -28,6 +28,9 @@ typedef enum size_code {
     SIZE_ATTENTION, /* n_heads * value_length */
     SIZE_KEY_LENGTH,
     SIZE_HEADS,
+    SIZE_ALTUP,
+    SIZE_ALTUP_SQUARE,
+    SIZE_LAUREL,
     SIZE_CONV,
     SIZE_CONV_IN,
     SIZE_DENSE,
@@ -45,7 +48,7 @@ typedef struct role_facts {
     uint8_t inputs, outputs; /* size_code of dims[0] and dims[1]; a bias has dims[0] = outputs */
     bool is_norm;
     bool may_have_bias; /* of a product; those may have a scale too */
-    bool is_stack;      /* one matrix per expert: dims[2] = n_experts; no scale */
+    bool is_stack;      /* a matrix per expert, or per row of AltUp but one: dims[2]; no scale */
 } role_facts;
 
 static const role_facts roles[SY__ROLE_COUNT] = {
@@ -57,6 +60,8 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_OUTPUT] = {"output", SIZE_EMBD, SIZE_VOCAB, false, true},
     [SY__ROLE_POOL_DENSE_1] = {"dense_2", SIZE_EMBD, SIZE_DENSE, false, false, false},
     [SY__ROLE_POOL_DENSE_2] = {"dense_3", SIZE_DENSE, SIZE_EMBD, false, false, false},
+    [SY__ROLE_ALTUP_SPLIT] = {"altup_proj", SIZE_EMBD, SIZE_EMBD, false, false, true},
+    [SY__ROLE_ALTUP_JOIN] = {"altup_unembd_proj", SIZE_EMBD, SIZE_EMBD, false, false, true},
     [SY__ROLE_PER_LAYER_TABLE] = {"per_layer_token_embd", SIZE_PER_LAYERS, SIZE_VOCAB, false, false,
                                   false},
     [SY__ROLE_PER_LAYER_PROJECTION] = {"per_layer_model_proj", SIZE_EMBD, SIZE_PER_LAYERS, false,
@@ -99,6 +104,15 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_LAYER_INPUT_GATE] = {"inp_gate", SIZE_EMBD, SIZE_PER_LAYER, false, false, false},
     [SY__ROLE_LAYER_INPUT_PROJECTION] = {"proj", SIZE_PER_LAYER, SIZE_EMBD, false, false, false},
     [SY__ROLE_LAYER_INPUT_NORM] = {"post_norm", SIZE_EMBD, SIZE_ONE, true, false, false},
+    [SY__ROLE_ALTUP_ROUTER] = {"altup_router", SIZE_EMBD, SIZE_ALTUP, false, false, false},
+    [SY__ROLE_ALTUP_ROUTER_NORM] = {"altup_router_norm", SIZE_EMBD, SIZE_ONE, true, false, false},
+    [SY__ROLE_ALTUP_PREDICT] = {"altup_predict_coef", SIZE_ALTUP, SIZE_ALTUP_SQUARE, false, false,
+                                false},
+    [SY__ROLE_ALTUP_CORRECT] = {"altup_correct_coef", SIZE_ALTUP, SIZE_ALTUP, false, false, false},
+    [SY__ROLE_ALTUP_SCALE] = {"altup_correct_scale", SIZE_EMBD, SIZE_ONE, true, false, false},
+    [SY__ROLE_LAUREL_LEFT] = {"laurel_l", SIZE_EMBD, SIZE_LAUREL, false, false, false},
+    [SY__ROLE_LAUREL_RIGHT] = {"laurel_r", SIZE_LAUREL, SIZE_EMBD, false, false, false},
+    [SY__ROLE_LAUREL_NORM] = {"laurel_post_norm", SIZE_EMBD, SIZE_ONE, true, false, false},
     [SY__ROLE_LAYER_SCALE] = {"layer_output_scale", SIZE_ONE, SIZE_ONE, true, false, false},
 };
 
@@ -164,6 +178,12 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
         return layer->n_heads * value;
     case SIZE_KEY_LENGTH:
         return key;
+    case SIZE_ALTUP:
+        return architecture->n_altup;
+    case SIZE_ALTUP_SQUARE:
+        return (uint64_t)architecture->n_altup * architecture->n_altup;
+    case SIZE_LAUREL:
+        return architecture->n_laurel;
     case SIZE_CONV:
         return architecture->n_convolved;
     case SIZE_CONV_IN:
@@ -209,7 +229,10 @@ static void check_tensor(tensor_check *check, sy__role role, const sy__layer *la
     const role_facts *facts = &roles[role];
     uint64_t inputs = size_of(architecture, layer, facts->inputs);
     uint64_t outputs = size_of(architecture, layer, facts->outputs);
-    uint64_t n_stacked = facts->is_stack ? architecture->experts.n_experts : 1;
+    uint32_t n_matrices = role == SY__ROLE_ALTUP_SPLIT || role == SY__ROLE_ALTUP_JOIN
+                              ? architecture->n_altup - 1
+                              : architecture->experts.n_experts;
+    uint64_t n_stacked = facts->is_stack ? n_matrices : 1;
     if (part == SY__PART_BIAS) {
         inputs = facts->is_norm ? inputs : outputs;
         outputs = n_stacked;
@@ -384,6 +407,10 @@ static void learn_sizes(tensor_check *check) {
     if ((architecture->family->optional & SY__ROLE_BIT(SY__ROLE_POOL_DENSE_1)) != 0 &&
         sy__architecture_tensor(architecture, SY__ROLE_POOL_DENSE_1, 0, SY__PART_WEIGHT, &tensor)) {
         architecture->n_dense = tensor.dims[1] < 1u << 20 ? (uint32_t)tensor.dims[1] : 1u << 20;
+    }
+    if (architecture->n_altup > 0 &&
+        sy__architecture_tensor(architecture, SY__ROLE_LAUREL_LEFT, 0, SY__PART_WEIGHT, &tensor)) {
+        architecture->n_laurel = tensor.dims[1] < 1u << 20 ? (uint32_t)tensor.dims[1] : 1u << 20;
     }
     if ((architecture->family->optional & SY__ROLE_BIT(SY__ROLE_TOKEN_TYPES)) != 0 &&
         sy__architecture_tensor(architecture, SY__ROLE_TOKEN_TYPES, 0, SY__PART_WEIGHT, &tensor)) {

@@ -161,6 +161,27 @@ static void reads_shared_states(void) {
     refuse(&model, SY_DATA_LOSS, "Layer 3 is to share");
 }
 
+static void altup_past_the_end(gguf_writer *out) {
+    writer_key_u32(out, "gemma3n.altup.active_idx", TINY_ALTUP);
+}
+
+static void sparsity_keys(gguf_writer *out) {
+    const float cuts[TINY_LAYERS] = {1.5f, -INFINITY, 0.0f, NAN};
+    writer_key_array(out, "gemma3n.activation_sparsity_scale", SY_GGUF_F32, TINY_LAYERS);
+    writer_put(out, cuts, sizeof(cuts));
+}
+
+static void reads_altup(void) {
+    tiny_model model = {
+        .family = "gemma3n", .tied = true, .more_keys = sparsity_keys, .n_more_keys = 1};
+    expect(&model);
+    CHECK(description.n_altup == TINY_ALTUP && description.n_laurel == TINY_LAUREL);
+    CHECK(description.layers[0].sparsity == 1.5f && description.layers[1].sparsity == 0.0f);
+    CHECK(description.layers[2].sparsity == 0.0f && description.layers[3].sparsity == 0.0f);
+    model.more_keys = altup_past_the_end;
+    refuse(&model, SY_DATA_LOSS, "altup");
+}
+
 static void gemma3_pattern_keys(gguf_writer *out) {
     writer_key_u32(out, "gemma3.attention.sliding_window", 16);
     writer_key_array(out, "gemma3.attention.sliding_window_pattern", SY_GGUF_BOOL, TINY_LAYERS);
@@ -521,6 +542,7 @@ static const sy_test_case cases[] = {
     {"reads_qwen", reads_qwen},
     {"reads_gemma", reads_gemma},
     {"reads_shared_states", reads_shared_states},
+    {"reads_altup", reads_altup},
     {"reads_window_pattern_per_layer", reads_window_pattern_per_layer},
     {"reads_gemma_27b_scale", reads_gemma_27b_scale},
     {"reads_phi3", reads_phi3},

@@ -15,6 +15,9 @@
 #define TINY_FF 64u
 #define TINY_EXPERTS 3u
 #define TINY_CONVOLVED 3u
+#define TINY_ALTUP 3u
+#define TINY_LAUREL 8u
+#define TINY_PER_LAYER 8u
 #define TINY_VOCAB 20u
 #define TINY_CONTEXT 128u
 #define TINY_TENSORS_MAX 256u
@@ -49,7 +52,7 @@ static inline bool tiny_is_encoder(const tiny_model *model) {
 
 /* Norms on both sides, norms of heads. */
 static inline bool tiny_is_late_gemma(const tiny_model *model) {
-    return tiny_is(model, "gemma3") || tiny_is(model, "gemma4") ||
+    return tiny_is(model, "gemma3") || tiny_is(model, "gemma3n") || tiny_is(model, "gemma4") ||
            tiny_is(model, "gemma-embedding");
 }
 static inline bool tiny_has_experts(const tiny_model *model) {
@@ -66,7 +69,11 @@ static inline void tiny_add(tiny_model *model, const char *name, uint64_t inputs
     snprintf(tensor->name, sizeof(tensor->name), "%s", name);
     tensor->dims[0] = inputs;
     tensor->dims[1] = outputs;
-    tensor->dims[2] = strstr(name, "_exps.weight") != NULL ? TINY_EXPERTS : 1;
+    bool is_altup =
+        strcmp(name, "altup_proj.weight") == 0 || strcmp(name, "altup_unembd_proj.weight") == 0;
+    tensor->dims[2] = is_altup                               ? TINY_ALTUP - 1
+                      : strstr(name, "_exps.weight") != NULL ? TINY_EXPERTS
+                                                             : 1;
     tensor->type = outputs > 1 && inputs % 32 == 0 ? SY_TYPE_Q8_0 : SY_TYPE_F32;
 }
 
@@ -122,6 +129,20 @@ static inline void tiny_attention(tiny_model *model, uint32_t i) {
     }
 }
 
+static inline void tiny_altup(tiny_model *model, uint32_t i) {
+    tiny_add_layer(model, i, "altup_router.weight", TINY_EMBD, TINY_ALTUP);
+    tiny_add_layer(model, i, "altup_router_norm.weight", TINY_EMBD, 1);
+    tiny_add_layer(model, i, "altup_predict_coef.weight", TINY_ALTUP, TINY_ALTUP * TINY_ALTUP);
+    tiny_add_layer(model, i, "altup_correct_coef.weight", TINY_ALTUP, TINY_ALTUP);
+    tiny_add_layer(model, i, "altup_correct_scale.weight", TINY_EMBD, 1);
+    tiny_add_layer(model, i, "laurel_l.weight", TINY_EMBD, TINY_LAUREL);
+    tiny_add_layer(model, i, "laurel_r.weight", TINY_LAUREL, TINY_EMBD);
+    tiny_add_layer(model, i, "laurel_post_norm.weight", TINY_EMBD, 1);
+    tiny_add_layer(model, i, "inp_gate.weight", TINY_EMBD, TINY_PER_LAYER);
+    tiny_add_layer(model, i, "proj.weight", TINY_PER_LAYER, TINY_EMBD);
+    tiny_add_layer(model, i, "post_norm.weight", TINY_EMBD, 1);
+}
+
 static inline void tiny_experts(tiny_model *model, uint32_t i) {
     tiny_add_layer(model, i, "ffn_gate_inp.weight", TINY_EMBD, TINY_EXPERTS);
     tiny_add_layer(model, i, "ffn_gate_exps.weight", TINY_EMBD, TINY_FF);
@@ -155,6 +176,9 @@ static inline void tiny_layer(tiny_model *model, uint32_t i) {
         tiny_add_norm(model, i, "attn_q_norm", TINY_HEAD);
         tiny_add_norm(model, i, "attn_k_norm", TINY_HEAD);
     }
+    if (tiny_is(model, "gemma3n")) {
+        tiny_altup(model, i);
+    }
     if (tiny_has_experts(model)) {
         tiny_experts(model, i);
         return;
@@ -177,6 +201,13 @@ static inline void tiny_tensors(tiny_model *model) {
     } else {
         bool renamed = tiny_is(model, "lfm2");
         tiny_add(model, renamed ? "token_embd_norm.weight" : "output_norm.weight", TINY_EMBD, 1);
+    }
+    if (tiny_is(model, "gemma3n")) {
+        tiny_add(model, "altup_proj.weight", TINY_EMBD, TINY_EMBD);
+        tiny_add(model, "altup_unembd_proj.weight", TINY_EMBD, TINY_EMBD);
+        tiny_add(model, "per_layer_token_embd.weight", TINY_PER_LAYER * n_layers, TINY_VOCAB);
+        tiny_add(model, "per_layer_model_proj.weight", TINY_EMBD, TINY_PER_LAYER * n_layers);
+        tiny_add(model, "per_layer_proj_norm.weight", TINY_PER_LAYER, 1);
     }
     if (tiny_is(model, "modern-bert")) {
         tiny_add(model, "token_embd_norm.weight", TINY_EMBD, 1);
@@ -250,6 +281,10 @@ static inline void tiny_keys(tiny_model *model, gguf_writer *writer) {
         has_layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
     if (tiny_key(model, epsilon, key)) {
         writer_key_f32(writer, key, 1e-6f);
+    }
+    if (tiny_is(model, "gemma3n")) {
+        tiny_key_u32(model, writer, "altup.num_inputs", TINY_ALTUP);
+        tiny_key_u32(model, writer, "embedding_length_per_layer_input", TINY_PER_LAYER);
     }
     if (tiny_is(model, "lfm2")) {
         tiny_key_u32(model, writer, "shortconv.l_cache", TINY_CONVOLVED);

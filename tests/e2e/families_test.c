@@ -141,10 +141,15 @@ static void windows_of_gemma_4(void) {
     check_everywhere("gemma4", WINDOW);
 }
 
+static void rows_of_gemma_3n(void) {
+    check_everywhere("gemma3n", WINDOW);
+}
+
 static const sy_test_case cases[] = {
     {"short_convolutions", short_convolutions},
     {"windows_and_sinks_with_experts", windows_and_sinks_with_experts},
     {"experts", experts},
     {"windows_of_gemma_4", windows_of_gemma_4},
+    {"rows_of_gemma_3n", rows_of_gemma_3n},
 };
 SY_TEST_MAIN(cases)

@@ -5,6 +5,7 @@ needed, so only the logits that transformers computes from them are kept (golden
 model can be written as a Hugging Face folder."""
 import json
 import zlib
+from statistics import NormalDist
 
 import numpy as np
 
@@ -72,6 +73,14 @@ FAMILIES = {
     "gemma3": ("gemma3", "Gemma3", dict(GEMMA, sliding_window=6, rope_parameters=dict(
         full_attention=dict(rope_type="linear", rope_theta=1e6, factor=4.0),
         sliding_attention=dict(rope_type="default", rope_theta=10000.0))), 7),
+    "gemma3n": ("gemma3n", "Gemma3n", dict(
+        layer_types=layer_types("LLFLLF"), head_dim=32, sliding_window=6, tie_word_embeddings=True,
+        intermediate_size=[FF] * 6, num_kv_shared_layers=2, hidden_size_per_layer_input=12,
+        vocab_size_per_layer_input=VOCAB, laurel_rank=8, altup_num_inputs=4, altup_active_idx=0,
+        activation_sparsity_pattern=[0.7, 0.7, 0.0, 0.0, 0.0, 0.0], final_logit_softcapping=3.0,
+        rope_parameters=dict(full_attention=dict(rope_type="default", rope_theta=1e6),
+                             sliding_attention=dict(rope_type="default",
+                                                    rope_theta=10000.0))), 6),
     "gemma4": ("gemma4", "Gemma4", dict(
         GEMMA4, layer_types=layer_types("LLFLLFF"), final_logit_softcapping=3.0, num_kv_shared_layers=3, hidden_size_per_layer_input=12,
         vocab_size_per_layer_input=VOCAB, use_double_wide_mlp=True), 7),
@@ -164,24 +173,39 @@ def layer_shapes(name, i):
         shapes["self_attn.o_proj.bias"] = ("attn_output.bias", (WIDTH,))
         shapes["post_attention_layernorm.weight"] = ("post_attention_norm.weight", (WIDTH,))
         return shapes
+    if kind == "Gemma3n":
+        shapes.update(altup_shapes(config))
     if kind == "Gemma4":
         shapes["layer_scalar"] = ("layer_output_scale.weight", (1,))
+    if kind in ("Gemma3n", "Gemma4"):
         per_layer = config["hidden_size_per_layer_input"]
         if per_layer:
             shapes["per_layer_input_gate.weight"] = ("inp_gate.weight", (per_layer, WIDTH))
             shapes["per_layer_projection.weight"] = ("proj.weight", (WIDTH, per_layer))
             shapes["post_per_layer_input_norm.weight"] = ("post_norm.weight", (WIDTH,))
-    if kind in ("Qwen3", "Qwen3Moe", "Gemma3", "Gemma4"):
+    if kind in ("Qwen3", "Qwen3Moe", "Gemma3", "Gemma3n", "Gemma4"):
         shapes["self_attn.q_norm.weight"] = ("attn_q_norm.weight", (head,))
-    if kind in ("Qwen3", "Qwen3Moe", "Gemma3", "Gemma4") and not shares:
+    if kind in ("Qwen3", "Qwen3Moe", "Gemma3", "Gemma3n", "Gemma4") and not shares:
         shapes["self_attn.k_norm.weight"] = ("attn_k_norm.weight", (head,))
-    if kind in ("Gemma2", "Gemma3", "Gemma4"):
+    if kind in ("Gemma2", "Gemma3", "Gemma3n", "Gemma4"):
         shapes["post_attention_layernorm.weight"] = ("post_attention_norm.weight", (WIDTH,))
         shapes["pre_feedforward_layernorm.weight"] = ("ffn_norm.weight", (WIDTH,))
         shapes["post_feedforward_layernorm.weight"] = ("post_ffw_norm.weight", (WIDTH,))
     else:
         shapes["post_attention_layernorm.weight"] = ("ffn_norm.weight", (WIDTH,))
     return shapes
+
+
+def altup_shapes(config):
+    n, rank = config["altup_num_inputs"], config["laurel_rank"]
+    return {"altup.modality_router.weight": ("altup_router.weight", (n, WIDTH)),
+            "altup.router_norm.weight": ("altup_router_norm.weight", (WIDTH,)),
+            "altup.prediction_coefs.weight": ("altup_predict_coef.weight", (n * n, n)),
+            "altup.correction_coefs.weight": ("altup_correct_coef.weight", (n, n)),
+            "altup.correct_output_scale": ("altup_correct_scale.weight", (WIDTH,)),
+            "laurel.linear_left.weight": ("laurel_l.weight", (rank, WIDTH)),
+            "laurel.linear_right.weight": ("laurel_r.weight", (WIDTH, rank)),
+            "laurel.post_laurel_norm.weight": ("laurel_post_norm.weight", (WIDTH,))}
 
 
 def lfm2_shapes(convolves, config, q, kv):
@@ -271,6 +295,10 @@ def all_shapes(name):
                                                                  (rows, WIDTH))
             shapes["model.per_layer_projection_norm.weight"] = ("per_layer_proj_norm.weight",
                                                                 (per_layer,))
+        for i in range(extra.get("altup_num_inputs", 1) - 1):
+            for theirs, ours in (("altup_projections", "altup_proj"),
+                                 ("altup_unembed_projections", "altup_unembd_proj")):
+                shapes[f"model.{theirs}.{i}.weight"] = (f"{ours}.weight#{i}", (WIDTH, WIDTH))
         if not dict(BASE, **extra)["tie_word_embeddings"]:
             shapes["lm_head.weight"] = ("output.weight", (VOCAB, WIDTH))
         prefix = "model.layers"
@@ -383,7 +411,13 @@ def write_keys(writer, name, n_layers, config):
     writer.add_head_count_kv([size[1] for size in sizes] if kind == "Gemma4" else kv_heads)
     writer.add_key_length(head)
     writer.add_value_length(head)
-    if kind == "Gemma4":
+    if kind == "Gemma3n":
+        writer.add_uint32(f"{architecture}.altup.num_inputs", config["altup_num_inputs"])
+        writer.add_uint32(f"{architecture}.altup.active_idx", config["altup_active_idx"])
+        writer.add_array(f"{architecture}.activation_sparsity_scale", [
+            NormalDist().inv_cdf(share) if share > 0 else float("-inf")
+            for share in config["activation_sparsity_pattern"]])
+    if kind in ("Gemma3n", "Gemma4"):
         for key in ("attention.key_length_swa", "attention.value_length_swa",
                     "rope.dimension_count_swa"):
             writer.add_uint32(f"{architecture}.{key}", config["head_dim"])
@@ -448,16 +482,21 @@ def write_gguf(name, path, experts=None):
         for length in ("long", "short"):
             writer.add_tensor(f"rope_factors_{length}.weight",
                               np.array(rope[f"{length}_factor"], np.float32))
-    shapes = all_shapes(name)
+    shapes, stacks = all_shapes(name), {}
     for theirs, array in weights(name).items():
         array = converted(name, theirs, array)
         names = shapes[theirs][0]
+        if "#" in names[0]:  # one of a stack
+            stacks.setdefault(names[0].split("#")[0], []).append(array)
+            continue
         for ours, part in zip(names, np.split(array, len(names), axis=1) if names[1:] else [array]):
             if experts == "MXFP4" and ours.endswith("_exps.weight"):
                 writer.add_tensor(ours, mxfp4_blocks(np.ascontiguousarray(part)),
                                   raw_dtype=GGMLQuantizationType.MXFP4)
             else:
                 writer.add_tensor(ours, np.ascontiguousarray(part))
+    for ours, arrays in stacks.items():
+        writer.add_tensor(ours, np.stack(arrays))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

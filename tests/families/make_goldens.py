@@ -17,7 +17,7 @@ KEPT = 8  # rows: the last ones, which every earlier token went into
 
 def golden(name):
     _, kind, extra, n_layers = FAMILIES[name]
-    text = "Text" if kind in ("Gemma3", "Gemma4") else ""
+    text = "Text" if kind in ("Gemma3", "Gemma3n", "Gemma4") else ""
     config = getattr(transformers, f"{kind}{text}Config")(**BASE, num_hidden_layers=n_layers) \
         if not extra else getattr(transformers, f"{kind}{text}Config")(
             **dict(BASE, **extra), num_hidden_layers=n_layers)
