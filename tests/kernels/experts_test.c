@@ -36,6 +36,7 @@ static void product_case(const product *p) {
     compare c;
     char what[96];
     compare_init(&c, p->tolerance);
+    c.tolerance_bf16 = p->weight == SY_TYPE_BF16 ? COMPARE_BF16_ROWS : 0.0;
     const sy_dimension t = TOKENS(p->n_rows), used = FIXED(p->n_used);
     const sy_dimension x[3] = {t, p->per_choice ? used : FIXED(p->k), FIXED(p->k)};
     const sy_dimension y_dims[3] = {t, used, FIXED(p->n)};

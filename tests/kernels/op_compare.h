@@ -11,6 +11,7 @@
 #define COMPARE_STATES 2u
 #define COMPARE_NODES 32u
 #define COMPARE_SYMBOLS 10u
+#define COMPARE_BF16_ROWS 1.6e-2 /* error of level avx512bf16, which rounds rows to bf16 */
 
 /* The table of the .so in the build folder, and that of the reference. */
 const sy_plugin *compare_delegate_entry(sy_test_host *host);
@@ -29,7 +30,7 @@ typedef struct compare {
     sy_state_description states[COMPARE_STATES]; /* one pair per sequence */
     uint32_t n_states, n_past_rows;              /* rows that every state starts with */
     double tolerance;                            /* of the largest magnitude in an output */
-    double tolerance_bf16;                       /* where level avx512bf16 rounds rows, or 0 */
+    double tolerance_bf16;                       /* COMPARE_BF16_ROWS with bf16 weights, else 0 */
     const char *options;                         /* beside isa= */
     bool may_refuse;                             /* a "no" with words is fine */
     sy_status expect;                            /* status of the step on both sides */

@@ -22,7 +22,7 @@ static void linear_case(sy_element_type weight, sy_element_type type, int64_t k,
     uint32_t y = compare_output(&c, type, 2, y_dims);
     sy_test_graph_node(&c.graph, "switchyard", "Linear", 1, has_bias ? 3 : 2, inputs, 1, &y);
     c.options = options;
-    c.tolerance_bf16 = weight == SY_TYPE_BF16 ? 1.6e-2 : 0.0;
+    c.tolerance_bf16 = weight == SY_TYPE_BF16 ? COMPARE_BF16_ROWS : 0.0;
     snprintf(what, sizeof(what), "Linear type %u x type %u [%d, %d] x [%d]", type, weight, (int)t,
              (int)k, (int)n);
     compare_run(&c, what);
