@@ -117,7 +117,8 @@ class Step(ctypes.Structure):
     _fields_ = [("inputs", ctypes.c_void_p), ("outputs", ctypes.c_void_p),
                 ("symbols", ctypes.c_void_p), ("n_symbols", ctypes.c_uint32),
                 ("n_sequences", ctypes.c_uint32), ("sequences", ctypes.c_void_p),
-                ("states", ctypes.c_void_p), ("run", ctypes.c_uint64),
+                ("states", ctypes.c_void_p), ("n_adapters", ctypes.c_uint32),
+                ("adapters", ctypes.c_void_p), ("run", ctypes.c_uint64),
                 ("deadline_ns", ctypes.c_uint64)]
 
 
