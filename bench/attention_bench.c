@@ -13,13 +13,12 @@
  * peak of the threads. --against: steps of both plugins in turn, medians of PLUGIN's time over
  * OTHER's.
  */
-#include "bench_machine.h"
 #include "conform/op_runner.h"
+#include "measuring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct shape {
     const char *name;
@@ -49,19 +48,6 @@ typedef struct settings {
     double peak;
     sy_element_type type;
 } settings;
-
-static double now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
-
-static void must(sy_status status, const sy_error *error) {
-    if (status != SY_OK) {
-        fprintf(stderr, "status %u: %s\n", status, error->message);
-        exit(1);
-    }
-}
 
 /* ---- one model's attention ---- */
 typedef struct bench {

@@ -4,21 +4,15 @@
  * Three sessions in one process, in turns: of an engine without room for adapters, with room and
  * none in use, with the adapter in use. Times are medians of the turns.
  */
+#include "measuring.h"
 #include "switchyard/adapter.h"
 #include "switchyard/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define TURNS 7
 #define PROMPT 256
-
-static double now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
 
 static int compare(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;

@@ -7,11 +7,11 @@
  *   state_bench PLUGIN.so
  */
 #include "conform/op_runner.h"
+#include "measuring.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 typedef struct shape {
     const char *name;
@@ -31,19 +31,6 @@ typedef struct bench {
     uint32_t n_states;
     sy_state_description descriptions[STATES_MOST];
 } bench;
-
-static double now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
-
-static void must(sy_status status, const sy_error *error) {
-    if (status != SY_OK) {
-        fprintf(stderr, "status %u: %s\n", status, error->message);
-        exit(1);
-    }
-}
 
 static void describe(bench *b, const shape *s, uint64_t max_tokens, bool windows) {
     b->n_states = 2 * s->n_layers;

@@ -9,7 +9,8 @@
  * are regions per second against one thread without neighbours, over three rounds of --ms
  * milliseconds for the team and half of that for one thread, from the first call on.
  */
-#include <switchyard/runtime.h>
+#include "measuring.h"
+#include "switchyard/runtime.h"
 
 #include <sched.h>
 #include <signal.h>
@@ -47,12 +48,6 @@ static const scenario scenarios[] = {
     {"4 threads", 4, {-2, -2}, 0, 0, 0},
     {"4 threads and a hog", 4, {-1, -2}, 0, 0, 0},
 };
-
-static double now_us(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e6 + (double)now.tv_nsec * 1e-3;
-}
 
 static uint32_t work(uint32_t n) {
     uint32_t x = n;

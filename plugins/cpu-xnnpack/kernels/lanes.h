@@ -111,13 +111,11 @@ typedef struct lane_sum {
     vint sum;
     vshorts pairs;
 } lane_sum;
-ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide);
-
 ALWAYS_INLINE void lane_begin(lane_sum *s, vint start) {
     s->sum = start;
 }
 ALWAYS_INLINE void lane_add(lane_sum *s, vbytes w, const uint8_t *a, unsigned i, unsigned n_fit) {
-    vshorts pairs = lane_pairs(w, a, n_fit == 1);
+    vshorts pairs = panel_pairs((panel_vector)w, panel_four(a), n_fit == 1 ? TRAIT_WIDE : 0);
     s->pairs = i % n_fit == 0 ? pairs : panel_add(s->pairs, pairs);
     if (i % n_fit == n_fit - 1) {
         s->sum += panel_widen(s->pairs);

@@ -73,9 +73,3 @@ ALWAYS_INLINE vbytes lane_look(vbytes table, vbytes index) {
 ALWAYS_INLINE vbytes lane_least(vbytes a, vbytes b) {
     return (vbytes)_mm256_min_epu8((__m256i)a, (__m256i)b);
 }
-
-#ifdef PANEL_PAIRS
-ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide) {
-    return (vshorts)panel_pairs((__m256i)w, a, wide ? TRAIT_WIDE : 0);
-}
-#endif

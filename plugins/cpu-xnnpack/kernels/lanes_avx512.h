@@ -99,9 +99,3 @@ ALWAYS_INLINE vbytes fifth_bits(vwords bits, unsigned step) {
         0x10001000, 0x10001010, 0x10100000, 0x10100010, 0x10101000, 0x10101010);
     return (vbytes)_mm512_permutexvar_epi32((__m512i)(bits >> 4 * step), spread);
 }
-
-#ifdef PANEL_PAIRS
-ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide) {
-    return (vshorts)panel_pairs((__m512i)w, a, wide ? TRAIT_WIDE : 0);
-}
-#endif

@@ -59,9 +59,3 @@ ALWAYS_INLINE vbytes lane_look(vbytes table, vbytes index) {
 ALWAYS_INLINE vbytes lane_least(vbytes a, vbytes b) {
     return (vbytes)_mm_min_epu8((__m128i)a, (__m128i)b);
 }
-
-ALWAYS_INLINE vshorts lane_pairs(vbytes w, const uint8_t *a, bool wide) {
-    int32_t four = 0;
-    memcpy(&four, a, 4);
-    return (vshorts)panel_pairs((__m128i)w, _mm_set1_epi32(four), wide ? TRAIT_WIDE : 0);
-}

@@ -30,52 +30,31 @@ ALWAYS_INLINE vint panel_dot(vint sum, panel_weights w, const uint8_t *a, unsign
     return (vint)_mm256_dpbusd_avx_epi32((__m256i)sum, w.w, _mm256_set1_epi32(four));
 }
 #else
-/* Sums of pairs are 16 bits there: integers up to 15 fit eight times, up to 63 twice; wide ones
- * lend their sign to the activation and fit once, since 2 * 128 * 127 < 32768. */
-#define PANEL_WIDE
-#define PANEL_PAIRS
 #define PANEL_ROWS 5
 #define PANEL_ROWS_PLANES 3
-#define PANEL_STEPS 2
-#define PANEL_ZERO(traits) (((traits)&TRAIT_WIDE) != 0 ? 0 : ((traits)&TRAIT_SMALL) != 0 ? 8 : 32)
 
-typedef struct panel_weights {
-    __m256i w[2];
-} panel_weights;
+typedef __m256i panel_vector;
 
-ALWAYS_INLINE panel_weights panel_weights_at(const uint8_t *values, unsigned stride,
-                                             unsigned traits) {
-    (void)traits;
-    return (panel_weights){{_mm256_load_si256((const __m256i *)(const void *)values),
-                            _mm256_load_si256((const __m256i *)(const void *)(values + stride))}};
+ALWAYS_INLINE __m256i panel_load(const uint8_t *values) {
+    return _mm256_load_si256((const __m256i *)(const void *)values);
 }
-ALWAYS_INLINE __m256i panel_pairs(__m256i w, const uint8_t *a, unsigned traits) {
+ALWAYS_INLINE __m256i panel_four(const uint8_t *a) {
     int32_t four = 0;
     memcpy(&four, a, 4);
-    __m256i x = _mm256_set1_epi32(four);
-    return (traits & TRAIT_WIDE) != 0
-               ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
-               : _mm256_maddubs_epi16(w, x);
+    return _mm256_set1_epi32(four);
+}
+ALWAYS_INLINE vshorts panel_pairs(__m256i w, __m256i x, unsigned traits) {
+    return (vshorts)((traits & TRAIT_WIDE) != 0
+                         ? _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w))
+                         : _mm256_maddubs_epi16(w, x));
 }
 ALWAYS_INLINE vint panel_widen(vshorts pairs) {
     return (vint)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
 }
-/* Saturates, which these sums never do: compilers keep the order of such sums, and another one
- * would need more registers than there are. */
 ALWAYS_INLINE vshorts panel_add(vshorts a, vshorts b) {
     return (vshorts)_mm256_adds_epi16((__m256i)a, (__m256i)b);
 }
-/* The pairs of two steps of integers that fit twice. */
-ALWAYS_INLINE vshorts panel_two(panel_weights w, const uint8_t *a) {
-    return panel_add((vshorts)panel_pairs(w.w[0], a, 0), (vshorts)panel_pairs(w.w[1], a + 4, 0));
-}
-ALWAYS_INLINE vint panel_dot(vint sum, panel_weights w, const uint8_t *a, unsigned traits) {
-    if ((traits & TRAIT_WIDE) != 0) {
-        return sum + panel_widen((vshorts)panel_pairs(w.w[0], a, traits)) +
-               panel_widen((vshorts)panel_pairs(w.w[1], a + 4, traits));
-    }
-    return sum + panel_widen(panel_two(w, a));
-}
+#include "panel_pairs.h"
 #endif
 
 /* 8 chunks of 32 bytes become eight vectors of four bytes per column. */

@@ -31,54 +31,36 @@ ALWAYS_INLINE vint panel_dot(vint sum, panel_weights w, const uint8_t *a, unsign
 }
 
 #else
-/* Sums of pairs are 16 bits there, as in panel_avx2.h; broadcasts cost as much as products. */
+/* Broadcasts cost as much as products there, so that one vector of columns meets many rows. */
 #define PANEL_COLUMNS 16
 #define PANEL_VECTORS 1
-#define PANEL_WIDE
-#define PANEL_PAIRS
 #define PANEL_ROWS 10
 #define PANEL_ROWS_PLANES 6
-#define PANEL_STEPS 2
-#define PANEL_ZERO(traits) (((traits)&TRAIT_WIDE) != 0 ? 0 : ((traits)&TRAIT_SMALL) != 0 ? 8 : 32)
 
-typedef struct panel_weights {
-    __m512i w[2];
-} panel_weights;
+typedef __m512i panel_vector;
 
-ALWAYS_INLINE panel_weights panel_weights_at(const uint8_t *values, unsigned stride,
-                                             unsigned traits) {
-    (void)traits;
-    return (panel_weights){{_mm512_load_si512((const void *)values),
-                            _mm512_load_si512((const void *)(values + stride))}};
+ALWAYS_INLINE __m512i panel_load(const uint8_t *values) {
+    return _mm512_load_si512((const void *)values);
 }
-ALWAYS_INLINE __m512i panel_pairs(__m512i w, const uint8_t *a, unsigned traits) {
+ALWAYS_INLINE __m512i panel_four(const uint8_t *a) {
     int32_t four = 0;
     memcpy(&four, a, 4);
-    __m512i x = _mm512_set1_epi32(four);
+    return _mm512_set1_epi32(four);
+}
+ALWAYS_INLINE vshorts panel_pairs(__m512i w, __m512i x, unsigned traits) {
     if ((traits & TRAIT_WIDE) == 0) {
-        return _mm512_maddubs_epi16(w, x);
+        return (vshorts)_mm512_maddubs_epi16(w, x);
     }
     __m512i lent = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(w), _mm512_setzero_si512(), x);
-    return _mm512_maddubs_epi16(_mm512_abs_epi8(w), lent);
+    return (vshorts)_mm512_maddubs_epi16(_mm512_abs_epi8(w), lent);
 }
 ALWAYS_INLINE vint panel_widen(vshorts pairs) {
     return (vint)_mm512_madd_epi16((__m512i)pairs, _mm512_set1_epi16(1));
 }
-/* Saturates, which these sums never do: see panel_avx2.h. */
 ALWAYS_INLINE vshorts panel_add(vshorts a, vshorts b) {
     return (vshorts)_mm512_adds_epi16((__m512i)a, (__m512i)b);
 }
-/* The pairs of two steps of integers that fit twice. */
-ALWAYS_INLINE vshorts panel_two(panel_weights w, const uint8_t *a) {
-    return panel_add((vshorts)panel_pairs(w.w[0], a, 0), (vshorts)panel_pairs(w.w[1], a + 4, 0));
-}
-ALWAYS_INLINE vint panel_dot(vint sum, panel_weights w, const uint8_t *a, unsigned traits) {
-    if ((traits & TRAIT_WIDE) != 0) {
-        return sum + panel_widen((vshorts)panel_pairs(w.w[0], a, traits)) +
-               panel_widen((vshorts)panel_pairs(w.w[1], a + 4, traits));
-    }
-    return sum + panel_widen(panel_two(w, a));
-}
+#include "panel_pairs.h"
 #endif
 
 /* 16 chunks of 32 bytes become eight vectors of four bytes per column. */
