@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Products of levels without integer dot products, whose sums of pairs are 16 bits: integers up to 15
- * fit eight times, up to 63 twice; wide ones lend their sign to the activation and fit once, since
- * 2 * 128 * 127 < 32768. Included by a panel layer after its
+ * Products of levels without integer dot products, whose sums of pairs are 16 bits: integers up to
+ * 15 fit eight times, up to 63 twice; wide ones lend their sign to the activation and fit once,
+ * since 2 * 128 * 127 < 32768. Included by a panel layer after its
  *   panel_vector      integers of its columns, four of each
  *   panel_load        of aligned bytes
  *   panel_four        four activations in every lane
