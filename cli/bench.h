@@ -141,7 +141,6 @@ typedef struct sy_bench {
     sy_cli_shared shared;
     int argc; /* as given, for children */
     char **argv;
-    const char *model;
     char peer_program[4096]; /* llama-bench, "" none */
     sy_bench_model about;
     int32_t *tokens; /* random, as many as the longest session */

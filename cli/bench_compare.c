@@ -73,7 +73,7 @@ void sy_bench_sample_peer(sy_bench *bench, sy_bench_series *series) {
     snprintf(generate, sizeof(generate), "%u", is_prefill ? 0 : series->n_tokens);
     snprintf(depth, sizeof(depth), "%u", series->depth);
     snprintf(threads, sizeof(threads), "%u", series->n_threads);
-    snprintf(model, sizeof(model), "%s", bench->model);
+    snprintf(model, sizeof(model), "%s", bench->engine.model);
     snprintf(program, sizeof(program), "%s", bench->peer_program);
     snprintf(keys, sizeof(keys), "%s", bench->about.key_type);
     snprintf(values, sizeof(values), "%s", bench->about.value_type);

@@ -135,7 +135,7 @@ static void put_start(FILE *out, const sy_bench_start *start) {
 static void put_all(FILE *out, const sy_bench *bench) {
     const sy_bench_model *about = &bench->about;
     fputs("{\n  \"format\": \"switchyard-bench\", \"version\": 1,\n  ", out);
-    put_text(out, "model", bench->model);
+    put_text(out, "model", bench->engine.model);
     fputs(", ", out);
     put_text(out, "architecture", about->architecture);
     fputs(", ", out);

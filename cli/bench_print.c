@@ -9,7 +9,7 @@
 
 static void print_model(const sy_bench *bench) {
     const sy_bench_model *about = &bench->about;
-    printf("%s: %s, %.1f M parameters, %.1f MiB of weights, cache %s / %s\n", bench->model,
+    printf("%s: %s, %.1f M parameters, %.1f MiB of weights, cache %s / %s\n", bench->engine.model,
            about->architecture, (double)about->n_parameters / 1e6,
            (double)about->weight_bytes / MIB, about->key_type, about->value_type);
     printf("prefill on %s; decode on %s\n", about->placement[0], about->placement[1]);

@@ -313,14 +313,14 @@ static void put_legend(FILE *out, const sy_bench *bench) {
 }
 
 static void put_picture(FILE *out, const sy_bench *bench) {
-    const char *slash = strrchr(bench->model, '/');
+    const char *slash = strrchr(bench->engine.model, '/');
     fprintf(out,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%.0f\" height=\"%.0f\" "
             "viewBox=\"0 0 %.0f %.0f\" font-family=\"sans-serif\">\n"
             "<rect width=\"100%%\" height=\"100%%\" fill=\"#ffffff\"/>\n"
             "<text x=\"20\" y=\"30\" font-size=\"17\" font-weight=\"bold\">",
             WIDTH, HEIGHT, WIDTH, HEIGHT);
-    put_escaped(out, slash != NULL ? slash + 1 : bench->model);
+    put_escaped(out, slash != NULL ? slash + 1 : bench->engine.model);
     fputs("</text>\n", out);
     put_roofline(out, bench);
     put_depths(out, bench);

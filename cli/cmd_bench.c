@@ -233,7 +233,7 @@ static int open_model(sy_bench *bench, uint32_t i_first, uint32_t n_threads) {
     bench->engine.n_outputs = bench->engine.n_sequences > 16 ? bench->engine.n_sequences : 0;
     bench->shared.profile = bench->flags.profile;
     bench->shared.n_threads = n_threads;
-    int exit_status = sy_cli_engine_open(&bench->engine, &bench->shared, bench->model);
+    int exit_status = sy_cli_engine_open(&bench->engine, &bench->shared);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -241,7 +241,7 @@ static int open_model(sy_bench *bench, uint32_t i_first, uint32_t n_threads) {
     if (exit_status == SY_CLI_GO_ON && sy_engine_info(bench->engine.engine)->is_encoder) {
         sy_error_set(&error, SY_UNIMPLEMENTED,
                      "%s is an encoder: this verb measures prefill and decode of decoders.",
-                     bench->model);
+                     bench->engine.model);
         exit_status = sy_cli_fail(&error);
     }
     if (exit_status == SY_CLI_GO_ON && make_tokens(bench, n_longest, &error) != SY_OK) {
@@ -356,7 +356,6 @@ static void clean_up(sy_bench *bench) {
 int sy_cli_bench(int argc, char **argv) {
     static sy_bench bench;
     sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + OPTIONS_OWN];
-    sy_cli_list arguments;
     uint32_t n_options = bench_options(&bench.flags, options);
     n_options += sy_cli_engine_flags(&bench.engine, options + n_options);
     sy_cli_shared_init(&bench.shared);
@@ -366,22 +365,17 @@ int sy_cli_bench(int argc, char **argv) {
         }
     }
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL",
         .about = "Measures prefill and decode of a model with the delegates of this device, beside "
                  "the read bandwidth\nof a fresh buffer and the peaks of short loops, and tells "
                  "how near they come.",
         .options = options,
-        .shared = bench.shared.options,
-        .n_options = n_options,
-        .n_shared = bench.shared.n_options,
-        .n_arguments_most = 1};
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+        .n_options = n_options};
+    int exit_status = sy_cli_engine_parse(&bench.engine, &bench.shared, command, argc, argv);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
-    bench.model = arguments.n > 0 ? arguments.items[0] : bench.engine.model;
-    if (bench.model == NULL) {
+    if (bench.engine.model == NULL) {
         return sy_cli_usage("bench", "Name a GGUF file as the first argument or with --model.",
                             "no model was given.");
     }

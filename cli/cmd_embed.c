@@ -104,11 +104,11 @@ static int find_pooling(const char *name, sy_pooling *out_pooling) {
 }
 
 static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared, const embed_flags *flags,
-               sy_pooling pooling, const char *model) {
+               sy_pooling pooling) {
     sy_error error;
     embeddings e = {.list = NULL};
     sy_error_clear(&error);
-    int exit_status = sy_cli_engine_open(engine_flags, shared, model);
+    int exit_status = sy_cli_engine_open(engine_flags, shared);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -141,17 +141,11 @@ int sy_cli_embed(int argc, char **argv) {
     memcpy(options + n, own, sizeof(own));
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL --text TEXT... | -f FILE",
         .about = "Prints one vector a line: the pooled hidden states of each text, of length 1.",
         .options = options,
-        .shared = shared.options,
-        .n_options = n + SY_CLI_COUNT_OF(own),
-        .n_shared = shared.n_options,
-        .n_arguments_least = 0,
-        .n_arguments_most = 1};
-    sy_cli_list arguments;
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+        .n_options = n + SY_CLI_COUNT_OF(own)};
+    int exit_status = sy_cli_engine_parse(&engine_flags, &shared, command, argc, argv);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -165,6 +159,5 @@ int sy_cli_embed(int argc, char **argv) {
     }
     engine_flags.n_batch = engine_flags.n_batch > 0 ? engine_flags.n_batch : BATCH_TOKENS;
     engine_flags.n_sequences = SEQUENCES;
-    return run(&engine_flags, &shared, &flags, pooling,
-               arguments.n > 0 ? arguments.items[0] : NULL);
+    return run(&engine_flags, &shared, &flags, pooling);
 }

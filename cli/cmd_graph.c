@@ -59,12 +59,11 @@ static int read_passes(const sy_cli_list *disabled, uint32_t *out_set) {
     return SY_CLI_GO_ON;
 }
 
-static int show(sy_cli_engine *engine, const sy_cli_shared *shared, const char *model,
-                const graph_flags *flags) {
+static int show(sy_cli_engine *engine, const sy_cli_shared *shared, const graph_flags *flags) {
     graph_flags user = *flags;
     engine->trace = flags->passes ? trace : NULL;
     engine->trace_user = &user;
-    int exit_status = sy_cli_engine_open(engine, shared, model);
+    int exit_status = sy_cli_engine_open(engine, shared);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -106,18 +105,12 @@ int sy_cli_graph(int argc, char **argv) {
                                    NULL};
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL",
         .about = "Prints the graph that is planned and run, with shapes; T is the number of tokens "
                  "of a step,\nR the rows whose logits are wanted.",
         .options = options,
-        .shared = shared.options,
-        .n_options = n,
-        .n_shared = shared.n_options,
-        .n_arguments_least = 0,
-        .n_arguments_most = 1};
-    sy_cli_list arguments;
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+        .n_options = n};
+    int exit_status = sy_cli_engine_parse(&engine, &shared, command, argc, argv);
     if (exit_status == SY_CLI_GO_ON) {
         exit_status = read_format(format, &flags.format);
     }
@@ -127,5 +120,5 @@ int sy_cli_graph(int argc, char **argv) {
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
-    return show(&engine, &shared, arguments.n > 0 ? arguments.items[0] : NULL, &flags);
+    return show(&engine, &shared, &flags);
 }

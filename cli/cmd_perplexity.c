@@ -92,25 +92,19 @@ int sy_cli_perplexity(int argc, char **argv) {
                                    NULL};
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL -f FILE",
         .about = "Prints exp(mean negative log-probability) of a text. Texts longer than the "
                  "context are cut into\nwindows; the second half of each window is measured, the "
                  "first is its context.",
         .options = options,
-        .shared = shared.options,
-        .n_options = n,
-        .n_shared = shared.n_options,
-        .n_arguments_least = 0,
-        .n_arguments_most = 1};
-    sy_cli_list arguments;
+        .n_options = n};
     sy_error error;
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+    int exit_status = sy_cli_engine_parse(&flags, &shared, command, argc, argv);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
     flags.n_outputs = OUTPUT_ROWS;
-    exit_status = sy_cli_engine_open(&flags, &shared, arguments.n > 0 ? arguments.items[0] : NULL);
+    exit_status = sy_cli_engine_open(&flags, &shared);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }

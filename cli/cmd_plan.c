@@ -83,32 +83,25 @@ int sy_cli_plan(int argc, char **argv) {
     uint32_t n_options = 5u + sy_cli_engine_flags(&engine, options + 5);
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL",
         .about = "Plans a model over the delegates that are here and explains the plan: segments, "
                  "and per node\nthe chosen delegate, its cost, the best alternative, and why the "
                  "others lost - the plugin's own\nwords, or the line of the INI file that decided.",
         .options = options,
-        .shared = shared.options,
-        .n_options = n_options,
-        .n_shared = shared.n_options,
-        .n_arguments_most = 1};
-    sy_cli_list arguments;
+        .n_options = n_options};
     sy_error error;
     sy_error_clear(&error);
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+    int exit_status = sy_cli_engine_parse(&engine, &shared, command, argc, argv);
     if (exit_status == SY_CLI_GO_ON) {
         fit_engine(&engine, &flags);
-        exit_status =
-            sy_cli_engine_open(&engine, &shared, arguments.n > 0 ? arguments.items[0] : NULL);
+        exit_status = sy_cli_engine_open(&engine, &shared);
     }
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
     sy_status status = print(sy_engine_plan(engine.engine), &flags, &error);
     if (status == SY_OK && flags.memory && !flags.as_json) {
-        sy_cli_print_memory(engine.engine, arguments.n > 0 ? arguments.items[0] : engine.model,
-                            flags.max_tokens, flags.n_sessions);
+        sy_cli_print_memory(engine.engine, engine.model, flags.max_tokens, flags.n_sessions);
     }
     sy_cli_engine_close(&engine);
     return status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);

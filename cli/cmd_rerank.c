@@ -80,12 +80,12 @@ static void print(const ranking *r, int as_json) {
     }
 }
 
-static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared, const rerank_flags *flags,
-               const char *model) {
+static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
+               const rerank_flags *flags) {
     sy_error error;
     ranking r = {.scores = NULL};
     sy_error_clear(&error);
-    int exit_status = sy_cli_engine_open(engine_flags, shared, model);
+    int exit_status = sy_cli_engine_open(engine_flags, shared);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -116,19 +116,13 @@ int sy_cli_rerank(int argc, char **argv) {
     memcpy(options + n, own, sizeof(own));
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL --query TEXT --document TEXT... | -f FILE",
         .about = "Prints score, number and text of each document, the best first. The scores are "
                  "the logits of the model's\nclassifier, or cosines of embeddings where it has "
                  "none.",
         .options = options,
-        .shared = shared.options,
-        .n_options = n + SY_CLI_COUNT_OF(own),
-        .n_shared = shared.n_options,
-        .n_arguments_least = 0,
-        .n_arguments_most = 1};
-    sy_cli_list arguments;
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+        .n_options = n + SY_CLI_COUNT_OF(own)};
+    int exit_status = sy_cli_engine_parse(&engine_flags, &shared, command, argc, argv);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -139,5 +133,5 @@ int sy_cli_rerank(int argc, char **argv) {
                             "a query and documents are needed.");
     }
     engine_flags.n_batch = engine_flags.n_batch > 0 ? engine_flags.n_batch : BATCH_TOKENS;
-    return run(&engine_flags, &shared, &flags, arguments.n > 0 ? arguments.items[0] : NULL);
+    return run(&engine_flags, &shared, &flags);
 }

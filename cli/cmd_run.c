@@ -334,9 +334,10 @@ static int run_with(sy_cli_engine *engine_flags, const sy_cli_shared *shared, ru
         exit_status = sy_cli_fail(&error);
     }
     if (exit_status == SY_CLI_GO_ON) {
-        const char *model =
-            engine_flags->model == NULL && arguments->n > 0 ? arguments->items[0] : NULL;
-        exit_status = sy_cli_engine_open(engine_flags, shared, model);
+        if (engine_flags->model == NULL && arguments->n > 0) {
+            engine_flags->model = arguments->items[0];
+        }
+        exit_status = sy_cli_engine_open(engine_flags, shared);
     }
     if (exit_status == SY_CLI_GO_ON) {
         signal(SIGINT, on_interrupt);

@@ -189,14 +189,13 @@ static uint32_t score_options(score_flags *flags, sy_cli_option *out_options) {
     return SY_CLI_COUNT_OF(options);
 }
 
-static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared, const score_flags *flags,
-               const char *model) {
+static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared, const score_flags *flags) {
     sy_error error;
     scores s = {.n_prompt = 0};
     sy_error_clear(&error);
     sy_status status = gather(flags, &s, &error);
     int exit_status =
-        status == SY_OK ? sy_cli_engine_open(engine_flags, shared, model) : sy_cli_fail(&error);
+        status == SY_OK ? sy_cli_engine_open(engine_flags, shared) : sy_cli_fail(&error);
     if (exit_status == SY_CLI_GO_ON) {
         status = measure(engine_flags->engine, &s, &error);
         exit_status = status == SY_OK ? SY_CLI_DONE : sy_cli_fail(&error);
@@ -220,18 +219,12 @@ int sy_cli_score(int argc, char **argv) {
     n += score_options(&flags, options + n);
     sy_cli_shared_init(&shared);
     const sy_cli_command command = {
-        .verb = argv[0],
         .usage = "MODEL --prompt TEXT --target TEXT...",
         .about = "Prints sums of natural-log probabilities (0 is certain, the lower the less "
                  "likely) of continuations of a\nprompt, which is computed once for all of them.",
         .options = options,
-        .shared = shared.options,
-        .n_options = n,
-        .n_shared = shared.n_options,
-        .n_arguments_least = 0,
-        .n_arguments_most = 1};
-    sy_cli_list arguments;
-    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+        .n_options = n};
+    int exit_status = sy_cli_engine_parse(&engine_flags, &shared, command, argc, argv);
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
@@ -244,5 +237,5 @@ int sy_cli_score(int argc, char **argv) {
     }
     engine_flags.n_outputs = OUTPUT_ROWS;
     engine_flags.n_sequences = SEQUENCES;
-    return run(&engine_flags, &shared, &flags, arguments.n > 0 ? arguments.items[0] : NULL);
+    return run(&engine_flags, &shared, &flags);
 }

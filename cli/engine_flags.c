@@ -118,12 +118,25 @@ uint64_t sy_cli_now_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const char *model) {
+int sy_cli_engine_parse(sy_cli_engine *flags, const sy_cli_shared *shared, sy_cli_command command,
+                        int argc, char **argv) {
+    sy_cli_list arguments;
+    command.verb = argv[0];
+    command.shared = shared->options;
+    command.n_shared = shared->n_options;
+    command.n_arguments_most = 1;
+    int exit_status = sy_cli_parse(&command, argc, argv, &arguments);
+    if (exit_status == SY_CLI_GO_ON && arguments.n > 0) {
+        flags->model = arguments.items[0];
+    }
+    return exit_status;
+}
+
+int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared) {
     sy_error error;
     sy_engine_options options;
     sy_error_clear(&error);
-    model = model != NULL ? model : flags->model;
-    if (model == NULL) {
+    if (flags->model == NULL) {
         return sy_cli_usage("",
                             "Name a GGUF file or a model folder as the first argument or with "
                             "--model.",
@@ -137,7 +150,8 @@ int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const 
     flags->setup_ns = sy_cli_now_ns() - start;
     exit_status = sy_cli_engine_options(flags, &options);
     if (exit_status == SY_CLI_GO_ON &&
-        sy_engine_create(flags->setup.runtime, model, &options, &flags->engine, &error) != SY_OK) {
+        sy_engine_create(flags->setup.runtime, flags->model, &options, &flags->engine, &error) !=
+            SY_OK) {
         exit_status = sy_cli_fail(&error);
     }
     if (exit_status != SY_CLI_GO_ON) {

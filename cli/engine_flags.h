@@ -33,10 +33,16 @@ uint32_t sy_cli_engine_flags(sy_cli_engine *flags, sy_cli_option *out_options);
 /* Fills engine options from flags and configuration. Answers SY_CLI_GO_ON or an exit status. */
 int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options);
 
-/* Opens configuration, runtime, registry and the engine. model is the plain argument or NULL (then
- * --model counts). Prints what is wrong. Answers SY_CLI_GO_ON or an exit status. flags must stay
- * where it is until sy_cli_engine_close. */
-int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared, const char *model);
+/* Parses the arguments of a verb whose one plain argument is the model, which goes before --model.
+ * Of the command usage, about and the verb's own flags are given; the rest is filled in. Answers
+ * as sy_cli_parse. */
+int sy_cli_engine_parse(sy_cli_engine *flags, const sy_cli_shared *shared, sy_cli_command command,
+                        int argc, char **argv);
+
+/* Opens configuration, runtime, registry and the engine of flags->model. Prints what is wrong.
+ * Answers SY_CLI_GO_ON or an exit status. flags must stay where it is until
+ * sy_cli_engine_close. */
+int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared);
 
 /* CLOCK_MONOTONIC, for the figures that verbs print. */
 uint64_t sy_cli_now_ns(void);
