@@ -372,6 +372,7 @@ int sy_cli_run(int argc, char **argv) {
     run_flags flags;
     sy_cli_option options[SY_CLI_ENGINE_FLAGS_MAX + 26];
     uint32_t n = sy_cli_engine_flags(&engine_flags, options);
+    engine_flags.verb = argv[0];
     engine_flags.no_alternatives = 1;
     engine_flags.n_outputs = 1;
     n += run_options(&flags, options + n);

@@ -121,7 +121,7 @@ uint64_t sy_cli_now_ns(void) {
 int sy_cli_engine_parse(sy_cli_engine *flags, const sy_cli_shared *shared, sy_cli_command command,
                         int argc, char **argv) {
     sy_cli_list arguments;
-    command.verb = argv[0];
+    flags->verb = command.verb = argv[0];
     command.shared = shared->options;
     command.n_shared = shared->n_options;
     command.n_arguments_most = 1;
@@ -137,7 +137,7 @@ int sy_cli_engine_open(sy_cli_engine *flags, const sy_cli_shared *shared) {
     sy_engine_options options;
     sy_error_clear(&error);
     if (flags->model == NULL) {
-        return sy_cli_usage("",
+        return sy_cli_usage(flags->verb,
                             "Name a GGUF file or a model folder as the first argument or with "
                             "--model.",
                             "no model was given.");

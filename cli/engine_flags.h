@@ -10,6 +10,7 @@
 #define SY_CLI_RULES_MAX 64u
 
 typedef struct sy_cli_engine {
+    const char *verb; /* for its errors */
     const char *model, *key_type, *value_type, *quantization;
     uint32_t n_context, n_batch, n_outputs, memory_mib, prefix_mib;
     sy_cli_list without, pins, forbids;
