@@ -8,6 +8,7 @@
 #include <verbs.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 const char sy_cli_rerank_about[] = "order documents by how well they answer a query";
@@ -20,21 +21,25 @@ typedef struct rerank_flags {
     int as_json;
 } rerank_flags;
 
+typedef struct place {
+    float score;
+    uint32_t i_document;
+} place;
+
 typedef struct ranking {
     sy_cli_lines documents;
     float *scores;
-    uint32_t *order; /* best first */
+    place *places; /* best first */
     sy_rerank_method method;
 } ranking;
 
-static void sort(ranking *r) {
-    for (uint32_t i = 0; i < r->documents.n; i++) {
-        uint32_t at = i; /* lists are short; equal ones keep their order */
-        for (; at > 0 && r->scores[r->order[at - 1]] < r->scores[i]; at--) {
-            r->order[at] = r->order[at - 1];
-        }
-        r->order[at] = i;
+/* The higher score first; equal ones keep their order. */
+static int compare(const void *a, const void *b) {
+    const place *x = a, *y = b;
+    if (x->score != y->score) {
+        return x->score > y->score ? -1 : 1;
     }
+    return x->i_document < y->i_document ? -1 : 1;
 }
 
 static sy_status rank(sy_engine *engine, const rerank_flags *flags, ranking *r, sy_error *error) {
@@ -45,15 +50,19 @@ static sy_status rank(sy_engine *engine, const rerank_flags *flags, ranking *r, 
     }
     r->method = sy_engine_rerank_method(engine);
     r->scores = sy_cli_allocate(n, sizeof(*r->scores));
-    r->order = sy_cli_allocate(n, sizeof(*r->order));
-    if (r->scores == NULL || r->order == NULL) {
+    r->places = sy_cli_allocate(n, sizeof(*r->places));
+    if (r->scores == NULL || r->places == NULL) {
         return sy_error_set(error, SY_RESOURCE_EXHAUSTED, "No memory for %u scores.", n);
     }
     status = sy_engine_rerank(engine, flags->query, r->documents.items, n, r->scores, error);
-    if (status == SY_OK) {
-        sort(r);
+    if (status != SY_OK) {
+        return status;
     }
-    return status;
+    for (uint32_t i = 0; i < n; i++) {
+        r->places[i] = (place){r->scores[i], i};
+    }
+    qsort(r->places, n, sizeof(*r->places), compare);
+    return SY_OK;
 }
 
 static void print(const ranking *r, int as_json) {
@@ -65,12 +74,12 @@ static void print(const ranking *r, int as_json) {
               stderr);
     }
     for (uint32_t k = 0; k < r->documents.n; k++) {
-        uint32_t i = r->order[k];
+        uint32_t i = r->places[k].i_document;
         if (as_json) {
             printf("%s\n  {\"index\": %u, \"score\": %.9g, \"document\": ", k > 0 ? "," : "", i,
-                   (double)r->scores[i]);
+                   (double)r->places[k].score);
         } else {
-            printf("%10.6f %4u  ", (double)r->scores[i], i);
+            printf("%10.6f %4u  ", (double)r->places[k].score, i);
         }
         sy_cli_put_json_text(stdout, r->documents.items[i]);
         fputs(as_json ? "}" : "\n", stdout);
@@ -95,7 +104,7 @@ static int run(sy_cli_engine *engine_flags, const sy_cli_shared *shared,
         print(&r, flags->as_json);
     }
     sy_cli_free(r.scores, r.documents.n, sizeof(*r.scores));
-    sy_cli_free(r.order, r.documents.n, sizeof(*r.order));
+    sy_cli_free(r.places, r.documents.n, sizeof(*r.places));
     sy_cli_free_lines(&r.documents);
     sy_cli_engine_close(engine_flags);
     return exit_status;

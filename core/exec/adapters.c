@@ -9,7 +9,7 @@
 static bool is_adapter_node(const sy_executor *executor, uint32_t i_node) {
     sy_node_view node;
     return sy_graph_node(executor->graph, i_node, &node) == SY_OK &&
-           strcmp(node.op, "AdapterLinear") == 0 && strcmp(node.domain, "switchyard") == 0;
+           sy__node_is(&node, "switchyard", "AdapterLinear");
 }
 
 /* Marks the segments with such nodes, and their delegates. */

@@ -54,7 +54,7 @@ static bool touches_state(const sy_plan *plan, uint32_t i_node) {
 static bool takes_adapters(const sy_plan *plan, uint32_t i_node) {
     sy_node_view node;
     return sy_graph_node(plan->graph, i_node, &node) == SY_OK &&
-           strcmp(node.op, "AdapterLinear") == 0 && strcmp(node.domain, "switchyard") == 0;
+           sy__node_is(&node, "switchyard", "AdapterLinear");
 }
 
 static sy_status take_verdict(sy_plan *plan, uint32_t i_phase, uint32_t i_node, uint32_t i_delegate,

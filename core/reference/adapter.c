@@ -96,18 +96,6 @@ static const sy_adapter_pair *pair_of(const sy__call *call, const sy_adapter_use
     return pair != NULL && pair->rank > 0 ? pair : NULL;
 }
 
-static const float *decode_row(const sy_memory *matrix, sy_element_type type, uint64_t row,
-                               uint64_t n, float *space) {
-    uint64_t row_bytes = 0;
-    sy_status status = sy_type_row_bytes(type, n, &row_bytes);
-    if (status == SY_OK) {
-        status = sy__row_decode(type, (const uint8_t *)matrix->pointer + row * row_bytes, (size_t)n,
-                                space);
-    }
-    (void)status; /* type and size were checked when the adapter was made */
-    return space;
-}
-
 /* out += scale * B (A x). */
 static void add_pair(const sy__call *call, const sy_adapter_use *use, const sy_adapter_pair *pair,
                      int64_t row, float *space) {
@@ -117,11 +105,12 @@ static void add_pair(const sy__call *call, const sy_adapter_use *use, const sy_a
     float *narrow = space + k + call->params->max_rank, *y_row = (float *)y->data + row * n;
     double scale = (double)pair->scale * (double)use->scale;
     for (uint32_t r = 0; r < pair->rank; r++) {
-        const float *a = decode_row(&pair->a, pair->a_type, r, (uint64_t)k, space);
+        const float *a = sy__ref_decode_row(pair->a_type, pair->a.pointer, r, (uint64_t)k, space);
         narrow[r] = (float)sy__ref_dot(x_row, a, k);
     }
     for (int64_t i = 0; i < n; i++) {
-        const float *b = decode_row(&pair->b, pair->b_type, (uint64_t)i, pair->rank, space + k);
+        const float *b =
+            sy__ref_decode_row(pair->b_type, pair->b.pointer, (uint64_t)i, pair->rank, space + k);
         y_row[i] = (float)((double)y_row[i] + scale * sy__ref_dot(narrow, b, pair->rank));
     }
 }

@@ -172,7 +172,6 @@ typedef struct expert_linear {
     const sy__call *call;
     int64_t n_experts, n, k, n_pairs, n_used;
     int64_t n_column_tasks;
-    uint64_t row_bytes;
 } expert_linear;
 
 /* Row `row` of x as f32. */
@@ -180,14 +179,7 @@ static const float *x_row(const sy__tensor *x, int64_t row, int64_t k, float *sp
     if (x->type == SY_TYPE_F32 && x->kind != SY_VALUE_WEIGHT) {
         return (const float *)x->data + row * k;
     }
-    uint64_t row_bytes = 0;
-    sy_status status = sy_type_row_bytes(x->type, (uint64_t)k, &row_bytes);
-    if (status == SY_OK) {
-        status = sy__row_decode(x->type, (const uint8_t *)x->data + (uint64_t)row * row_bytes,
-                                (size_t)k, space);
-    }
-    (void)status; /* type and size were checked at load */
-    return space;
+    return sy__ref_decode_row(x->type, x->data, (uint64_t)row, (uint64_t)k, space);
 }
 
 /* Column i_column of every pair (row, expert) of one expert; nobody else's weights are read. */
@@ -203,10 +195,7 @@ static void expert_column(const expert_linear *l, int64_t expert, int64_t i_colu
             continue;
         }
         if (!decoded) {
-            sy_status status = sy__row_decode(
-                in[1]->type, (const uint8_t *)in[1]->data + (uint64_t)i_weight * l->row_bytes,
-                (size_t)l->k, space);
-            (void)status; /* type and size were checked at load */
+            sy__ref_decode_row(in[1]->type, in[1]->data, (uint64_t)i_weight, (uint64_t)l->k, space);
             if (in[3] != NULL) {
                 sy__ref_get_f64(in[3], i_weight, 1, 1, &bias);
             }
@@ -246,9 +235,8 @@ SY__RUN(expert_linear) {
                                 i / l.n_used, l.n_experts);
         }
     }
-    sy_status status = sy_type_row_bytes(call->inputs[1]->type, (uint64_t)l.k, &l.row_bytes);
-    if (status != SY_OK || l.n_pairs == 0) {
-        return status;
+    if (l.n_pairs == 0) {
+        return SY_OK;
     }
     return sy__ref_parallel(call, expert_linear_task, &l,
                             (uint64_t)l.n_experts * (uint64_t)l.n_column_tasks);

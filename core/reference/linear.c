@@ -75,7 +75,6 @@ typedef struct linear {
     const float *x; /* [m, k] */
     float *decoded; /* ROWS_AT_ONCE rows for each worker */
     int64_t m, n, k;
-    uint64_t row_bytes; /* of the weight */
 } linear;
 
 /* Dot products of one row of x with n_rows <= ROWS_AT_ONCE rows of w. */
@@ -99,6 +98,18 @@ static void dot_rows(const float *x, const float *w, int64_t k, int64_t n_rows, 
     }
 }
 
+const float *sy__ref_decode_row(sy_element_type type, const void *rows, uint64_t i_row, uint64_t n,
+                                float *out_row) {
+    uint64_t row_bytes = 0;
+    sy_status status = sy_type_row_bytes(type, n, &row_bytes);
+    if (status == SY_OK) {
+        status =
+            sy__row_decode(type, (const uint8_t *)rows + i_row * row_bytes, (size_t)n, out_row);
+    }
+    (void)status; /* the caller has checked both */
+    return out_row;
+}
+
 double sy__ref_dot(const float *x, const float *w, int64_t n) {
     double sums[LANES] = {0};
     int64_t n_whole = n / LANES * LANES;
@@ -117,13 +128,10 @@ double sy__ref_dot(const float *x, const float *w, int64_t n) {
 static void linear_columns(const linear *l, float *rows, int64_t first, int64_t n_rows) {
     const sy__tensor *weight = l->call->inputs[1];
     const sy__tensor *bias = l->call->inputs[2];
-    const uint8_t *bytes = weight->data;
     double biases[ROWS_AT_ONCE] = {0}, sums[ROWS_AT_ONCE];
     for (int64_t r = 0; r < n_rows; r++) {
-        sy_status status =
-            sy__row_decode(weight->type, bytes + (uint64_t)(first + r) * l->row_bytes, (size_t)l->k,
+        sy__ref_decode_row(weight->type, weight->data, (uint64_t)(first + r), (uint64_t)l->k,
                            rows + r * l->k);
-        (void)status; /* type and size were checked at load */
     }
     if (bias != NULL) {
         sy__ref_get_f64(bias, first, 1, n_rows, biases);
@@ -168,10 +176,6 @@ SY__RUN(linear) {
         }
         l.x = (const float *)(const void *)call->work;
     }
-    sy_status status = sy_type_row_bytes(weight->type, (uint64_t)l.k, &l.row_bytes);
-    if (status != SY_OK) {
-        return status;
-    }
     return sy__ref_parallel(call, linear_task, &l, (uint64_t)(l.n + TASK_ROWS - 1) / TASK_ROWS);
 }
 
@@ -211,17 +215,12 @@ static void embedding_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const sy__call *call = argument;
     const sy__tensor *rows = call->inputs[1];
     int64_t k = rows->shape.dims[1], id = 0;
-    uint64_t row_bytes = 0;
     double *scaled = (double *)(void *)call->work + (int64_t)i_worker * k;
     float *decoded =
         (float *)(void *)((double *)(void *)call->work + (int64_t)call->device->n_workers * k) +
         (int64_t)i_worker * k;
     sy__ref_get_i64(call->inputs[0], i_task, 1, 1, &id);
-    if (sy_type_row_bytes(rows->type, (uint64_t)k, &row_bytes) != SY_OK ||
-        sy__row_decode(rows->type, (const uint8_t *)rows->data + (uint64_t)id * row_bytes,
-                       (size_t)k, decoded) != SY_OK) {
-        return; /* type and size were checked at load */
-    }
+    sy__ref_decode_row(rows->type, rows->data, (uint64_t)id, (uint64_t)k, decoded);
     for (int64_t i = 0; i < k; i++) {
         scaled[i] = (double)decoded[i] * call->params->scale;
     }

@@ -25,6 +25,9 @@ SY__RUN(embedding);
 SY__WORK(embedding);
 /* Sum of x[i] * w[i] in f64; the order depends on n only. */
 double sy__ref_dot(const float *x, const float *w, int64_t n);
+/* Row i_row of a matrix of n columns as f32, into out_row; type and n were checked at load. */
+const float *sy__ref_decode_row(sy_element_type type, const void *rows, uint64_t i_row, uint64_t n,
+                                float *out_row);
 
 /* adapter.c */
 SY__PREPARE(adapter_linear);

@@ -58,6 +58,10 @@ struct sy_session {
         n_loaded_rows; /* came from a file that left out rows behind windows; 0: none missing */
 };
 
+static inline uint32_t sy__smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 /* weights.c: tables of which a step reads the rows of its tokens. */
 void sy__engine_advise_tables(sy_engine *engine);
 /* weights.c: starts to bring the weights in, in the order of use. It may not. */

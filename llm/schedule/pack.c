@@ -11,10 +11,6 @@ typedef struct room {
     bool decodes[2];           /* a session of this priority decodes in the step */
 } room;
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 /* A background request that waited long goes with the foreground, for this step. */
 static sy_priority priority_of(const sy__request *request) {
     bool is_impatient = request->n_waited >= request->scheduler->options.n_patience_steps;
@@ -75,11 +71,12 @@ static void pack_prompts(sy_scheduler *scheduler, room *left, sy_priority priori
             continue;
         }
         uint32_t n_behind = sy__request_n_behind(r), n_prompt = sy__request_n_prompt(r);
-        uint32_t n_most = is_bounded ? smaller(left->n_rows, left->n_prompt_bounded) : left->n_rows;
-        uint32_t n_rows = smaller(n_most, n_behind + n_prompt);
+        uint32_t n_most =
+            is_bounded ? sy__smaller(left->n_rows, left->n_prompt_bounded) : left->n_rows;
+        uint32_t n_rows = sy__smaller(n_most, n_behind + n_prompt);
         if (n_rows > 0) {
             add(scheduler, left, r, n_rows, 1);
-            left->n_prompt_bounded -= smaller(n_rows, left->n_prompt_bounded);
+            left->n_prompt_bounded -= sy__smaller(n_rows, left->n_prompt_bounded);
         }
     }
 }
@@ -92,7 +89,8 @@ static void pack_guesses(sy_scheduler *scheduler, room *left) {
         if (speculator == NULL || left->n_rows < 2 || left->n_outputs < 2) {
             continue;
         }
-        uint32_t n = smaller(speculator->n_guesses, smaller(left->n_rows - 1, left->n_outputs - 1));
+        uint32_t n =
+            sy__smaller(speculator->n_guesses, sy__smaller(left->n_rows - 1, left->n_outputs - 1));
         r->n_rows += n;
         r->n_outputs += n;
         left->n_rows -= n;

@@ -15,10 +15,6 @@ void sy_scheduler_options_default(sy_scheduler_options *out_options) {
                                           .n_patience_steps = DEFAULT_PATIENCE_STEPS};
 }
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 static sy_status reserve(sy_scheduler *scheduler, sy_error *error) {
     const sy_allocator *allocator = scheduler->allocator;
     const sy_engine_options *engine = &scheduler->engine->options;
@@ -106,8 +102,8 @@ sy_status sy_scheduler_create(sy_engine *engine, const sy_scheduler_options *opt
         scheduler->options.n_prefill_tokens = engine->options.n_batch_tokens / 4 + 1;
     }
     scheduler->n_members_max =
-        smaller(smaller(engine->options.n_sequences, options->n_requests_max),
-                smaller(engine->options.n_batch_tokens, engine->options.n_output_rows));
+        sy__smaller(sy__smaller(engine->options.n_sequences, options->n_requests_max),
+                    sy__smaller(engine->options.n_batch_tokens, engine->options.n_output_rows));
     status = reserve(scheduler, error);
     if (status == SY_OK && !init_lock(scheduler)) {
         status = sy_error_set(error, SY_RESOURCE_EXHAUSTED, "The system gives no further lock.");

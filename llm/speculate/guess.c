@@ -8,10 +8,6 @@
 #define LOOK_BACK_TOKENS 16384u /* the search must not cost what a step costs */
 #define MATCH_TOKENS_LEAST 2u
 
-static uint32_t smaller(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
 /* The newest place before the end where the last n_match tokens stand; 0: none. Answers the place
  * behind them. */
 static uint32_t find_earlier(const int32_t *tokens, uint32_t n_tokens, uint32_t n_match) {
@@ -30,7 +26,7 @@ static uint32_t find_earlier(const int32_t *tokens, uint32_t n_tokens, uint32_t 
 static void look_up(sy_speculator *speculator, const sy_session *session, uint32_t n_most) {
     const int32_t *tokens = session->tokens;
     const uint32_t n = session->n_tokens;
-    uint32_t n_match = smaller(speculator->options.n_match_tokens, n > 0 ? n - 1 : 0);
+    uint32_t n_match = sy__smaller(speculator->options.n_match_tokens, n > 0 ? n - 1 : 0);
     for (; n_match >= MATCH_TOKENS_LEAST; n_match--) {
         uint32_t at = find_earlier(tokens, n, n_match);
         if (at > 0) {
@@ -71,7 +67,7 @@ static void ask_draft(sy_speculator *speculator, const sy_session *session, sy_s
     if (sampler != NULL) {
         sy_sampler_get_state(sampler, random);
     }
-    for (uint32_t i = 0; status == SY_OK && i < smaller(n_most, n_room); i++) {
+    for (uint32_t i = 0; status == SY_OK && i < sy__smaller(n_most, n_room); i++) {
         int32_t token = 0;
         status = sy__session_draw(draft, sampler, &token, NULL);
         if (status == SY_OK) {
@@ -87,7 +83,7 @@ static void ask_draft(sy_speculator *speculator, const sy_session *session, sy_s
 void sy__speculator_guess(sy_speculator *speculator, const sy_session *session, sy_sampler *sampler,
                           uint32_t n_most) {
     const uint64_t start = sy__clock_now_ns();
-    n_most = smaller(n_most, speculator->options.n_guesses);
+    n_most = sy__smaller(n_most, speculator->options.n_guesses);
     speculator->n_guesses = 0;
     if (n_most > 0 && sy__speculator_may_guess(speculator)) {
         if (speculator->draft != NULL) {
@@ -106,7 +102,7 @@ uint32_t sy__speculator_room(const sy__generation *g) {
     uint32_t limit = g->options.n_tokens_max;
     if (limit > 0) {
         uint32_t n_left = limit > g->result.n_tokens ? limit - g->result.n_tokens : 0;
-        n_room = smaller(n_room, n_left > 0 ? n_left - 1 : 0);
+        n_room = sy__smaller(n_room, n_left > 0 ? n_left - 1 : 0);
     }
     return n_room;
 }
