@@ -2,6 +2,7 @@
 /* Adapters (LoRA): their weights on every delegate that runs nodes AdapterLinear, and which of them
  * a step uses. */
 #include "exec/executor_internal.h"
+#include "graph/graph_internal.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Asks the delegates: judge for every node, link for the ways to the host, price for a launch. */
+#include "graph/graph_internal.h"
 #include "plan/plan_internal.h"
 
 #include <math.h>
