@@ -72,7 +72,7 @@ int sy_cli_quantize(int argc, char **argv) {
         {"type", 't', NULL, SY_CLI_TEXT, &type, "TYPE", 0, 0,
          "Q4_K_M (default), Q8_0, Q6_K, Q5_K_M, Q4_0, IQ4_XS, f16 ...", NULL},
         {"imatrix", 0, NULL, SY_CLI_TEXT, &imatrix, "FILE", 0, 0,
-         "importance matrix as llama.cpp writes it (GGUF)", NULL},
+         "importance matrix, from switchyard imatrix or llama.cpp", NULL},
         {"pure", 0, NULL, SY_CLI_SWITCH, &pure, NULL, 0, 0,
          "every matrix in the one type, no mixture", NULL},
         {"workers", 0, NULL, SY_CLI_COUNT, &n_workers, "N", 0, 256, "threads; 0: one for each core",

@@ -98,6 +98,7 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     }
     out_options->n_adapters = flags->n_adapters;
     out_options->adapter_rank = flags->adapter_rank;
+    out_options->measure_importance = flags->measure_importance;
     out_options->quantization = flags->quantization;
     out_options->profile = runtime->profile;
     out_options->no_alternatives = flags->no_alternatives;

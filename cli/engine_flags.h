@@ -20,6 +20,7 @@ typedef struct sy_cli_engine {
     uint32_t n_sequences;                 /* set by verbs: 0 as the engine's default */
     uint32_t no_alternatives;             /* likewise */
     uint32_t n_adapters, adapter_rank;    /* likewise: room for adapters */
+    uint32_t measure_importance;          /* likewise */
     void (*trace)(void *user, sy_pass pass, int before, const sy_graph *graph);
     void *trace_user;
     sy_cli_setup setup;

@@ -77,6 +77,11 @@ static uint32_t build_embedding(sy__builder *b) {
 static uint32_t build_output(sy__builder *b, uint32_t x) {
     const sy__architecture *a = b->architecture;
     bool capped = a->output_softcap > 0;
+    if (b->options->observe) { /* of all rows, not only of those whose logits are wanted */
+        uint32_t all = sy__emit_norm(b, "output_norm_observed", x, SY__ROLE_OUTPUT_NORM, 0);
+        sy__emit_observation(b, all, SY_NO_VALUE,
+                             a->tied_output ? SY__ROLE_TOKEN_EMBEDDING : SY__ROLE_OUTPUT, 0);
+    }
     x = sy__emit_node(
         b, "output_rows_only",
         &(sy__operation){
@@ -177,7 +182,9 @@ sy_status sy__model_graph_build(const sy_allocator *allocator, const sy__archite
                            .options = options,
                            .model = &model,
                            .error = error,
-                           .status = status};
+                           .status = status,
+                           .observed_ones = SY_NO_VALUE,
+                           .observed_identity = SY_NO_VALUE};
     if (status == SY_OK) {
         build_all(&builder);
         status = builder.status;
@@ -207,7 +214,7 @@ sy_status sy__model_graph_optimize(sy__model_graph *model, const sy_pass_options
         has_output ? sy_graph_find_value(model->graph, "output_rows") : SY_NO_VALUE;
     model->token_types = has_types ? sy_graph_find_value(model->graph, "token_types") : SY_NO_VALUE;
     model->result = sy_graph_find_value(model->graph, has_output ? "logits" : "hidden");
-    if (model->result == SY_NO_VALUE || model->tokens == SY_NO_VALUE) {
+    if (model->result == SY_NO_VALUE || model->tokens == SY_NO_VALUE || !sy__observed_find(model)) {
         return sy_error_set(error, SY_INTERNAL, "The passes lost an input or output of the model.");
     }
     return SY_OK;
@@ -218,6 +225,8 @@ void sy__model_graph_deinit(sy__model_graph *model) {
     if (model->constants.allocator != NULL) {
         sy__free_array(model->constants.allocator, model->slots, model->slots_capacity,
                        sizeof(sy__adapter_slot));
+        sy__free_array(model->constants.allocator, model->observed, model->observed_capacity,
+                       sizeof(sy__observed));
         sy__arena_deinit(&model->constants);
     }
     *model = (sy__model_graph){.graph = NULL};

@@ -13,6 +13,7 @@ typedef struct sy__build_options {
     uint32_t n_context_tokens;                           /* bound of the states */
     sy_element_type key_type, value_type;
     uint32_t adapter_rank; /* largest rank of adapters; 0: the graph takes none */
+    bool observe;          /* the graph also sums squares of what its products read */
 } sy__build_options;
 
 /* A product that adapters can work on: rows of a tensor. Its index is the pair of an adapter. */
@@ -22,6 +23,16 @@ typedef struct sy__adapter_slot {
     uint32_t i_layer;
     uint64_t n_inputs, first_row, n_rows, n_all_rows; /* n_all_rows: of the tensor */
 } sy__adapter_slot;
+
+/* What is summed for one tensor of the file, for importance matrices. */
+typedef struct sy__observed {
+    char tensor[SY_LIMIT_NAME_BYTES + 1];
+    uint64_t n_columns, n_matrices;
+    uint32_t sums;       /* OUTPUT f32 [n_matrices, n_columns]: squares, over the rows of a step */
+    uint32_t counts;     /* OUTPUT f32 [n_matrices]: rows; SY_NO_VALUE: one for each token */
+    uint32_t x, experts; /* what is read, and by which experts; of the graph before the passes */
+    uint32_t i_first;    /* the first observation of the same rows: its nodes serve both */
+} sy__observed;
 
 /* The graph and the values a step binds. */
 typedef struct sy__model_graph {
@@ -36,6 +47,9 @@ typedef struct sy__model_graph {
     sy__adapter_slot *slots; /* places for adapters, by attribute slot */
     uint32_t n_slots;
     size_t slots_capacity;
+    sy__observed *observed; /* none unless options.observe */
+    uint32_t n_observed;
+    size_t observed_capacity;
 } sy__model_graph;
 
 /* Builds the graph of a described model; weights stay where the file is mapped. */

@@ -16,6 +16,7 @@ typedef struct sy__builder {
     uint32_t rope_frequency, rope_local_frequency; /* WEIGHT f32, SY_NO_VALUE none */
     float rope_magnitude, rope_local_magnitude;
     uint32_t per_layer; /* [T, n_layers * n_embd_per_layer], of the step's tokens */
+    uint32_t observed_ones, observed_identity; /* observe.c: shared constants, SY_NO_VALUE none */
     uint32_t key_states[SY_LIMIT_LAYERS], value_states[SY_LIMIT_LAYERS]; /* by layer */
     char prefix[32]; /* "blk.3." while a layer is built */
 } sy__builder;
@@ -75,6 +76,12 @@ typedef struct sy__weight_rows {
 /* adapt.c: y, which is x times such rows, with what adapters add; y itself where there are none. */
 uint32_t sy__emit_adapter(sy__builder *b, const char *name, uint32_t y, uint32_t x,
                           const sy__weight_rows *weight);
+/* observe.c: x, what a role's matrix reads, is to be measured, if anything is. experts: those that
+ * its rows go to, [T, U]; SY_NO_VALUE where there is one matrix. */
+void sy__emit_observation(sy__builder *b, uint32_t x, uint32_t experts, sy__role role,
+                          uint32_t i_layer);
+/* Finds the values again after the passes. */
+bool sy__observed_find(sy__model_graph *model);
 /* n elements from `first` on along the second dimension. */
 uint32_t sy__emit_slice(sy__builder *b, const char *name, uint32_t x, int64_t first, int64_t n);
 /* x + y. */

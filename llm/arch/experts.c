@@ -4,6 +4,7 @@
 
 static uint32_t expert_product(sy__builder *b, const char *name, uint32_t x, sy__role role,
                                uint32_t i_layer, uint32_t experts) {
+    sy__emit_observation(b, x, experts, role, i_layer);
     uint32_t w = sy__emit_stack(b, role, i_layer, SY__PART_WEIGHT);
     sy__operation product = {.op = "ExpertLinear", .n_inputs = 3, .inputs = {x, w, experts}};
     if ((b->architecture->layers[i_layer].biases & SY__ROLE_BIT(role)) != 0) {

@@ -39,6 +39,7 @@ uint32_t sy__emit_norm(sy__builder *b, const char *name, uint32_t x, sy__role ro
 uint32_t sy__emit_product(sy__builder *b, const char *name, uint32_t x, sy__role role,
                           uint32_t i_layer, uint64_t first, uint64_t n) {
     const sy__layer *layer = &b->architecture->layers[i_layer];
+    sy__emit_observation(b, x, SY_NO_VALUE, role, i_layer);
     uint32_t w = sy__emit_matrix(b, role, i_layer, first, n);
     uint32_t y =
         sy__emit_node(b, name, &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});

@@ -17,6 +17,7 @@ void sy__emit_per_layer(sy__builder *b, uint32_t x) {
                          .inputs = {b->model->tokens, table},
                          .n_attributes = 1,
                          .attributes = {sy__float_attribute("scale", sqrt((double)width))}});
+    sy__emit_observation(b, x, SY_NO_VALUE, SY__ROLE_PER_LAYER_PROJECTION, 0);
     uint32_t w = sy__emit_matrix(b, SY__ROLE_PER_LAYER_PROJECTION, 0, 0, 0);
     uint32_t y = sy__emit_node(b, "per_layer_proj",
                                &(sy__operation){.op = "Linear", .n_inputs = 2, .inputs = {x, w}});

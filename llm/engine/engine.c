@@ -134,7 +134,8 @@ static sy_status build_graph(sy_engine *engine, sy_error *error) {
                                .n_context_tokens = options->n_context_tokens,
                                .key_type = options->key_type,
                                .value_type = options->value_type,
-                               .adapter_rank = options->n_adapters > 0 ? options->adapter_rank : 0};
+                               .adapter_rank = options->n_adapters > 0 ? options->adapter_rank : 0,
+                               .observe = options->measure_importance != 0};
     sy__architecture *described = SY__NEW(engine->allocator, sy__architecture);
     if (described == NULL) {
         return sy__no_memory(error, sizeof(*described), "the model's description");

@@ -22,16 +22,17 @@ struct sy_engine {
     sy_executor *executor;
     sy_model_info info;
     sy_load_times times;
-    sy__read_ahead *read_ahead;  /* of the weights; NULL: none */
-    uint8_t identity[32];        /* digest of metadata and samples of the weights */
-    bool has_identity;           /* computed when a session is first saved or loaded */
-    uint64_t load_bytes;         /* all that loading took beside the mapped weights */
-    uint64_t reserved_bytes;     /* of open sessions */
-    sy__prefix_store *prefixes;  /* NULL: none are stored */
-    bool can_move_rows;          /* no learned positions in them */
-    int32_t *positions, *rows;   /* [n_batch_tokens], [n_output_rows] */
-    int32_t *no_types;           /* [n_batch_tokens] zeroes, for models with token types */
-    struct sy_adapter *adapters; /* those that are loaded */
+    sy__read_ahead *read_ahead;          /* of the weights; NULL: none */
+    uint8_t identity[32];                /* digest of metadata and samples of the weights */
+    bool has_identity;                   /* computed when a session is first saved or loaded */
+    uint64_t load_bytes;                 /* all that loading took beside the mapped weights */
+    uint64_t reserved_bytes;             /* of open sessions */
+    sy__prefix_store *prefixes;          /* NULL: none are stored */
+    bool can_move_rows;                  /* no learned positions in them */
+    int32_t *positions, *rows;           /* [n_batch_tokens], [n_output_rows] */
+    int32_t *no_types;                   /* [n_batch_tokens] zeroes, for models with token types */
+    struct sy_adapter *adapters;         /* those that are loaded */
+    const struct sy__observer *observer; /* quantize/importance.h: while a text is measured */
 };
 
 #define SY__STOP_TEXT_BYTES 256u /* longest stop text */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A step of the engine, and the pieces that every call of a session needs. */
 #include "engine/engine_internal.h"
+#include "quantize/importance.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -90,6 +91,9 @@ sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
     const void *data = NULL;
     status = sy_executor_output(engine->executor, engine->model.result, &data, &n_result, error);
     *out_result = data;
+    if (status == SY_OK && engine->observer != NULL) {
+        status = sy__importance_add_step(engine, n_tokens, error);
+    }
     return status;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "base/team.h"
+#include "quantize/importance.h"
 #include "switchyard/quantize.h"
 #include "switchyard/quantize_model.h"
 
@@ -29,12 +30,6 @@ typedef struct sy__mixture_model {
 /* The type for a tensor; its own type when it stays as it is. */
 sy_element_type sy__mixture_type(const sy__mixture *mixture, const sy__mixture_model *model,
                                  const sy_gguf_tensor *tensor);
-
-/* imatrix.c: importance of the columns of a tensor, dims[0] numbers for each of its matrices; NULL
- * when nothing is said of it. `imatrix` NULL: none. */
-SY_MUST_CHECK sy_status sy__importance_of(const sy_allocator *allocator, const sy_gguf *imatrix,
-                                          const sy_gguf_tensor *tensor, float **out_importance,
-                                          sy_error *error);
 
 /* rows.c: one tensor into another type. */
 typedef struct sy__rows_job {

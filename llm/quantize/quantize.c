@@ -29,7 +29,7 @@ typedef struct job {
     const sy_quantize_options *options;
     const sy__mixture *mixture;
     sy__mixture_model model;
-    sy_gguf *imatrix;
+    sy_importance *imatrix;
     sy__team *team;
     item *items;
     uint32_t n_items;
@@ -245,7 +245,10 @@ static sy_status begin(job *j, sy_error *error) {
     j->n_items = sy_gguf_get_facts(j->gguf)->n_tensors;
     sy_status status = SY_OK;
     if (options->imatrix_path != NULL) {
-        status = sy_gguf_open(j->allocator, options->imatrix_path, &j->imatrix, error);
+        status = sy_importance_create(j->allocator, &j->imatrix, error);
+        if (status == SY_OK) {
+            status = sy_importance_read(j->imatrix, options->imatrix_path, error);
+        }
     }
     if (status == SY_OK) {
         read_model(j);
@@ -259,7 +262,7 @@ static void end(job *j) {
     sy_gguf_writer_destroy(j->writer);
     sy__free_array(j->allocator, j->items, j->n_items, sizeof(*j->items));
     sy__team_destroy(j->team);
-    sy_gguf_close(j->imatrix);
+    sy_importance_destroy(j->imatrix);
 }
 
 sy_status sy_model_quantize(const sy_allocator *allocator, const sy_gguf *gguf, const char *path,

@@ -12,6 +12,10 @@ import numpy as np
 WIDTH, HEADS, KV_HEADS, HEAD, FF, VOCAB, CONTEXT = 64, 4, 2, 16, 96, 96, 128
 IDS = [1, 17, 33, 5, 80, 2, 2, 61, 44, 90, 7, 23, 58, 11, 3, 70, 29, 66, 12, 95, 40, 8, 51, 19]
 
+CHARACTERS = ["<unk>", "<s>", "</s>"] + [chr(ord("!") + i) for i in range(VOCAB - 3)]
+TEXT = "Sums-of-squares:3+4=7;What-is-read?(x*x)" * 3
+TEXT_IDS = [CHARACTERS.index(c) for c in TEXT]
+
 BASE = dict(hidden_size=WIDTH, intermediate_size=FF, num_attention_heads=HEADS,
             num_key_value_heads=KV_HEADS, vocab_size=VOCAB, max_position_embeddings=CONTEXT,
             rms_norm_eps=1e-6, attention_dropout=0.0, tie_word_embeddings=False,
@@ -459,15 +463,19 @@ def write_keys(writer, name, n_layers, config):
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
 
 
-def write_gguf(name, path, experts=None):
-    """The model as a GGUF file with a plain byte vocabulary; experts="MXFP4": their matrices so."""
+def write_gguf(name, path, experts=None, characters=False):
+    """The model as a GGUF file with a plain vocabulary, or one of characters; experts="MXFP4": their
+    matrices so."""
     from gguf import GGMLQuantizationType, GGUFWriter
     architecture, _, extra, n_layers = FAMILIES[name]
     config = dict(BASE, **extra)
     writer = GGUFWriter(str(path), architecture)
     write_keys(writer, name, n_layers, config)
     writer.add_tokenizer_model("llama")
-    writer.add_token_list([f"t{i}" for i in range(VOCAB)])
+    writer.add_token_list(CHARACTERS if characters else [f"t{i}" for i in range(VOCAB)])
+    if characters:
+        writer.add_add_bos_token(False)
+        writer.add_add_space_prefix(False)
     writer.add_token_scores([-float(i) for i in range(VOCAB)])
     writer.add_token_types([1] * VOCAB)
     rope = config.get("rope_parameters", {})
@@ -535,6 +543,15 @@ def stored(array, dtype):
         bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
         return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype("<u2").tobytes()
     return np.ascontiguousarray(array, {"F32": "<f4", "F16": "<f2"}[dtype]).tobytes()
+
+
+def character_tokenizer():
+    """A tokenizer.json of CHARACTERS."""
+    return json.dumps(dict(
+        added_tokens=[dict(id=i, content=CHARACTERS[i], special=True) for i in range(3)],
+        normalizer=dict(type="Replace", pattern=dict(String=" "), content="\u2581"),
+        model=dict(type="BPE", vocab={t: i for i, t in enumerate(CHARACTERS)}, merges=[],
+                   unk_token="<unk>", byte_fallback=True)))
 
 
 def write_safetensors(path, arrays, dtype, padding=0):

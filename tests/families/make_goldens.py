@@ -15,7 +15,8 @@ from families import BASE, ENCODERS, FAMILIES, IDS, weights
 KEPT = 8  # rows: the last ones, which every earlier token went into
 
 
-def golden(name):
+def model_of(name):
+    """The model in float64."""
     _, kind, extra, n_layers = FAMILIES[name]
     text = "Text" if kind in ("Gemma3", "Gemma3n", "Gemma4") else ""
     config = getattr(transformers, f"{kind}{text}Config")(**BASE, num_hidden_layers=n_layers) \
@@ -27,19 +28,26 @@ def golden(name):
     model_class = getattr(transformers, f"{kind}{text}Model" if encodes else f"{kind}ForCausalLM")
     options = dict(add_pooling_layer=False) if kind == "Bert" else {}
     model = model_class(config, **options).double().eval()
-    arrays = weights(name)
-    dense = [torch.from_numpy(arrays.pop(k)).double() for k in sorted(arrays) if "dense." in k
-             and name == "embeddinggemma"]
-    state = {k: torch.from_numpy(v).double() for k, v in arrays.items()}
+    state = {k: torch.from_numpy(v).double() for k, v in weights(name).items()
+             if k not in dense_names(name)}
     result = model.load_state_dict(state, strict=False)
     missing = [k for k in result.missing_keys
                if "inv_freq" not in k and "position_ids" not in k and k != "lm_head.weight"]
     assert not missing and not result.unexpected_keys, (missing, result.unexpected_keys)
+    return model
+
+
+def dense_names(name):
+    """Matrices behind the mean, which are no part of the model."""
+    return sorted(k for k in weights(name) if "dense." in k) if name == "embeddinggemma" else []
+
+
+def golden(name):
     with torch.no_grad():
-        output = model(input_ids=torch.tensor([IDS]))
-    rows = output.last_hidden_state if encodes else output.logits
-    for matrix in dense:
-        rows = rows @ matrix.T
+        output = model_of(name)(input_ids=torch.tensor([IDS]))
+    rows = output.last_hidden_state if name in ENCODERS else output.logits
+    for matrix in dense_names(name):
+        rows = rows @ torch.from_numpy(weights(name)[matrix]).double().T
     return [[float(f"{x:.9g}") for x in row] for row in rows[0, -KEPT:].tolist()]
 
 

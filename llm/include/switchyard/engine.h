@@ -43,6 +43,9 @@ typedef struct sy_engine_options {
     /* Mixture that weights in f32, f16 or bf16 are quantised to while they are loaded (names as in
      * quantize_model.h); NULL: used as they are. What it makes counts against the budget. */
     const char *quantization;
+    /* 1: the model can be measured for an importance matrix (importance.h). Its graph then has
+     * nodes that sum up what the products read, in every step. */
+    uint32_t measure_importance;
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */

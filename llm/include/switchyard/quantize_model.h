@@ -26,7 +26,7 @@ typedef struct sy_quantized_tensor {
 typedef struct sy_quantize_options {
     uint32_t struct_bytes;    /* sizeof(sy_quantize_options) */
     const char *mixture;      /* "Q4_K_M", "Q8_0", "f16" ...; case does not matter */
-    const char *imatrix_path; /* importance matrix as llama.cpp writes it (GGUF), or NULL */
+    const char *imatrix_path; /* importance matrix (importance.h, or of llama.cpp), or NULL */
     uint32_t pure;            /* 1: every matrix gets the mixture's own type */
     uint32_t n_workers;       /* 0: one for each core */
     uint64_t max_bytes;       /* in memory: more is refused before it is made; 0: no limit */

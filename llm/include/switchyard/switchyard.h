@@ -9,6 +9,7 @@
 #include "switchyard/embed.h"
 #include "switchyard/engine.h"
 #include "switchyard/gguf.h"
+#include "switchyard/importance.h"
 #include "switchyard/limits.h"
 #include "switchyard/model.h"
 #include "switchyard/registry.h"
