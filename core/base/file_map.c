@@ -73,3 +73,16 @@ void sy__file_map_close(sy__file_map *map) {
     map->bytes = NULL;
     map->n_bytes = 0;
 }
+
+void sy__file_map_page_out(const void *bytes, uint64_t n_bytes) {
+#if defined(MADV_PAGEOUT)
+    uintptr_t begin = ((uintptr_t)bytes + 4095u) & ~(uintptr_t)4095u;
+    uintptr_t end = ((uintptr_t)bytes + (uintptr_t)n_bytes) & ~(uintptr_t)4095u;
+    if (end > begin) {
+        (void)madvise((void *)begin, end - begin, MADV_PAGEOUT);
+    }
+#else
+    (void)bytes;
+    (void)n_bytes;
+#endif
+}

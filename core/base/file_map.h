@@ -13,5 +13,8 @@ typedef struct sy__file_map {
 /* NOT_FOUND, PERMISSION_DENIED, INVALID_ARGUMENT (no regular file, empty). */
 SY_MUST_CHECK sy_status sy__file_map_open(const char *path, sy__file_map *out_map, sy_error *error);
 void sy__file_map_close(sy__file_map *map);
+/* Pages of a mapping that will not be read again soon: the page cache keeps them while it has room.
+ */
+void sy__file_map_page_out(const void *bytes, uint64_t n_bytes);
 
 #endif

@@ -99,7 +99,8 @@ int sy_gguf_tensor_at(const sy_gguf *gguf, uint32_t i_tensor, sy_gguf_tensor *ou
         .n_elements = 1,
         .n_bytes = tensor->n_bytes,
         .file_offset = file_offset,
-        .data = gguf->parts.data != NULL ? gguf->parts.data[i_tensor] : gguf->bytes + file_offset,
+        .data = gguf->parts.sources != NULL ? gguf->parts.sources[i_tensor].data
+                                            : gguf->bytes + file_offset,
     };
     for (uint32_t i = 0; i < SY_GGUF_RANK; i++) {
         out_tensor->dims[i] = tensor->dims[i];

@@ -42,11 +42,19 @@ typedef struct sy__gguf_tensor {
     uint8_t rank;
 } sy__gguf_tensor;
 
+/* Where a view finds a tensor: at `data`, or its rows are made; `made` are rows in our memory. */
+typedef struct sy__gguf_source {
+    const void *data;
+    sy_gguf_rows rows;
+    const void *self;
+    void *made;
+} sy__gguf_source;
+
 /* What a view over memory reads: the bytes in front of the data, and where each tensor's lie. */
 typedef struct sy__gguf_parts {
     sy__text head;
-    const void **data;
-    size_t capacity_data;
+    sy__gguf_source *sources;
+    size_t capacity_sources;
     uint64_t n_data_bytes; /* of a file with these tensors */
     sy_gguf_keep keep;
 } sy__gguf_parts;
@@ -79,6 +87,9 @@ typedef struct sy__gguf_cursor {
 /* open.c: a view; the parts are taken in any case. */
 SY_MUST_CHECK sy_status sy__gguf_open_parts(const sy_allocator *allocator, sy__gguf_parts *parts,
                                             const char *name, sy_gguf **out_gguf, sy_error *error);
+
+/* gather.c: frees what sy_gguf_gather made. */
+void sy__gguf_free_gathered(sy_gguf *gguf);
 
 /* cursor.c: each answers false after setting the error. `what` completes "The file ends in ...". */
 bool sy__gguf_read_u32(sy__gguf_cursor *cursor, const char *what, uint32_t *out_number);

@@ -90,7 +90,8 @@ static bool parse_header(sy__gguf_cursor *cursor) {
 
 static sy_status parse(sy_gguf *gguf, sy_error *error) {
     sy__gguf_cursor cursor = {.gguf = gguf, .error = error, .status = SY_OK};
-    uint64_t there = gguf->parts.data != NULL ? gguf->parts.head.n_bytes : gguf->facts.file_bytes;
+    uint64_t there =
+        gguf->parts.sources != NULL ? gguf->parts.head.n_bytes : gguf->facts.file_bytes;
     cursor.end = there < SY_LIMIT_METADATA_BYTES ? there : SY_LIMIT_METADATA_BYTES;
     if (parse_header(&cursor) && sy__gguf_parse_keys(&cursor) &&
         sy__gguf_parse_alignment(&cursor) && sy__gguf_parse_tensors(&cursor)) {
@@ -158,7 +159,7 @@ sy_status sy_gguf_open_memory(const sy_allocator *allocator, const void *bytes, 
 
 static void free_parts(const sy_allocator *allocator, sy__gguf_parts *parts) {
     sy__text_deinit(&parts->head);
-    sy__free_array(allocator, parts->data, parts->capacity_data, sizeof(*parts->data));
+    sy__free_array(allocator, parts->sources, parts->capacity_sources, sizeof(*parts->sources));
     if (parts->keep.destroy != NULL) {
         parts->keep.destroy(parts->keep.self);
     }
@@ -182,6 +183,7 @@ void sy_gguf_close(sy_gguf *gguf) {
     }
     const sy_allocator *allocator = gguf->allocator;
     size_t n_keys = gguf->facts.n_keys, n_tensors = gguf->facts.n_tensors;
+    sy__gguf_free_gathered(gguf);
     sy__free_array(allocator, gguf->keys, n_keys, sizeof(*gguf->keys));
     sy__free_array(allocator, gguf->key_order, n_keys, sizeof(uint32_t));
     sy__free_array(allocator, gguf->tensors, n_tensors, sizeof(*gguf->tensors));

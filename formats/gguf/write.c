@@ -15,11 +15,11 @@ struct sy_gguf_writer {
     sy__text keys, table; /* as the file has them; errors are sticky in both */
     uint32_t n_keys, n_tensors;
     uint32_t alignment;
-    uint64_t n_data_bytes;   /* offset of the next tensor */
-    uint64_t n_strings_left; /* of the array that was begun */
-    const void **data;       /* of each tensor */
+    uint64_t n_data_bytes;    /* offset of the next tensor */
+    uint64_t n_strings_left;  /* of the array that was begun */
+    sy__gguf_source *sources; /* of each tensor */
     uint64_t *n_bytes;
-    size_t capacity_data, capacity_bytes;
+    size_t capacity_sources, capacity_bytes;
     const char *failure; /* first one beside those of the texts; completes "cannot be made: " */
 };
 
@@ -44,7 +44,8 @@ void sy_gguf_writer_destroy(sy_gguf_writer *writer) {
     }
     sy__text_deinit(&writer->keys);
     sy__text_deinit(&writer->table);
-    sy__free_array(writer->allocator, writer->data, writer->capacity_data, sizeof(*writer->data));
+    sy__free_array(writer->allocator, writer->sources, writer->capacity_sources,
+                   sizeof(*writer->sources));
     sy__free_array(writer->allocator, writer->n_bytes, writer->capacity_bytes,
                    sizeof(*writer->n_bytes));
     SY__DELETE(writer->allocator, writer);
@@ -171,18 +172,18 @@ static uint64_t tensor_bytes(const sy_gguf_tensor *tensor) {
     return n_bytes;
 }
 
-void sy_gguf_writer_add_tensor(sy_gguf_writer *writer, const sy_gguf_tensor *tensor) {
+static void add(sy_gguf_writer *writer, const sy_gguf_tensor *tensor, sy__gguf_source source) {
     uint64_t n_bytes = tensor_bytes(tensor), end = 0;
-    void *data = writer->data, *sizes = writer->n_bytes;
+    void *sources = writer->sources, *sizes = writer->n_bytes;
     size_t n = writer->n_tensors;
     if (n_bytes == UINT64_MAX || !sy__add_u64(writer->n_data_bytes, n_bytes, &end) ||
         !sy__is_power_of_two(writer->alignment) || !sy__align_u64(end, writer->alignment, &end)) {
         writer_fail(writer, "a tensor has a shape that its type cannot have");
         return;
     }
-    bool grown = sy__grow_array(writer->allocator, &data, &writer->capacity_data, n + 1,
-                                sizeof(*writer->data));
-    writer->data = data;
+    bool grown = sy__grow_array(writer->allocator, &sources, &writer->capacity_sources, n + 1,
+                                sizeof(*writer->sources));
+    writer->sources = sources;
     grown = grown && sy__grow_array(writer->allocator, &sizes, &writer->capacity_bytes, n + 1,
                                     sizeof(*writer->n_bytes));
     writer->n_bytes = sizes;
@@ -190,7 +191,7 @@ void sy_gguf_writer_add_tensor(sy_gguf_writer *writer, const sy_gguf_tensor *ten
         writer->table.status = SY_RESOURCE_EXHAUSTED;
         return;
     }
-    writer->data[n] = tensor->data;
+    writer->sources[n] = source;
     writer->n_bytes[n] = n_bytes;
     writer->n_tensors++;
     put_string(&writer->table, tensor->name.bytes, tensor->name.n_bytes);
@@ -199,6 +200,15 @@ void sy_gguf_writer_add_tensor(sy_gguf_writer *writer, const sy_gguf_tensor *ten
     put_bytes(&writer->table, &tensor->type, sizeof(tensor->type));
     put_bytes(&writer->table, &writer->n_data_bytes, sizeof(uint64_t));
     writer->n_data_bytes = end;
+}
+
+void sy_gguf_writer_add_tensor(sy_gguf_writer *writer, const sy_gguf_tensor *tensor) {
+    add(writer, tensor, (sy__gguf_source){.data = tensor->data});
+}
+
+void sy_gguf_writer_add_rows(sy_gguf_writer *writer, const sy_gguf_tensor *tensor,
+                             sy_gguf_rows rows, const void *self) {
+    add(writer, tensor, (sy__gguf_source){.rows = rows, .self = self});
 }
 
 /* All in front of the data, with its padding. */
@@ -246,12 +256,12 @@ sy_status sy_gguf_writer_view(sy_gguf_writer *writer, const char *name, sy_gguf_
         return status;
     }
     sy__gguf_parts parts = {.head = head,
-                            .data = writer->data,
-                            .capacity_data = writer->capacity_data,
+                            .sources = writer->sources,
+                            .capacity_sources = writer->capacity_sources,
                             .n_data_bytes = writer->n_data_bytes,
                             .keep = keep};
-    writer->data = NULL;
-    writer->capacity_data = 0;
+    writer->sources = NULL;
+    writer->capacity_sources = 0;
     return sy__gguf_open_parts(writer->allocator, &parts, name, out_gguf, error);
 }
 
@@ -274,10 +284,14 @@ static sy_status save_tensor(const sy_gguf_writer *writer, uint32_t i_tensor, sy
                              void *user, sy__file_atomic *file, sy_error *error) {
     static const char zeros[SY_LIMIT_ALIGNMENT_BYTES];
     uint64_t n_bytes = writer->n_bytes[i_tensor];
+    const void *data = writer->sources[i_tensor].data;
     sy_gguf_sink sink = {.file = file, .n_left = n_bytes};
-    sy_status status =
-        fill != NULL ? fill(user, i_tensor, &sink, error)
-                     : sy_gguf_sink_write(&sink, writer->data[i_tensor], (size_t)n_bytes, error);
+    if (fill == NULL && data == NULL) {
+        return sy_error_set(error, SY_INVALID_ARGUMENT,
+                            "A tensor has no bytes and there is no fill to give them.");
+    }
+    sy_status status = fill != NULL ? fill(user, i_tensor, &sink, error)
+                                    : sy_gguf_sink_write(&sink, data, (size_t)n_bytes, error);
     if (status == SY_OK && sink.n_left > 0) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "A tensor was given %" PRIu64 " bytes too few.", sink.n_left);

@@ -56,8 +56,7 @@ const char *sy__hf_string(sy__hf *hf, const sy__hf_json *file, sy__json_index i)
     return text;
 }
 
-/* A file that may be absent. */
-static bool read_json(sy__hf *hf, const char *name, sy__hf_json *out_file) {
+bool sy__hf_read_json(sy__hf *hf, const char *name, sy__hf_json *out_file) {
     char path[4096];
     struct stat facts;
     int n = snprintf(path, sizeof(path), "%s/%s", hf->folder, name);
@@ -88,11 +87,10 @@ static bool has_file(const sy__hf *hf, const char *name) {
 }
 
 static bool read_files(sy__hf *hf) {
-    if (!read_json(hf, "config.json", &hf->config) ||
-        !read_json(hf, "tokenizer.json", &hf->tokenizer) ||
-        !read_json(hf, "tokenizer_config.json", &hf->tokenizer_config) ||
-        !read_json(hf, "generation_config.json", &hf->generation) ||
-        !read_json(hf, "1_Pooling/config.json", &hf->pooling)) {
+    if (!sy__hf_read_json(hf, "config.json", &hf->config) ||
+        !sy__hf_read_json(hf, "tokenizer.json", &hf->tokenizer) ||
+        !sy__hf_read_json(hf, "tokenizer_config.json", &hf->tokenizer_config) ||
+        !sy__hf_read_json(hf, "generation_config.json", &hf->generation)) {
         return false;
     }
     bool weights =
@@ -112,7 +110,7 @@ static bool read_files(sy__hf *hf) {
     return hf->status == SY_OK;
 }
 
-static void close_json(sy__hf_json *file) {
+void sy__hf_close_json(sy__hf_json *file) {
     if (file->json.nodes != NULL) {
         sy__json_document_deinit(&file->json);
     }
@@ -122,6 +120,9 @@ static void close_json(sy__hf_json *file) {
 static void destroy_keep(void *self) {
     sy__hf_keep *keep = self;
     sy_safetensors_close(keep->weights);
+    for (size_t i = 0; i < SY__HF_DENSE_MOST; i++) {
+        sy_safetensors_close(keep->dense[i]);
+    }
     sy__arena_deinit(&keep->arena);
     SY__DELETE(keep->allocator, keep);
 }
@@ -176,10 +177,9 @@ static sy_status open_with(sy__hf *hf, sy_gguf **out_gguf) {
     } else {
         destroy_keep(hf->keep);
     }
-    sy__hf_json *files[] = {&hf->config, &hf->tokenizer, &hf->tokenizer_config, &hf->generation,
-                            &hf->pooling};
+    sy__hf_json *files[] = {&hf->config, &hf->tokenizer, &hf->tokenizer_config, &hf->generation};
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        close_json(files[i]);
+        sy__hf_close_json(files[i]);
     }
     sy_gguf_writer_destroy(hf->writer);
     sy__arena_deinit(&hf->scratch);

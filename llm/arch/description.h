@@ -48,13 +48,14 @@ typedef enum sy__activation {
     SY__ACTIVATION_GELU /* exact, with erf */
 } sy__activation;
 
-/* How the rows of an encoder become one vector; the numbers are those of the key pooling_type. */
+/* How the rows of an encoder become one vector; the numbers are those of the key pooling_type. A
+ * decoder whose file has one is read as an encoder that looks back. */
 typedef enum sy__pooling {
     SY__POOLING_NONE = 0,
     SY__POOLING_MEAN = 1,
     SY__POOLING_FIRST = 2,
     SY__POOLING_LAST = 3,
-    SY__POOLING_RANK = 4 /* the first row goes through a classifier (cls.output) */
+    SY__POOLING_RANK = 4 /* one row goes through a classifier (cls.output) */
 } sy__pooling;
 
 /* Tensors by what they do. "blk.N." precedes the names of those that belong to a layer. */
@@ -72,8 +73,9 @@ typedef enum sy__role {
     SY__ROLE_PER_LAYER_TABLE,      /* [n_embd_per_layer * n_layers, n_vocab] */
     SY__ROLE_PER_LAYER_PROJECTION, /* [n_embd, n_embd_per_layer * n_layers] */
     SY__ROLE_PER_LAYER_NORM,
-    SY__ROLE_CLASSIFIER_DENSE, /* of a cross-encoder: a layer with tanh over the first row, */
-    SY__ROLE_CLASSIFIER,       /* and one number from it; llm/embed/rerank.c applies both */
+    SY__ROLE_CLASSIFIER_DENSE, /* of a cross-encoder: a layer with tanh or GELU over one row, */
+    SY__ROLE_CLASSIFIER_NORM,  /* a norm, */
+    SY__ROLE_CLASSIFIER,       /* a number or two from it; llm/embed/rerank.c applies all three */
     SY__ROLE_ROPE_FACTORS,
     SY__ROLE_ROPE_FACTORS_LONG,
     SY__ROLE_ROPE_FACTORS_SHORT,
@@ -185,6 +187,7 @@ typedef struct sy__family {
     bool altup;      /* Gemma 3n: AltUp, Laurel and sparse gates */
     bool per_layer_inputs; /* keys embedding_length_per_layer_input, attention.shared_kv_layers */
     bool has_convolutions; /* layers without key heads are short convolutions (LFM2) */
+    bool gelu_classifier;  /* of CLASSIFIER_DENSE; tanh elsewhere */
     bool embedding_is_output_norm;   /* OUTPUT_NORM goes by the name of EMBEDDING_NORM */
     bool post_attention_is_ffn_norm; /* FFN_NORM goes by the name of ATTENTION_POST_NORM */
     uint64_t required; /* SY__ROLE_BIT set; QUERY stands for QKV too, GATE for a fused UP, GATE, UP
@@ -244,6 +247,7 @@ typedef struct sy__architecture {
     uint32_t n_laurel;                 /* rank of the product beside attention */
     uint32_t n_convolved;              /* rows that a short convolution reads, 0 none */
     uint32_t n_dense;                  /* between POOL_DENSE_1 and _2, 0 none */
+    uint32_t n_classes;                /* rows of CLASSIFIER: a score, or yes and no; 0 none */
     sy__norm_kind norm_kind;
     sy__norm_place norm_place;
     float epsilon;

@@ -187,7 +187,7 @@ static uint32_t attend(sy__builder *b, uint32_t i_layer, uint32_t x) {
                        sy__float_attribute("softcap", (double)a->attention_softcap),
                        sy__int_attribute("window", layer->window),
                        sy__int_attribute("causal", a->causal)}};
-    if (a->causal) {
+    if (a->causal && a->has_output) { /* what is pooled is read in one step */
         add_states(b, i_layer, &attention);
     }
     if (has_weight(layer, SY__ROLE_ATTENTION_SINKS)) {

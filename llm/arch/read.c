@@ -285,6 +285,24 @@ static void read_attention(key_reader *reader, sy__architecture *architecture) {
         read_u32_or_none(reader, "pooling_type", SY__POOLING_RANK, SY__POOLING_NONE);
 }
 
+/* A decoder that its file says to pool predicts nothing, and keeps no states from step to step. */
+static void read_use(key_reader *reader, sy__architecture *architecture) {
+    bool keeps_states = false;
+    architecture->has_output =
+        architecture->family->has_output && architecture->pooling == SY__POOLING_NONE;
+    for (uint32_t i = 0; i < architecture->n_layers; i++) {
+        const sy__layer *layer = &architecture->layers[i];
+        keeps_states = keeps_states || layer->is_convolution || layer->i_states != i;
+    }
+    if (reader->status == SY_OK && !architecture->has_output && keeps_states) {
+        reader->status = sy__architecture_fail(
+            reader->gguf, reader->error, SY_UNIMPLEMENTED, "Take another model for embeddings.",
+            "The file wants vectors of texts (%s.pooling_type), but layers of '%s' work only with "
+            "states.",
+            reader->family, reader->family);
+    }
+}
+
 /* Which layers are windowed: by period, or one flag a layer. */
 static void read_windows(key_reader *reader, sy__architecture *architecture) {
     const sy__family *family = architecture->family;
@@ -558,7 +576,6 @@ sy_status sy__architecture_read(const sy_gguf *gguf, sy__architecture *out_archi
     out_architecture->gguf = gguf;
     out_architecture->activation = family->activation;
     out_architecture->gated = family->gated;
-    out_architecture->has_output = family->has_output;
     key_reader reader = {.gguf = gguf, .family = family->name, .error = error, .status = SY_OK};
     refuse_features(&reader, family);
     read_sizes(&reader, out_architecture);
@@ -569,6 +586,7 @@ sy_status sy__architecture_read(const sy_gguf *gguf, sy__architecture *out_archi
     read_windows(&reader, out_architecture);
     read_layer_states(&reader, out_architecture);
     read_altup(&reader, out_architecture);
+    read_use(&reader, out_architecture);
     out_architecture->embedding_scale =
         family->embedding_sqrt ? (float)sqrt((double)out_architecture->n_embd) : 1.0f;
     if (reader.status != SY_OK) {

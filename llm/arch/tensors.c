@@ -34,6 +34,7 @@ typedef enum size_code {
     SIZE_CONV,
     SIZE_CONV_IN,
     SIZE_DENSE,
+    SIZE_CLASSES,
     SIZE_PER_LAYER,
     SIZE_PER_LAYERS,
     SIZE_EXPERTS,
@@ -69,7 +70,8 @@ static const role_facts roles[SY__ROLE_COUNT] = {
     [SY__ROLE_PER_LAYER_NORM] = {"per_layer_proj_norm", SIZE_PER_LAYER, SIZE_ONE, true, false,
                                  false},
     [SY__ROLE_CLASSIFIER_DENSE] = {"cls", SIZE_EMBD, SIZE_EMBD, false, true},
-    [SY__ROLE_CLASSIFIER] = {"cls.output", SIZE_EMBD, SIZE_ONE, false, true},
+    [SY__ROLE_CLASSIFIER_NORM] = {"cls.norm", SIZE_EMBD, SIZE_ONE, true, false, false},
+    [SY__ROLE_CLASSIFIER] = {"cls.output", SIZE_EMBD, SIZE_CLASSES, false, true},
     [SY__ROLE_ROPE_FACTORS] = {"rope_freqs", SIZE_ROPE_HALF, SIZE_ONE, false, false},
     [SY__ROLE_ROPE_FACTORS_LONG] = {"rope_factors_long", SIZE_ROPE_HALF, SIZE_ONE, false, false},
     [SY__ROLE_ROPE_FACTORS_SHORT] = {"rope_factors_short", SIZE_ROPE_HALF, SIZE_ONE, false, false},
@@ -190,6 +192,8 @@ static uint64_t size_of(const sy__architecture *architecture, const sy__layer *l
         return UINT64_C(3) * architecture->n_embd;
     case SIZE_DENSE:
         return architecture->n_dense;
+    case SIZE_CLASSES:
+        return architecture->n_classes;
     case SIZE_PER_LAYER:
         return architecture->n_embd_per_layer;
     case SIZE_PER_LAYERS:
@@ -408,6 +412,10 @@ static void learn_sizes(tensor_check *check) {
         sy__architecture_tensor(architecture, SY__ROLE_POOL_DENSE_1, 0, SY__PART_WEIGHT, &tensor)) {
         architecture->n_dense = tensor.dims[1] < 1u << 20 ? (uint32_t)tensor.dims[1] : 1u << 20;
     }
+    if ((architecture->family->optional & SY__ROLE_BIT(SY__ROLE_CLASSIFIER)) != 0 &&
+        sy__architecture_tensor(architecture, SY__ROLE_CLASSIFIER, 0, SY__PART_WEIGHT, &tensor)) {
+        architecture->n_classes = architecture->causal && tensor.dims[1] == 2 ? 2 : 1;
+    }
     if (architecture->n_altup > 0 &&
         sy__architecture_tensor(architecture, SY__ROLE_LAUREL_LEFT, 0, SY__PART_WEIGHT, &tensor)) {
         architecture->n_laurel = tensor.dims[1] < 1u << 20 ? (uint32_t)tensor.dims[1] : 1u << 20;
@@ -469,7 +477,7 @@ sy_status sy__architecture_check_tensors(sy__architecture *architecture, sy_erro
         take_layer(&check, i);
     }
     architecture->tied_output =
-        family->has_output && (architecture->weights & SY__ROLE_BIT(SY__ROLE_OUTPUT)) == 0;
+        architecture->has_output && (architecture->weights & SY__ROLE_BIT(SY__ROLE_OUTPUT)) == 0;
     check_pairs(&check);
     refuse_unused(&check);
     return check.status;

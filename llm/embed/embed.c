@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Texts through an encoder, several in one step, and from rows to one vector each. */
+/* Texts through an encoder, or a decoder that is read as one, several in one step, and from rows to
+ * one vector each. */
 #include "embed/embed_internal.h"
 #include "engine/engine_internal.h"
 #include "switchyard/limits.h"
@@ -36,7 +37,8 @@ static sy_status check(const sy_engine *engine, const sy_embed_text *texts, uint
                        const sy_embed_options *options, sy_error *error) {
     if (!engine->info.is_encoder) {
         return sy_error_set(error, SY_FAILED_PRECONDITION,
-                            "'%s' is a decoder; embeddings come from encoder models.",
+                            "'%s' is a decoder without a pooling; embeddings come from encoders "
+                            "and from decoders whose file names one (pooling_type).",
                             engine->info.architecture);
     }
     if ((uint32_t)options->pooling > SY_POOLING_LAST) {
@@ -50,19 +52,26 @@ static sy_status check(const sy_engine *engine, const sy_embed_text *texts, uint
     return status;
 }
 
-/* What the options, or else the file, ask for. */
-static sy_pooling pooling_of(const sy_engine *engine, const sy_embed_options *options) {
-    if (options->pooling != SY_POOLING_MODEL) {
-        return options->pooling;
+sy_pooling sy__embed_pooling(const sy_engine *engine) {
+    switch (engine->info.pooling) {
+    case SY__POOLING_FIRST:
+        return SY_POOLING_CLS;
+    case SY__POOLING_LAST:
+        return SY_POOLING_LAST;
+    case SY__POOLING_RANK: /* the row that the classifier reads */
+        return sy__embed_family(engine)->has_output ? SY_POOLING_LAST : SY_POOLING_CLS;
+    default:
+        return SY_POOLING_MEAN;
     }
-    return engine->info.pooling == SY__POOLING_FIRST || engine->info.pooling == SY__POOLING_RANK
-               ? SY_POOLING_CLS
-           : engine->info.pooling == SY__POOLING_LAST ? SY_POOLING_LAST
-                                                      : SY_POOLING_MEAN;
 }
 
-static void pool(const float *rows, uint32_t n_rows, uint32_t width, sy_pooling pooling,
-                 float *out_vector) {
+const sy__family *sy__embed_family(const sy_engine *engine) {
+    const char *name = engine->info.architecture;
+    return sy__family_find((sy_gguf_string){name, strlen(name)});
+}
+
+void sy__embed_pool(const float *rows, uint32_t n_rows, uint32_t width, sy_pooling pooling,
+                    float *out_vector) {
     if (pooling != SY_POOLING_MEAN) {
         const float *row = pooling == SY_POOLING_CLS ? rows : rows + (size_t)(n_rows - 1) * width;
         memcpy(out_vector, row, width * sizeof(float));
@@ -107,7 +116,8 @@ static sy_status embed_all(sy_engine *engine, const sy_embed_text *texts, uint32
                            sy_error *error) {
     sy_step_sequence sequences[SY_LIMIT_SEQUENCES];
     const uint32_t width = engine->info.n_embedding;
-    const sy_pooling pooling = pooling_of(engine, options);
+    const sy_pooling pooling =
+        options->pooling != SY_POOLING_MODEL ? options->pooling : sy__embed_pooling(engine);
     for (uint32_t done = 0; done < n_texts;) {
         const float *rows = NULL;
         uint32_t n = fill(engine, texts + done, n_texts - done, sequences, tokens);
@@ -117,7 +127,7 @@ static sy_status embed_all(sy_engine *engine, const sy_embed_text *texts, uint32
         }
         for (uint32_t i = 0; i < n; i++, done++) {
             float *vector = out_vectors + (size_t)done * width;
-            pool(rows, sequences[i].n_tokens, width, pooling, vector);
+            sy__embed_pool(rows, sequences[i].n_tokens, width, pooling, vector);
             if (!options->keep_length) {
                 scale_to_one(vector, width);
             }

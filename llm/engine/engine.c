@@ -214,6 +214,9 @@ static sy_status open_file(sy_engine *engine, const char *model_path, sy_error *
         status =
             sy_model_quantize_in_memory(engine->allocator, from, &quantize, &engine->gguf, error);
     }
+    if (status == SY_OK) {
+        status = sy_gguf_gather(engine->gguf, engine->options.budget_bytes, error);
+    }
     return status == SY_OK ? fill_info(engine, error) : status;
 }
 

@@ -35,7 +35,9 @@ sy_element_type sy__mixture_type(const sy__mixture *mixture, const sy__mixture_m
 typedef struct sy__rows_job {
     const sy_allocator *allocator;
     sy__team *team;
-    const sy_gguf_tensor *tensor;
+    const sy_gguf_tensor *tensor; /* but for its data: */
+    const uint8_t *source;        /* its rows from first_source on */
+    uint64_t first_source;
     sy_element_type to;
     const float *importance; /* or NULL */
     uint32_t n_pairs;        /* > 0: rows of heads of 2 n_pairs go from half-split to interleaved */

@@ -75,10 +75,12 @@ static bool is_one_of(const char *role, const char *const *list, size_t n) {
 
 /* Matrices of products and look-ups; what steers or is added stays as it is. */
 static bool is_quantised(const sy_gguf_tensor *tensor, const place *at) {
-    static const char *const kept[] = {"ffn_gate_inp", "position_embd", "token_types", "ssm_conv1d",
-                                       "per_layer_model_proj"};
+    static const char *const kept[] = {
+        "ffn_gate_inp",         "position_embd",  "token_types", "ssm_conv1d",
+        "per_layer_model_proj", "shortconv.conv", "cls",         "cls.output"};
     return tensor->rank >= 2 && tensor->dims[1] > 1 && strstr(at->role, "norm") == NULL &&
-           strncmp(at->role, "rope_", 5) != 0 &&
+           strncmp(at->role, "rope_", 5) != 0 && strncmp(at->role, "altup_", 6) != 0 &&
+           strncmp(at->role, "laurel_", 7) != 0 &&
            !is_one_of(at->role, kept, sizeof(kept) / sizeof(kept[0]));
 }
 

@@ -4,6 +4,7 @@
 #include "internal.h"
 
 #include "base/checked.h"
+#include "base/file_map.h"
 #include "switchyard/gguf_writer.h"
 #include "switchyard/huggingface.h"
 #include "switchyard/types.h"
@@ -11,7 +12,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define CHUNK_BYTES (4u << 20)
 #define QUANTISATION_VERSION 2u
@@ -67,6 +67,11 @@ static void read_model(job *j) {
                                    .pure = j->options->pure != 0};
 }
 
+/* Whether a tensor's bytes must be made: for another type, or because a folder has it in pieces. */
+static bool is_made(const item *it) {
+    return it->to != it->tensor.type || it->tensor.data == NULL;
+}
+
 /* Whether a tensor's rows are those of query or key heads. */
 static bool is_rotated(const sy_gguf_tensor *tensor) {
     char name[128];
@@ -87,6 +92,9 @@ static sy_status choose(job *j, item *out, uint32_t n_pairs, sy_error *error) {
     const sy_type_facts *facts = sy_type_get(tensor->type);
     uint64_t row_bytes = 0;
     out->to = sy__mixture_type(j->mixture, &j->model, tensor);
+    if (tensor->type == SY_TYPE_MXFP4) {
+        out->to = SY_TYPE_MXFP4; /* what its makers trained it in */
+    }
     if (facts->is_block && out->to != tensor->type) {
         sy_error_set(error, SY_UNIMPLEMENTED,
                      "The tensor '%.*s' is quantised already (%s); doing so twice loses more than "
@@ -177,21 +185,42 @@ static void tell_progress(const job *j, uint32_t i, bool has_importance) {
     }
 }
 
-/* Pages of the source that will not be read again; the page cache keeps them while it has room. */
-static void give_back(const sy_gguf_tensor *tensor) {
-#if defined(MADV_PAGEOUT)
-    uintptr_t begin = ((uintptr_t)tensor->data + 4095u) & ~(uintptr_t)4095u;
-    uintptr_t end = ((uintptr_t)tensor->data + (uintptr_t)tensor->n_bytes) & ~(uintptr_t)4095u;
-    if (end > begin) {
-        (void)madvise((void *)begin, end - begin, MADV_PAGEOUT);
-    }
-#else
-    (void)tensor;
-#endif
-}
-
 /* Makes one tensor, chunk by chunk; `put` takes each chunk. */
 typedef sy_status (*chunk_put)(void *self, const uint8_t *bytes, size_t n_bytes, sy_error *error);
+
+/* Rows of a tensor that a folder has in pieces, put together chunk by chunk. */
+typedef struct gathered {
+    uint8_t *bytes; /* NULL: the tensor lies in one piece */
+    size_t n_bytes;
+} gathered;
+
+static sy_status begin_gathering(const job *j, const item *it, uint64_t n_chunk,
+                                 gathered *out_gathered, sy_error *error) {
+    if (it->tensor.data != NULL) {
+        return SY_OK;
+    }
+    uint64_t row_bytes = it->tensor.n_bytes / sy__rows_count(&it->tensor);
+    out_gathered->n_bytes = (size_t)(n_chunk * row_bytes);
+    out_gathered->bytes = sy__alloc_array(j->allocator, out_gathered->n_bytes, 1);
+    return out_gathered->bytes != NULL
+               ? SY_OK
+               : sy__no_memory(error, out_gathered->n_bytes, "rows of a tensor");
+}
+
+/* Rows [first, first + n) of the result. */
+static sy_status make_chunk(const job *j, const gathered *source, sy__rows_job *rows,
+                            uint64_t first, uint64_t n, uint8_t *to, sy_error *error) {
+    if (source->bytes != NULL) {
+        sy_status status =
+            sy_gguf_tensor_rows(j->gguf, rows->tensor->i_tensor, first, n, source->bytes, error);
+        if (status != SY_OK) {
+            return status;
+        }
+        rows->source = source->bytes;
+        rows->first_source = first;
+    }
+    return sy__rows_run(rows, first, n, to, error);
+}
 
 static sy_status make_tensor(const job *j, uint32_t i, uint8_t *out_whole, chunk_put put,
                              void *self, sy_error *error) {
@@ -200,27 +229,36 @@ static sy_status make_tensor(const job *j, uint32_t i, uint8_t *out_whole, chunk
     uint64_t n_chunk = CHUNK_BYTES / row_bytes + 1;
     uint64_t n_importance = it->tensor.dims[0] * it->tensor.dims[2] * it->tensor.dims[3];
     float *importance = NULL;
+    gathered source = {.bytes = NULL};
     n_chunk = n_chunk < n_rows ? n_chunk : n_rows;
     size_t n_buffer = out_whole == NULL ? (size_t)(n_chunk * row_bytes) : 0;
     uint8_t *buffer = sy__alloc_array(j->allocator, n_buffer, 1);
     sy_status status = buffer == NULL ? sy__no_memory(error, n_buffer, "rows of a tensor") : SY_OK;
+    status = status == SY_OK ? begin_gathering(j, it, n_chunk, &source, error) : status;
     if (status == SY_OK && sy_type_get(it->to)->is_block) {
         status = sy__importance_of(j->allocator, j->imatrix, &it->tensor, &importance, error);
     }
-    sy__rows_job rows = {j->allocator, j->team, &it->tensor, it->to, importance, it->n_pairs};
+    sy__rows_job rows = {.allocator = j->allocator,
+                         .team = j->team,
+                         .tensor = &it->tensor,
+                         .source = it->tensor.data,
+                         .to = it->to,
+                         .importance = importance,
+                         .n_pairs = it->n_pairs};
     for (uint64_t first = 0; status == SY_OK && first < n_rows; first += n_chunk) {
         uint64_t n = n_rows - first < n_chunk ? n_rows - first : n_chunk;
         uint8_t *to = out_whole != NULL ? out_whole + first * row_bytes : buffer;
-        status = sy__rows_run(&rows, first, n, to, error);
+        status = make_chunk(j, &source, &rows, first, n, to, error);
         if (status == SY_OK && put != NULL) {
             status = put(self, to, (size_t)(n * row_bytes), error);
         }
     }
     if (status == SY_OK) {
         tell_progress(j, i, importance != NULL);
-        give_back(&it->tensor);
+        sy__file_map_page_out(it->tensor.data, it->tensor.data != NULL ? it->tensor.n_bytes : 0);
     }
     sy__free_array(j->allocator, importance, (size_t)n_importance, sizeof(float));
+    sy__free_array(j->allocator, source.bytes, source.n_bytes, 1);
     sy__free_array(j->allocator, buffer, n_buffer, 1);
     return status;
 }
@@ -303,7 +341,7 @@ static sy_status make_in_memory(job *j, held *h, sy_error *error) {
     uint64_t at = 0;
     for (uint32_t i = 0; i < j->n_items; i++) {
         const item *it = &j->items[i];
-        if (it->to != it->tensor.type &&
+        if (is_made(it) &&
             (!sy__add_u64(at, it->n_bytes, &at) || !sy__align_u64(at, SY__ALIGNMENT, &at))) {
             return sy_error_set(error, SY_OUT_OF_RANGE, "The model is larger than any memory.");
         }
@@ -326,7 +364,7 @@ static sy_status make_in_memory(job *j, held *h, sy_error *error) {
     at = 0;
     for (uint32_t i = 0; status == SY_OK && i < j->n_items; i++) {
         const item *it = &j->items[i];
-        bool made = it->to != it->tensor.type;
+        bool made = is_made(it);
         sy_gguf_tensor tensor = result_of(it, made ? h->bytes + at : it->tensor.data);
         sy_gguf_writer_add_tensor(j->writer, &tensor);
         if (made) {

@@ -37,7 +37,7 @@ static uint64_t source_row(const sy__rows_job *job, uint64_t i) {
 static sy_status make_row(const run_state *state, uint64_t i, float *scratch, sy_error *error) {
     const sy__rows_job *job = state->job;
     const uint8_t *from =
-        (const uint8_t *)job->tensor->data + source_row(job, i) * state->from_bytes;
+        job->source + (source_row(job, i) - job->first_source) * state->from_bytes;
     uint8_t *to = state->out_bytes + (i - state->first) * state->to_bytes;
     if (job->to == job->tensor->type) {
         memcpy(to, from, (size_t)state->to_bytes);

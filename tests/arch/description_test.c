@@ -536,7 +536,26 @@ static void survives_any_byte(void) {
     gguf = NULL;
 }
 
+static void last_row_keys(gguf_writer *out) {
+    writer_key_u32(out, "qwen3.pooling_type", 3);
+}
+
+static void lfm2_pooling_keys(gguf_writer *out) {
+    writer_key_u32(out, "lfm2.pooling_type", 3);
+}
+
+static void reads_a_decoder_that_pools(void) {
+    tiny_model model = {.family = "qwen3", .more_keys = last_row_keys, .n_more_keys = 1};
+    expect(&model);
+    CHECK(!description.has_output && description.causal && !description.tied_output);
+    CHECK(description.pooling == SY__POOLING_LAST);
+    model = (tiny_model){.family = "lfm2", .more_keys = lfm2_pooling_keys, .n_more_keys = 1};
+    CHECK(read_model(&model) == SY_UNIMPLEMENTED);
+    CHECK(strstr(error.message, "lfm2.pooling_type") != NULL);
+}
+
 static const sy_test_case cases[] = {
+    {"reads_a_decoder_that_pools", reads_a_decoder_that_pools},
     {"reads_every_family", reads_every_family},
     {"reads_llama", reads_llama},
     {"reads_qwen", reads_qwen},

@@ -36,7 +36,8 @@ GEMMA4 = dict(head_dim=16, global_head_dim=32, sliding_window=6, tie_word_embedd
                   sliding_attention=dict(rope_type="default", rope_theta=10000.0)))
 EXPERTS = dict(num_experts_per_tok=2, rope_parameters=PLAIN_ROPE)
 
-ENCODERS = ("embeddinggemma", "modernbert", "bert")
+ENCODERS = ("embeddinggemma", "modernbert", "bert", "qwen3-embedding")
+POOLING = {"qwen3-embedding": 3}  # of decoders that are read as encoders: the last row
 DENSE = 80  # width between the two matrices behind EmbeddingGemma's mean
 
 
@@ -66,6 +67,9 @@ FAMILIES = {
                                                           rope_theta=1e6)), 3),
     "qwen3": ("qwen3", "Qwen3", dict(head_dim=32, rope_parameters=dict(rope_type="default",
                                                                        rope_theta=1e6)), 3),
+    "qwen3-embedding": ("qwen3", "Qwen3", dict(head_dim=32, tie_word_embeddings=True,
+                                               rope_parameters=dict(rope_type="default",
+                                                                    rope_theta=1e6)), 3),
     "gemma": ("gemma", "Gemma", dict(head_dim=32, hidden_activation="gelu_pytorch_tanh",
                                      tie_word_embeddings=True,
                                      rope_parameters=dict(rope_type="default",
@@ -278,11 +282,12 @@ def all_shapes(name):
                   "embeddings.norm.weight": ("token_embd_norm.weight", (WIDTH,)),
                   "final_norm.weight": ("output_norm.weight", (WIDTH,))}
         prefix = "layers"
-    elif name == "embeddinggemma":
+    elif name in ENCODERS:
         shapes = {"embed_tokens.weight": ("token_embd.weight", (VOCAB, WIDTH)),
-                  "norm.weight": ("output_norm.weight", (WIDTH,)),
-                  "dense.0.weight": ("dense_2.weight", (DENSE, WIDTH)),
-                  "dense.1.weight": ("dense_3.weight", (WIDTH, DENSE))}
+                  "norm.weight": ("output_norm.weight", (WIDTH,))}
+        if name == "embeddinggemma":
+            shapes["dense.0.weight"] = ("dense_2.weight", (DENSE, WIDTH))
+            shapes["dense.1.weight"] = ("dense_3.weight", (WIDTH, DENSE))
         prefix = "layers"
     else:
         shapes = {"model.embed_tokens.weight": ("token_embd.weight", (VOCAB, WIDTH)),
@@ -339,16 +344,21 @@ def fp4_numbers(rng, shape, scale):
     return (numbers * np.float32(scale)).astype(np.float32)
 
 
-def mxfp4_blocks(array):
-    """Blocks of 32 in the layout of GGUF: a power of two, then element i beside element i + 16."""
+def mxfp4_codes(array):
+    """Powers of two of blocks of 32, and the code of each element."""
     rows = array.reshape(-1, 32)
     exponent = np.floor(np.log2(np.abs(rows).max(1))) - 2  # the largest magnitude is 4 or 6
     scaled = rows / 2.0 ** exponent[:, None]
     codes = np.argmin(np.abs(np.abs(scaled)[:, :, None] - FP4), 2) + 8 * np.signbit(scaled)
     assert np.array_equal(np.concatenate([FP4, -FP4])[codes], scaled)
+    return (exponent + 127).astype(np.uint8), codes
+
+
+def mxfp4_blocks(array):
+    """Blocks in the layout of GGUF: a power of two, then element i beside element i + 16."""
+    exponents, codes = mxfp4_codes(array)
     packed = (codes[:, :16] | codes[:, 16:] << 4).astype(np.uint8)
-    blocks = np.concatenate([(exponent + 127).astype(np.uint8)[:, None], packed], 1)
-    return blocks.reshape(*array.shape[:-1], -1)
+    return np.concatenate([exponents[:, None], packed], 1).reshape(*array.shape[:-1], -1)
 
 
 def permuted(array, n_heads):
@@ -463,14 +473,18 @@ def write_keys(writer, name, n_layers, config):
         writer.add_final_logit_softcapping(config["final_logit_softcapping"])
 
 
-def write_gguf(name, path, experts=None, characters=False):
+def write_gguf(name, path, experts=None, characters=False, extra=(), flags=None, pooling=None):
     """The model as a GGUF file with a plain vocabulary, or one of characters; experts="MXFP4": their
-    matrices so."""
+    matrices so; extra tensors, more keys (bool or text), another pooling than the family's."""
     from gguf import GGMLQuantizationType, GGUFWriter
-    architecture, _, extra, n_layers = FAMILIES[name]
-    config = dict(BASE, **extra)
+    architecture, _, own, n_layers = FAMILIES[name]
+    config = dict(BASE, **own)
     writer = GGUFWriter(str(path), architecture)
     write_keys(writer, name, n_layers, config)
+    if pooling or name in POOLING:
+        writer.add_uint32(f"{architecture}.pooling_type", pooling or POOLING[name])
+    for key, value in (flags or {}).items():
+        (writer.add_bool if isinstance(value, bool) else writer.add_string)(key, value)
     writer.add_tokenizer_model("llama")
     writer.add_token_list(CHARACTERS if characters else [f"t{i}" for i in range(VOCAB)])
     if characters:
@@ -505,18 +519,26 @@ def write_gguf(name, path, experts=None, characters=False):
                 writer.add_tensor(ours, np.ascontiguousarray(part))
     for ours, arrays in stacks.items():
         writer.add_tensor(ours, np.stack(arrays))
+    for ours, array in extra:
+        writer.add_tensor(ours, array)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
 
 
-MODEL_TYPES = {"Gemma3": "gemma3_text"}
+MODEL_TYPES = {"Gemma3": "gemma3_text", "Gemma3n": "gemma3n_text", "Gemma4": "gemma4_text",
+               "Qwen2Moe": "qwen2_moe", "Qwen3Moe": "qwen3_moe", "GptOss": "gpt_oss"}
 
 
-def older(config):
+def older(config, kind):
     """The configuration as transformers 4 wrote it."""
     config = dict(config)
+    if kind == "Lfm2":
+        types = config.pop("layer_types")
+        config["full_attn_idxs"] = [i for i, t in enumerate(types) if t == "full_attention"]
+        config["block_ff_dim"] = config.pop("intermediate_size")
+        config["tie_embedding"] = config.pop("tie_word_embeddings")
     rope = config.pop("rope_parameters", None)
     if rope is None:
         return config
@@ -524,8 +546,12 @@ def older(config):
     rope = dict(rope.get("full_attention", rope))
     config["rope_theta"] = rope.pop("rope_theta")
     config["rope_scaling"] = None if rope["rope_type"] == "default" else rope
-    if local:
+    if kind == "ModernBert":
+        config["global_rope_theta"] = config.pop("rope_theta")
+        config["local_rope_theta"] = local["rope_theta"]
+    elif local:
         config["rope_local_base_freq"] = local["rope_theta"]
+    if kind == "Gemma3":
         config["sliding_window_pattern"] = 6
     return config
 
@@ -534,11 +560,13 @@ def folder_config(name, as_older=False):
     _, kind, extra, n_layers = FAMILIES[name]
     config = dict(BASE, **extra, num_hidden_layers=n_layers, architectures=[f"{kind}ForCausalLM"],
                   model_type=MODEL_TYPES.get(kind, kind.lower()))
-    return older(config) if as_older else config
+    return older(config, kind) if as_older else config
 
 
 def stored(array, dtype):
-    """Bytes of an array; BF16 rounds to nearest even."""
+    """Bytes of an array; BF16 rounds to nearest even. Bytes stay bytes."""
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array).tobytes()
     if dtype == "BF16":
         bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
         return ((bits + 0x7fff + (bits >> 16 & 1)) >> 16).astype("<u2").tobytes()
@@ -558,7 +586,7 @@ def write_safetensors(path, arrays, dtype, padding=0):
     header, data = {}, b""
     for name, array in arrays.items():
         part = stored(array, dtype)
-        header[name] = dict(dtype=dtype, shape=list(array.shape),
+        header[name] = dict(dtype="U8" if array.dtype == np.uint8 else dtype, shape=list(array.shape),
                             data_offsets=[len(data), len(data) + len(part)])
         data += part
     text = json.dumps(header).encode()
@@ -566,11 +594,82 @@ def write_safetensors(path, arrays, dtype, padding=0):
     path.write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
-def write_folder(name, folder, dtype="F32", n_shards=1, as_older=False, padding=0):
-    """The model as a folder of config.json and safetensors, without a tokenizer."""
+def experts_apart(kind, arrays):
+    """Packed experts as most published folders have them: each matrix a tensor."""
+    block = "block_sparse_moe" if kind == "Mixtral" else "mlp"
+    names = ("w1", "w3", "w2") if kind == "Mixtral" else ("gate_proj", "up_proj", "down_proj")
+    result = {}
+    for key, array in arrays.items():
+        layer, _, what = key.partition(".mlp.")
+        if what == "experts.gate_up_proj":
+            half = array.shape[1] // 2
+            parts = [(names[0], array[:, :half]), (names[1], array[:, half:])]
+        elif what == "experts.down_proj":
+            parts = [(names[2], array)]
+        else:
+            result[key.replace(".mlp.gate.", f".{block}.gate.")] = array
+            continue
+        for name, stack in parts:
+            for i, matrix in enumerate(stack):
+                result[f"{layer}.{block}.experts.{i}.{name}.weight"] = matrix
+    return result
+
+
+def experts_in_mxfp4(arrays):
+    """Experts of gpt-oss as its folders have them: pairs of neighbours in a byte, scales apart."""
+    result = {}
+    for key, array in arrays.items():
+        if not key.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            result[key] = array
+            continue
+        rows = array.swapaxes(1, 2)
+        exponents, codes = mxfp4_codes(np.ascontiguousarray(rows))
+        shape = (*rows.shape[:2], rows.shape[2] // 32)
+        result[f"{key}_scales"] = exponents.reshape(shape)
+        packed = (codes[:, ::2] | codes[:, 1::2] << 4).astype(np.uint8)
+        result[f"{key}_blocks"] = packed.reshape(*shape, 16)
+    return result
+
+
+def write_modules(name, folder, arrays, dtype="F32"):
+    """What sentence-transformers writes beside a model that embeds; takes the matrices out of
+    arrays."""
+    dense = [arrays.pop(key) for key in sorted(arrays) if key.startswith("dense.")]
+    if name not in POOLING and not dense:
+        return
+    mode = {1: "mean_tokens", 2: "cls_token", 3: "lasttoken"}[POOLING.get(name, 1)]
+    modules = [("Transformer", "", None), ("Pooling", "1_Pooling", None)]
+    modules += [("Dense", f"{i + 2}_Dense", matrix) for i, matrix in enumerate(dense)]
+    modules.append(("Normalize", f"{len(modules)}_Normalize", None))
+    for kind, path, matrix in modules:
+        (folder / path).mkdir(exist_ok=True)
+        if kind == "Pooling":
+            text = dict(word_embedding_dimension=WIDTH, **{
+                f"pooling_mode_{m}": m == mode
+                for m in ("cls_token", "mean_tokens", "max_tokens", "lasttoken")})
+            (folder / path / "config.json").write_text(json.dumps(text))
+        if kind == "Dense":
+            text = dict(in_features=matrix.shape[1], out_features=matrix.shape[0], bias=False,
+                        activation_function="torch.nn.modules.linear.Identity")
+            (folder / path / "config.json").write_text(json.dumps(text))
+            write_safetensors(folder / path / "model.safetensors", {"linear.weight": matrix}, dtype)
+    (folder / "modules.json").write_text(json.dumps([
+        dict(idx=i, name=str(i), path=path, type=f"sentence_transformers.models.{kind}")
+        for i, (kind, path, _) in enumerate(modules)]))
+
+
+def write_folder(name, folder, dtype="F32", n_shards=1, as_older=False, padding=0, experts=None):
+    """The model as a folder of config.json and safetensors, without a tokenizer. experts: "apart"
+    or "MXFP4", another way to keep them."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps(folder_config(name, as_older)))
-    arrays = weights(name)
+    config, arrays = folder_config(name, as_older), weights(name)
+    write_modules(name, folder, arrays, dtype)
+    if experts == "apart":
+        arrays = experts_apart(FAMILIES[name][1], arrays)
+    if experts == "MXFP4":
+        arrays = experts_in_mxfp4(arrays)
+        config["quantization_config"] = dict(quant_method="mxfp4")
+    (folder / "config.json").write_text(json.dumps(config))
     if n_shards == 1:
         write_safetensors(folder / "model.safetensors", arrays, dtype, padding)
         return

@@ -193,7 +193,92 @@ static void refuses_what_makes_no_file(void) {
     }
 }
 
+/* Row i of three numbers is i, i + 100, i + 200. */
+static void make_rows(const void *self, uint64_t first_row, uint64_t n_rows, void *out_rows) {
+    for (uint64_t i = 0; i < 3 * n_rows; i++) {
+        float number = (float)(first_row + i / 3) + 100.0f * (float)(i % 3);
+        memcpy((uint8_t *)out_rows + i * sizeof(number), &number, sizeof(number));
+    }
+    ++*(int *)(uintptr_t)self;
+}
+
+static sy_gguf *view_in_pieces(int *n_made) {
+    static const float plain[3] = {7, 8, 9};
+    sy_gguf_writer *writer = NULL;
+    sy_gguf *view = NULL;
+    sy_error error;
+    sy_gguf_tensor tensor = {
+        .name = {"whole", 5}, .type = SY_TYPE_F32, .rank = 1, .dims = {3, 1, 1, 1}, .data = plain};
+    CHECK_OK_ERROR(sy_gguf_writer_create(NULL, &writer, &error), error);
+    sy_gguf_writer_add_tensor(writer, &tensor);
+    tensor = (sy_gguf_tensor){
+        .name = {"parts", 5}, .type = SY_TYPE_F32, .rank = 3, .dims = {3, 4, 5, 1}};
+    sy_gguf_writer_add_rows(writer, &tensor, make_rows, n_made);
+    CHECK_OK_ERROR(sy_gguf_writer_view(writer, "parts", (sy_gguf_keep){NULL, NULL}, &view, &error),
+                   error);
+    sy_gguf_writer_destroy(writer);
+    return view;
+}
+
+static void makes_rows_when_they_are_asked_for(void) {
+    int n_made = 0;
+    float rows[6];
+    sy_error error;
+    sy_gguf_tensor tensor;
+    sy_gguf *view = view_in_pieces(&n_made);
+    CHECK(sy_gguf_find_tensor(view, "parts", &tensor) && tensor.data == NULL && n_made == 0);
+    CHECK_OK_ERROR(sy_gguf_tensor_rows(view, tensor.i_tensor, 18, 2, rows, &error), error);
+    CHECK(rows[0] == 18.0f && rows[2] == 218.0f && rows[5] == 219.0f && n_made == 1);
+    CHECK(sy_gguf_tensor_rows(view, tensor.i_tensor, 19, 2, rows, &error) == SY_OUT_OF_RANGE);
+    CHECK(sy_gguf_tensor_rows(view, 2, 0, 1, rows, &error) == SY_OUT_OF_RANGE);
+    CHECK_OK_ERROR(sy_gguf_tensor_rows(view, 0, 0, 1, rows, &error), error);
+    CHECK(rows[0] == 7.0f && rows[2] == 9.0f);
+    sy_gguf_close(view);
+}
+
+static void gathers_within_a_budget(void) {
+    int n_made = 0;
+    sy_error error;
+    sy_gguf_tensor tensor;
+    float last = 0;
+    sy_gguf *view = view_in_pieces(&n_made);
+    CHECK(SY_STATUS_CLASS(sy_gguf_gather(view, 239, &error)) == SY_RESOURCE_EXHAUSTED);
+    CHECK(strstr(error.message, "240 bytes together, 1 more than") != NULL && n_made == 0);
+    CHECK_OK_ERROR(sy_gguf_gather(view, 240, &error), error);
+    CHECK_OK_ERROR(sy_gguf_gather(view, 1, &error), error); /* there is nothing left to do */
+    CHECK(sy_gguf_find_tensor(view, "parts", &tensor) && tensor.data != NULL && n_made == 1);
+    memcpy(&last, (const uint8_t *)tensor.data + 59 * sizeof(last), sizeof(last));
+    CHECK(last == 219.0f);
+    CHECK_OK_ERROR(sy_gguf_tensor_rows(view, tensor.i_tensor, 19, 1, &(float[3]){0}, &error),
+                   error);
+    CHECK(n_made == 1);
+    sy_gguf_close(view);
+}
+
+static void a_tensor_without_bytes_is_refused(void) {
+    char path[64];
+    sy_gguf_writer *writer = NULL;
+    sy_error error;
+    sy_gguf_tensor tensor = {
+        .name = {"none", 4}, .type = SY_TYPE_F32, .rank = 1, .dims = {3, 1, 1, 1}};
+    temporary_path(path);
+    CHECK_OK_ERROR(sy_gguf_writer_create(NULL, &writer, &error), error);
+    sy_gguf_writer_add_tensor(writer, &tensor);
+    CHECK(sy_gguf_writer_save(writer, path, NULL, NULL, &error) == SY_INVALID_ARGUMENT);
+    sy_gguf *view = NULL;
+    float row[3];
+    CHECK_OK_ERROR(sy_gguf_writer_view(writer, "none", (sy_gguf_keep){NULL, NULL}, &view, &error),
+                   error);
+    CHECK(sy_gguf_tensor_rows(view, 0, 0, 1, row, &error) == SY_FAILED_PRECONDITION);
+    CHECK_OK_ERROR(sy_gguf_gather(view, 0, &error), error);
+    sy_gguf_close(view);
+    sy_gguf_writer_destroy(writer);
+}
+
 static const sy_test_case cases[] = {
+    {"makes_rows_when_they_are_asked_for", makes_rows_when_they_are_asked_for},
+    {"gathers_within_a_budget", gathers_within_a_budget},
+    {"a_tensor_without_bytes_is_refused", a_tensor_without_bytes_is_refused},
     {"writes_what_it_read", writes_what_it_read},
     {"views_memory", views_memory},
     {"puts_every_kind", puts_every_kind},

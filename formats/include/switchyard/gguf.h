@@ -10,7 +10,8 @@
  * Strings are (pointer, length) into the file, not NUL-terminated, any bytes; key names are
  * printable ASCII, tensor names UTF-8 without control characters, both 1 to 127 bytes and unique.
  *
- * A sy_gguf is immutable: share it between threads. Everything borrowed from it lives until close.
+ * A sy_gguf is immutable but for sy_gguf_gather: share it between threads. Everything borrowed from
+ * it lives until close.
  * The mapping follows the file: whoever truncates a mapped file makes later reads of the lost pages
  * a SIGBUS, so replace model files by rename, never by writing into them.
  */
@@ -76,7 +77,8 @@ typedef struct sy_gguf_tensor {
     uint64_t n_elements;
     uint64_t n_bytes;
     uint64_t file_offset;
-    const void *data; /* aligned as the file is: sy_gguf_facts.alignment_bytes */
+    const void *data; /* aligned as the file is: sy_gguf_facts.alignment_bytes; NULL for a tensor
+                         of a view whose rows are yet to be put together */
 } sy_gguf_tensor;
 
 /* Facts of the whole file. */
@@ -137,6 +139,22 @@ int sy_gguf_tensor_at(const sy_gguf *gguf, uint32_t i_tensor, sy_gguf_tensor *ou
  * shape: dims[0] innermost  unit: -  owner: view borrowed until close  errors: 0  thread: any
  * cost: O(log tensors)  since: 0.1  source: - */
 int sy_gguf_find_tensor(const sy_gguf *gguf, const char *name, sy_gguf_tensor *out_tensor);
+
+/* Copies rows [first_row, first_row + n_rows) of a tensor, dims[0] elements each, wherever they
+ * come from: the file, or the pieces that a view puts together (gguf_writer.h, add_rows).
+ * shape: out_rows [n_rows, bytes of a row]  unit: bytes  owner: caller  errors: OUT_OF_RANGE rows
+ * or tensor that are not there, FAILED_PRECONDITION a tensor without bytes  thread: any
+ * cost: O(bytes)  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_gguf_tensor_rows(const sy_gguf *gguf, uint32_t i_tensor,
+                                            uint64_t first_row, uint64_t n_rows, void *out_rows,
+                                            sy_error *error);
+
+/* Puts the tensors of a view that lie in pieces together in memory, one copy of each, so that every
+ * tensor has its data; nothing to do for a file. max_bytes 0: any number of bytes.
+ * shape: -  unit: bytes  owner: the object, until close  errors: RESOURCE_EXHAUSTED with the bytes
+ * that are missing  thread: when nobody else uses the object  cost: O(bytes)  since: 0.1
+ * source: - */
+SY_MUST_CHECK sy_status sy_gguf_gather(sy_gguf *gguf, uint64_t max_bytes, sy_error *error);
 
 /* Element i of a value, or the value itself at i = 0. Any integer type answers when the number
  * fits; a float or a bool is no integer. The same holds for the calls below.

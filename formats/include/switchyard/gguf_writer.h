@@ -54,6 +54,17 @@ void sy_gguf_writer_add_string(sy_gguf_writer *writer, const char *bytes, size_t
  * thread: one at a time  cost: O(1)  since: 0.1  source: GGUF specification */
 void sy_gguf_writer_add_tensor(sy_gguf_writer *writer, const sy_gguf_tensor *tensor);
 
+/* Puts rows [first_row, first_row + n_rows) of a tensor, dims[0] elements each, to out_rows. It is
+ * called from any thread and cannot fail. */
+typedef void (*sy_gguf_rows)(const void *self, uint64_t first_row, uint64_t n_rows, void *out_rows);
+
+/* Adds a tensor whose rows a view makes when they are asked for: sy_gguf_tensor_rows, or all of
+ * them in memory by sy_gguf_gather. Until then its data is NULL.
+ * shape: -  unit: -  owner: self borrowed until the writer, or the view, ends  errors: kept
+ * thread: one at a time  cost: O(1)  since: 0.1  source: - */
+void sy_gguf_writer_add_rows(sy_gguf_writer *writer, const sy_gguf_tensor *tensor,
+                             sy_gguf_rows rows, const void *self);
+
 /* What a view holds on to: called once when it ends, or when making it fails. */
 typedef struct sy_gguf_keep {
     void (*destroy)(void *self); /* NULL: nothing */

@@ -3,7 +3,8 @@
  * Folders as Hugging Face publishes models: config.json, safetensors, tokenizer.json and the small
  * files beside them, read as if they were one GGUF file. Keys are worked out from the JSON, weights
  * stay where the safetensors are mapped; only norms, biases that lie askew and rotary factors are
- * made anew, some KiB a layer.
+ * made anew, some KiB a layer. Matrices that GGUF stacks and a folder has apart (experts) are put
+ * together when they are asked for: row by row, or all in memory by sy_gguf_gather.
  *
  * Two things differ from a converted file. Query and key rows of Llama and Mistral keep the order
  * of the folder; the key switchyard.rope.half_split says so. And tensors may have any alignment
@@ -27,6 +28,8 @@ extern "C" {
 #define SY_HUGGINGFACE_PREFIX_ONCE "switchyard.tokenizer.prefix_once"
 #define SY_HUGGINGFACE_PREFIX_IF_MISSING "switchyard.tokenizer.prefix_if_missing"
 #define SY_HUGGINGFACE_KEEPS_CASE "switchyard.tokenizer.keeps_case"
+/* True: the head of a cross-encoder reads the mean of the rows, not the first. */
+#define SY_HUGGINGFACE_CLASSIFIES_MEAN "switchyard.classifier.mean"
 
 /* Opens a folder. One without weights gives a vocabulary alone, one without tokenizer.json a model
  * without a vocabulary.

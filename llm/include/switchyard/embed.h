@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Embeddings and reranking with encoder models: a text becomes one vector, or a document gets a
- * number for how well it answers a query.
+ * Embeddings and reranking with encoder models, and with decoders whose file says how their rows
+ * are pooled (pooling_type): a text becomes one vector, or a document gets a number for how well it
+ * answers a query. An instruction in front of a text is the caller's to put there.
  */
 #ifndef SWITCHYARD_EMBED_H
 #define SWITCHYARD_EMBED_H
@@ -35,8 +36,8 @@ typedef struct sy_embed_text {
 /* Vectors of texts; several go through the model in one step where they fit (n_sequences and
  * n_batch_tokens of the engine), which changes no vector. NULL options: defaults.
  * shape: out_vectors [n_texts, n_embedding] f32  unit: -  owner: caller  errors:
- * FAILED_PRECONDITION for a decoder, OUT_OF_RANGE for a text that is empty or longer than the model
- * or the engine takes, INVALID_ARGUMENT  thread: one at a time per engine
+ * FAILED_PRECONDITION for a decoder without a pooling, OUT_OF_RANGE for a text that is empty or
+ * longer than the model or the engine takes, INVALID_ARGUMENT  thread: one at a time per engine
  * cost: steps, heap for one step's tokens  since: 0.1
  * source: Reimers and Gurevych, arXiv 1908.10084 (pooling) */
 SY_MUST_CHECK sy_status sy_engine_embed(sy_engine *engine, const sy_embed_text *texts,
@@ -55,7 +56,9 @@ typedef enum sy_rerank_method {
 sy_rerank_method sy_engine_rerank_method(const sy_engine *engine);
 
 /* Tells of each document how well it answers the query: the higher the better. The numbers of a
- * classifier are its logits.
+ * classifier are its logits, or the share of yes where it has two (yes and no). A decoder reads the
+ * text of the file's template (tokenizer.chat_template.rerank), control tokens in it included, so
+ * query and document must come from those who may write them.
  * shape: documents, out_scores [n_documents]  unit: logits, or cosine  owner: caller
  * errors: as embed, UNIMPLEMENTED for a head of an unknown form  thread: one at a time per engine
  * cost: heap for tokens and vectors, a row of the step for each token  since: 0.1
