@@ -66,6 +66,10 @@ def json_object(text):
     return json.loads(text[start:end + 1])
 
 
+def json_lines(text):
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
 def setting_text(setting):
     return " ".join(f"{k}={v}" for k, v in sorted(setting.items())) or "-"
 
@@ -126,8 +130,7 @@ class LlamaCpp(Engine):
 
     def command(self, models, cell, measure, setting, n_repeats):
         if measure == "sessions":
-            return [self.folder / "llama-batched-bench", "-m", self.model(models, cell), "-t", cell.threads, "-c", 1024,
-                    "-npp", 16, "-ntg", 64, "-npl", f"1,{SESSIONS}", "--output-format", "jsonl"]
+            return self.together_command(self.model(models, cell), cell.threads, (1, SESSIONS))
         lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0, *self.cold), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
                    "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", cell.n_depth)}
@@ -135,10 +138,20 @@ class LlamaCpp(Engine):
 
     def parse(self, measure, out, err):
         if measure == "sessions":
-            rows = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
-            speeds = {row["pl"]: row["speed_tg"] for row in rows}
-            return [{"measure": "sessions", "value": speeds[SESSIONS], "one": speeds[1]}]
+            speeds = self.together_speeds(out)
+            return [{"measure": "sessions", "value": speeds[SESSIONS][0], "one": speeds[1][0]}]
         return list(bench_samples(json_list(out)))
+
+    def together_command(self, model, threads, counts, n_tokens=64, n_repeats=1):
+        """Sessions that decode together, each behind a prompt of 16 tokens; repeats are further calls."""
+        return [self.folder / "llama-batched-bench", "-m", model, "-t", threads, "-c",
+                max(1024, 2 * max(counts) * (16 + n_tokens)), "-npp", 16, "-ntg", n_tokens, "-npl",
+                ",".join(map(str, counts)), "--output-format", "jsonl"]
+
+    def together_speeds(self, out):
+        """{sessions: tokens/s of all, one a repeat}"""
+        rows = json_lines(out)
+        return {row["pl"]: [row["speed_tg"]] for row in rows}
 
     def start_command(self, models, cell, setting, prompt, context, n_tokens):
         command = [self.folder / "llama-completion", "-m", self.model(models, cell), "-t", cell.threads, "-c", context,
@@ -214,38 +227,50 @@ class Switchyard(Engine):
         built = self.folder / "plugins"
         self.plugins = plugins or (built if built.is_dir() else None)
 
-    def shared(self, cell):
-        return ["-t", cell.threads, *(["--plugins", self.plugins] if self.plugins else [])]
+    def shared(self, threads):
+        return ["-t", threads, *(["--plugins", self.plugins] if self.plugins else [])]
 
     def command(self, models, cell, measure, setting, n_repeats):
+        if measure == "sessions":
+            return self.together_command(self.model(models, cell), cell.threads, (1, SESSIONS), n_repeats=n_repeats)
         lengths = {"prefill": ("-p", cell.n_prefill, "-n", 0), "decode": ("-p", 0, "-n", cell.n_decode),
                    "busy": ("-p", 0, "-n", cell.n_decode),
-                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", f"0,{cell.n_depth}"),
-                   "sessions": ("-p", 0, "-n", 64, "-d", 16, "--batch", f"1,{SESSIONS}")}
-        return [self.program, "bench", self.model(models, cell), *self.shared(cell), "-r", n_repeats, "--json", "-",
-                *lengths[measure]]
+                   "depth": ("-p", 0, "-n", cell.n_depth_decode, "-d", f"0,{cell.n_depth}")}
+        return [self.program, "bench", self.model(models, cell), *self.shared(cell.threads), "-r", n_repeats, "--json",
+                "-", *lengths[measure]]
 
-    def parse(self, measure, out, err):
+    def together_command(self, model, threads, counts, n_tokens=64, n_repeats=1):
+        return [self.program, "bench", model, *self.shared(threads), "-r", n_repeats, "--json", "-", "-p", 0, "-n",
+                n_tokens, "-d", 16, "--batch", ",".join(map(str, counts))]
+
+    def together_speeds(self, out):
+        return {s["sequences"]: s["tokens_per_s"] for s in self.series(out)}
+
+    def series(self, out):
         found = json_object(out)
         if found.get("format") != "switchyard-bench" or found["version"] != 1:
             raise ValueError("not the JSON of switchyard bench, version 1: " + out[:200])
         if "reference" in found.get("decode_on", ""):  # never what is to be measured
             raise ValueError(f"decode ran on {found['decode_on']}: the plugins were not found or not trusted")
-        samples, alone, empty = [], 0.0, []
-        for series in found["series"]:
+        return found["series"]
+
+    def parse(self, measure, out, err):
+        if measure == "sessions":
+            speeds = self.together_speeds(out)
+            return [{"measure": "sessions", "value": v, "one": max(speeds[1])} for v in speeds[SESSIONS]]
+        samples, empty = [], []
+        for series in self.series(out):
             values, kind = series["tokens_per_s"], series["kind"]
-            if series["sequences"] > 1:
-                samples += [{"measure": "sessions", "value": v, "one": alone} for v in values]
-            elif kind == "decode" and series["depth"] >= DEPTH_TOKENS // 2:  # beside decoding from nothing, in turns
+            if kind == "decode" and series["depth"] >= DEPTH_TOKENS // 2:  # beside decoding from nothing, in turns
                 samples += [{"measure": "depth", "value": v, "empty": e}
                             for v, e in itertools.zip_longest(values, empty[:len(values)])]
             else:
-                alone, empty = max(values, default=0.0), values if kind == "decode" else []
+                empty = values if kind == "decode" else []
                 samples += [{"measure": kind, "value": v} for v in values]
         return [s for s in samples if s["measure"] == ("decode" if measure == "busy" else measure)]
 
     def start_command(self, models, cell, setting, prompt, context, n_tokens):
-        return [self.program, "run", self.model(models, cell), *self.shared(cell), "--raw", "--quiet", "-c", context,
+        return [self.program, "run", self.model(models, cell), *self.shared(cell.threads), "--raw", "--quiet", "-c", context,
                 "-n", n_tokens, "-f", prompt, "--temp", 0, "--ignore-eos"]
 
     def count_command(self, model, text):

@@ -11,15 +11,13 @@ with the best. See README.md beside this file.
 import argparse
 import dataclasses
 import fnmatch
-import json
-import pathlib
 import sys
-import time
 
 import engines as engine_kinds
 import facts
 import measures
 import report
+import turns
 from engines import Cell
 
 SHAPES = ("llama32-1b", "qwen25-0.5b", "gemma3-270m")
@@ -28,7 +26,6 @@ SPEED = ("decode", "prefill", "depth")
 MEASURES = SPEED + ("start", "memory", "sessions", "busy", "accuracy")
 NEIGHBOURS = ("alone-1", "busy", "alone-2", "idle")
 BUSY_TURNS = 5  # of our own in a round: the scheduler's choices differ from turn to turn
-MORE_TO_DO = 3  # exit status when --stop-after ended the run
 BY_SIZE = ("start", "memory", "depth")
 MEMORY_TOKENS = 2000
 
@@ -66,49 +63,17 @@ def default_cells():
             "accuracy": [Cell("reference", "logits", 1)]}
 
 
-class Bench:
+class Bench(turns.Turns):
     def __init__(self, flags):
-        self.flags = flags
-        self.work = flags.samples.parent
-        self.work.mkdir(parents=True, exist_ok=True)
-        self.samples, self.failed, self.done = [], {}, set()
-        for path in flags.also:
-            self.load(path, only_trials=True)
-        self.load(flags.samples)
-        self.engines = []
-        if flags.switchyard:
-            self.engines.append(engine_kinds.Switchyard(report.OURS, flags.switchyard, flags.plugins))
-        for peer in flags.peer:
-            kind, _, path = peer.partition("=")
-            self.engines.append(engine_kinds.KINDS[kind](kind, path))
-        self.started = time.monotonic()
+        super().__init__(flags, engine_kinds.Switchyard, engine_kinds.KINDS)
 
-    # ---- samples ----------------------------------------------------------------------------------------------
-
-    def load(self, path, only_trials=False):
-        """Samples of a file; from earlier runs only the trials of settings need no repetition."""
-        if path.exists():
-            for line in path.read_text().splitlines():
-                record = json.loads(line)
-                self.remember(record, not only_trials or record["round"] == 0)
-
-    def remember(self, record, is_done=True):
-        key = record["key"]
-        if "error" in record:
-            self.failed[key] = record["error"]
-            return
-        self.failed.pop(key, None)
-        self.samples.append(record)
-        if is_done:
-            self.done.add(key)
-
-    def keep(self, record):
-        with open(self.flags.samples, "a") as file:
-            file.write(json.dumps(record) + "\n")
-        self.remember(record)
+    def load_earlier(self):
+        """Of earlier runs only the trials of settings need no repetition."""
+        for path in self.flags.also:
+            self.load(path, lambda record: record["round"] == 0)
 
     def facts_of(self, cell):
-        path = pathlib.Path(self.flags.models) / f"{cell.shape}-{cell.type}.gguf"
+        path = self.flags.models / f"{cell.shape}-{cell.type}.gguf"
         return facts.cached_model_facts(path, self.work) if path.exists() else None
 
     # ---- the plan ---------------------------------------------------------------------------------------------
@@ -187,9 +152,6 @@ class Bench:
         if last in settings:
             yield Job(0, measure, cell, engine, last)
 
-    def is_done(self, job):
-        return job.key in self.done or (job.key in self.failed and not self.flags.retry)
-
     def rounds(self):
         return range(1 if self.flags.search == "no" else 0, self.flags.rounds + 1)
 
@@ -244,70 +206,34 @@ class Bench:
 
     # ---- running ----------------------------------------------------------------------------------------------
 
-    def run(self):
-        """True when nothing is left."""
-        self.probe = facts.Probe(self.work)
-        todo = sum(self.estimate(j) for j in self.all_jobs() if not self.is_done(j))
-        self.say(f"{sum(1 for j in self.all_jobs() if not self.is_done(j))} calls to do, about {todo / 60:.0f} min")
-        series, beside = None, {}
-        for job in self.all_jobs():
-            if self.is_done(job):
-                continue
-            expected = self.estimate(job)
-            elapsed = time.monotonic() - self.started
-            if self.flags.stop_after and elapsed > 1 and elapsed + expected > self.flags.stop_after:
-                self.say(f"stopped after {elapsed:.0f} s; about {todo / 60:.0f} min are left")
-                return False
-            if series != (job.round, job.measure, job.cell):
-                series = (job.round, job.measure, job.cell)
-                beside = self.beside(job)
-            self.run_job(job, beside)
-            todo -= expected
-        return True
-
     def beside(self, job):
         """Bandwidth and peak of this moment, for the rates only."""
         if job.measure not in SPEED + ("sessions", "busy"):
             return {}
-        found = self.probe.measure(job.cell.threads)
-        return {"read_gbs": found["read_gbs"], "int8_gmacs": found["int8_gmacs"]}
+        return self.limits(job.cell.threads)
 
-    def run_job(self, job, beside):
-        setting = job.setting
-        if setting is None:
-            setting = self.setting_of_round(job)
-        record = {"key": job.key, "measure": job.measure, "cell": job.cell.name, "engine": job.engine.name,
-                  "setting": setting, "round": job.round, "time": time.strftime("%Y-%m-%dT%H:%M:%S"), **beside}
+    def shown(self, record, samples):
+        measure = record["measure"]
+        best = report.best([s for s in samples if s.get("measure", measure) == measure], measure)
+        setting = engine_kinds.setting_text(record["setting"])
+        return f"{record.get('neighbour', '')} {setting}: {report.number(best['value'])}"
+
+    def take(self, job, record):
+        setting = record["setting"] = job.setting if job.setting is not None else self.setting_of_round(job)
         if job.round == 0 and self.flags.search == "quick":
             record["quick"] = True
         if job.neighbour:
             record.update(neighbour=job.neighbour, turn=job.turn)
-        busy, start = facts.busy_seconds(), time.monotonic()
-        try:
-            samples, used = self.take(job, setting)
-        except (RuntimeError, ValueError, KeyError, OSError, measures.subprocess.SubprocessError) as error:
-            self.keep({**record, "error": f"{type(error).__name__}: {error}"[:500]})
-            self.say(f"{job.key}: failed: {error}")
-            return
-        wall = time.monotonic() - start
-        record["seconds"] = round(wall, 3)
-        if used is not None:  # cores that others kept busy meanwhile
-            record["others"] = round(max(0.0, facts.busy_seconds() - busy - used) / wall, 3)
-        for sample in samples:
-            self.keep({**record, **sample})
-        shown = report.best([s for s in samples if s.get("measure", job.measure) == job.measure], job.measure)
-        self.say(f"round {job.round} {job.measure} {job.cell.name} {job.engine.name} {job.neighbour} "
-                 f"{engine_kinds.setting_text(setting)}: {report.number(shown['value'])} in {wall:.1f} s")
-
-    def take(self, job, setting):
-        """(samples, processor seconds of the engine or None)."""
         if job.measure == "start":
-            command = job.engine.start_command(self.flags.models, job.cell, setting, self.prompt(job, 16), 2048, 1)
-            measures.read_into_cache(job.engine.model(self.flags.models, job.cell))
+            model = job.engine.model(self.flags.models, job.cell)
+            prompt = self.prompt(model, job.cell.shape, 16)
+            command = job.engine.start_command(self.flags.models, job.cell, setting, prompt, 2048, 1)
+            measures.read_into_cache(model)
             measures.first_token_ms(command)
             return [measures.first_token_ms(command) for _ in range(start_runs(job.round))], None
         if job.measure == "memory":
-            prompt = self.prompt(job, MEMORY_TOKENS)
+            model = job.engine.model(self.flags.models, job.cell)
+            prompt = self.prompt(model, job.cell.shape, MEMORY_TOKENS)
             command = job.engine.start_command(self.flags.models, job.cell, setting, prompt, 2048, 8)
             return [measures.peak_memory(command)], None
         if job.measure == "accuracy":
@@ -328,17 +254,6 @@ class Bench:
             raise ValueError(f"no sample of {job.measure} in: {out[:200]}")
         return samples, used
 
-    def prompt(self, job, n_tokens):
-        ours = next((e for e in self.engines if e.name == report.OURS), None)
-        if ours is None:
-            raise RuntimeError("prompts are counted with `switchyard tokenize`: give --switchyard")
-        model = job.engine.model(self.flags.models, job.cell)
-        count = lambda text: len(measures.run(ours.count_command(model, text))[0].split())
-        return measures.prompt_file(self.work, job.cell.shape, n_tokens, count)
-
-    def say(self, text):
-        print(f"[{time.monotonic() - self.started:6.1f} s] {text}", file=sys.stderr, flush=True)
-
     # ---- the report -------------------------------------------------------------------------------------------
 
     def write(self):
@@ -349,63 +264,25 @@ class Bench:
         names = [report.OURS, *engine_kinds.KINDS]
         machine = facts.machine_facts()
         text, _ = report.render(samples, known, names, machine, engine_kinds.setting_text)
-        if self.failed:
-            text += "\n## Calls that failed\n\n" + "".join(f"- `{k}`: {v}\n" for k, v in self.failed.items())
-        if self.flags.out:
-            self.flags.out.write_text(text)
-            self.flags.out.with_suffix(".json").write_text(
-                json.dumps({"machine": machine, "facts": known, "samples": samples}, indent=1))
-        else:
-            print(text)
+        self.publish(text, machine=machine, facts=known)
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    listed = lambda text: text.split(",")
-    parser.add_argument("--models", type=pathlib.Path, required=True, help="folder that make_models.py filled")
-    parser.add_argument("--switchyard", type=pathlib.Path, metavar="DIR", help="a build's root: bin/, plugins/")
-    parser.add_argument("--plugins", type=pathlib.Path, help="plugin folder (default: DIR/plugins)")
-    parser.add_argument("--peer", action="append", default=[], metavar="NAME=PATH",
-                        help="llama.cpp=DIR and ik=DIR of binaries, litert-lm=VENV")
-    parser.add_argument("--measures", type=listed, default=list(MEASURES), help=",".join(MEASURES))
-    parser.add_argument("--cells", type=listed, default=[], help="patterns SHAPE:TYPE:THREADS, as llama32-1b:*:2")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of all engines")
+    turns.add_flags(parser, MEASURES, {"llama.cpp": "DIR of binaries", "ik": "DIR", "litert-lm": "VENV"}, 3, "samples.jsonl")
+    parser.add_argument("--cells", type=turns.listed, default=[], help="patterns SHAPE:TYPE:THREADS, as llama32-1b:*:2")
     parser.add_argument("--search", choices=("cell", "model", "quick", "no"), default="cell",
                         help="try the settings of peers in every cell; only at the most threads of each model file; "
                              "with a quarter of the lengths, to decide only; not at all (the best known)")
     parser.add_argument("--seconds-per-call", type=float, default=3.0, help="repeat short runs for about so long")
-    parser.add_argument("--samples", type=pathlib.Path, default=pathlib.Path("bench-out/samples.jsonl"))
     parser.add_argument("--also", type=pathlib.Path, action="append", default=[], help="samples of earlier runs")
-    parser.add_argument("--retry", action="store_true", help="run again what failed")
-    parser.add_argument("--stop-after", type=float, metavar="SECONDS",
-                        help=f"end in good time; exit status {MORE_TO_DO} when calls are left")
-    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path(__file__).parents[2] / "shared" / "data",
-                        help="reference logits (ref/) for the accuracy")
-    parser.add_argument("--out", type=pathlib.Path, help="Markdown; the JSON lies beside it")
-    parser.add_argument("--list", action="store_true", help="print the calls that are left, and run none")
-    parser.add_argument("--report", action="store_true", help="only write the table of the samples there are")
     flags = parser.parse_args(arguments)
-    for measure in flags.measures:
-        if measure not in MEASURES:
-            parser.error(f"no measure {measure}; there are {', '.join(MEASURES)}")
-    for peer in flags.peer:
-        if peer.partition("=")[0] not in engine_kinds.KINDS:
-            parser.error(f"no peer {peer}; write {', '.join(k + '=PATH' for k in engine_kinds.KINDS)}")
+    turns.check_flags(parser, flags, MEASURES, engine_kinds.KINDS)
     return flags
 
 
 def main(arguments=None):
-    bench = Bench(parse(arguments))
-    if bench.flags.list:
-        left = [j for j in bench.all_jobs() if not bench.is_done(j)]
-        for job in left:
-            print(f"{bench.estimate(job):6.1f} s  {job.key}")
-        print(f"{len(left)} calls, about {sum(map(bench.estimate, left)) / 60:.0f} min")
-        return 0
-    complete = bench.flags.report or bench.run()
-    if complete or bench.flags.out:
-        bench.write()
-    return 0 if complete else MORE_TO_DO
+    return Bench(parse(arguments)).main()
 
 
 if __name__ == "__main__":

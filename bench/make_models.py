@@ -236,6 +236,24 @@ def write_model(path, name, shape, vocabulary, type_name, seed):
     return sum(int(np.prod(size)) for _, size, _ in listed)
 
 
+def write_adapter(path, shape, rank=16, seed=1):
+    """A LoRA adapter with random pairs for every projection of the layers, in f16."""
+    writer = gguf.GGUFWriter(path, shape.family)
+    writer.add_string("general.type", "adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", float(rank))
+    for name, size, kind in tensors(shape):
+        if kind == "matrix" and name.startswith("blk."):
+            for part, (rows, columns) in (("a", (rank, size[1])), ("b", (size[0], rank))):
+                pair = f"{name}.lora_{part}"
+                numbers = generator(seed, pair).standard_normal((rows, columns), dtype=np.float32)
+                writer.add_tensor(pair, (numbers * np.float32(0.02)).astype(np.float16))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 # ---- the files ------------------------------------------------------------------------------------------------
 
 def make(name, flags, vocabularies):

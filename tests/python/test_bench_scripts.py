@@ -23,6 +23,7 @@ import make_models  # noqa: E402
 import measures  # noqa: E402
 import report  # noqa: E402
 import together  # noqa: E402
+import turns  # noqa: E402
 
 def has_verb(name):
     program = BUILD / "bin/switchyard"
@@ -244,7 +245,7 @@ def test_settings_are_tried_the_best_is_taken_and_a_run_goes_on(models, tmp_path
     arguments = ["--models", str(tmp_path / "models"), "--peer", f"llama.cpp={fake_peer.parent}", "--cells", "tiny:*:2",
                  "--measures", "decode,depth", "--rounds", "2", "--samples", str(tmp_path / "out" / "samples.jsonl"),
                  "--out", str(tmp_path / "table.md")]
-    assert llm_cpu.main([*arguments, "--stop-after", "0.001"]) in (0, llm_cpu.MORE_TO_DO)
+    assert llm_cpu.main([*arguments, "--stop-after", "0.001"]) in (0, turns.MORE_TO_DO)
     assert llm_cpu.main(arguments) == 0
     log = fake_peer.with_name("llama-bench.log").read_text().splitlines()
     decode, depth = ([line for line in log if ("-d 2048" in line) == is_depth] for is_depth in (False, True))

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The verbs of sy_engine_bench that LiteRT-LM's library offers: engine.py runs it with the Python of its venv.
+
+  litert_engine.py clone MODEL THREADS DEPTH...    litert_lm_conversation_clone
+  litert_engine.py start MODEL THREADS PROMPT      the first piece of an answer on standard output
+
+A conversation takes texts, so that depths are those its own counter tells, and a token after a clone comes behind a short message.
+"""
+import copy
+import ctypes
+import json
+import pathlib
+import sys
+import time
+
+import litert_lm
+
+MESSAGE = "go on"
+ROUNDS = 5
+
+
+def open_engine(model, threads):
+    return litert_lm.Engine(model, backend=litert_lm.Backend.CPU(thread_count=int(threads)), max_num_tokens=1024)
+
+
+def say(row, unit, value, note=""):
+    print(json.dumps({"row": row, "unit": unit, "value": value, "note": note}), flush=True)
+
+
+def timed(call, *arguments, **options):
+    start = time.perf_counter()
+    found = call(*arguments, **options)
+    return 1e3 * (time.perf_counter() - start), found
+
+
+def n_tokens(conversation):
+    return conversation._lib.litert_lm_conversation_get_token_count(conversation._ptr)
+
+
+def clone_of(conversation):
+    """The C call, which the Python package does not wrap."""
+    function = conversation._lib.litert_lm_conversation_clone
+    function.restype, function.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    pointer = function(conversation._ptr)
+    if not pointer:
+        raise RuntimeError("litert_lm_conversation_clone failed")
+    clone = copy.copy(conversation)
+    clone._ptr = pointer
+    return clone
+
+
+def filled(engine, depth):
+    """A conversation of about depth tokens, and what they took."""
+    words = depth
+    while True:
+        conversation = engine.create_conversation()
+        ms, _ = timed(conversation.send_message, " ".join(["word"] * words), max_output_tokens=1)
+        found = n_tokens(conversation)
+        if abs(found - depth) <= 8 or words <= 1:
+            return conversation, ms
+        conversation.close()
+        words = max(1, int(words * (depth - 8) / max(1, found - 8)))
+
+
+def clone(model, threads, *depths):
+    engine = open_engine(model, threads)
+    for depth in map(int, depths):
+        conversation, ms = filled(engine, depth)
+        say(f"prefill at {depth}", "ms", ms, f"{n_tokens(conversation)} tokens, one of them generated")
+        for _ in range(ROUNDS):
+            plain, _ = filled(engine, depth)
+            took, _ = timed(plain.send_message, MESSAGE, max_output_tokens=1)
+            say(f"a token at {depth}", "ms", took, "behind a short message")
+            plain.close()
+            ms, branch = timed(clone_of, conversation)
+            say(f"clone at {depth}", "us", 1e3 * ms)
+            took, _ = timed(branch.send_message, MESSAGE, max_output_tokens=1)
+            say(f"clone, then a token at {depth}", "ms", ms + took, "behind a short message")
+            branch.close()
+        conversation.close()
+    engine.close()
+
+
+def start(model, threads, prompt):
+    engine = open_engine(model, threads)
+    session = engine.create_session(apply_prompt_template=False, max_output_tokens=1)
+    session.run_prefill([pathlib.Path(prompt).read_text()])
+    answer = session.run_decode()
+    print(answer.texts[0] if answer.texts else "", flush=True)
+
+
+if __name__ == "__main__":
+    {"clone": clone, "start": start}[sys.argv[1]](*sys.argv[2:])
