@@ -116,6 +116,9 @@ def renamed(samples, suffix):
 class Calls:
     """What is asked of engines in the same way. verb(): samples of the verb of a measuring program."""
 
+    def can(self, cell, measure):
+        return hasattr(self, "take_" + measure)
+
     def of(self, bench, cell):
         return self.model(bench.flags.models, cell)
 
@@ -261,7 +264,7 @@ class LiteRtLm(Calls, engines.LiteRtLm):
 
     def script(self, verb, bench, model, *arguments):
         source = pathlib.Path(__file__).parent / "peers/litert_engine.py"
-        return [self.folder / "bin/python", source, verb, model, bench.flags.threads, *arguments]
+        return [self.folder / "bin/python", source, verb, model, bench.flags.threads, bench.work, *arguments]
 
     def take_clone(self, bench, cell):
         return self.verb(bench, "clone", self.of(bench, cell), *cell.depths)
@@ -279,4 +282,5 @@ NOT_OFFERED = {
     "together": "LiteRT-LM: not offered (one executor, one session at a time).",
     "guesses": "LiteRT-LM: not offered without a container that holds a drafter trained for it.",
     "lora": "LiteRT-LM: an adapter is chosen when a session is made, for containers exported with ranks; not offered here.",
-    "prefix": "LiteRT-LM: not offered across sessions."}
+    "prefix": "LiteRT-LM: not offered across sessions.",
+    "start": "LiteRT-LM packs weights at its first start and keeps them in a file; that start is not counted."}

@@ -11,6 +11,7 @@ with the best. See README.md beside this file.
 import argparse
 import dataclasses
 import fnmatch
+import pathlib
 import sys
 
 import engines as engine_kinds

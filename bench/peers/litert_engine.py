@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The verbs of sy_engine_bench that LiteRT-LM's library offers: engine.py runs it with the Python of its venv.
 
-  litert_engine.py clone MODEL THREADS DEPTH...    litert_lm_conversation_clone
-  litert_engine.py start MODEL THREADS PROMPT      the first piece of an answer on standard output
+  litert_engine.py clone MODEL THREADS CACHE DEPTH...    litert_lm_conversation_clone
+  litert_engine.py start MODEL THREADS CACHE PROMPT      the first piece of an answer on standard output
 
-A conversation takes texts, so that depths are those its own counter tells, and a token after a clone comes behind a short message.
+A conversation takes texts, so that depths are those its own counter tells, and a token after a clone comes behind a short
+message. CACHE is the folder where it keeps packed weights: they are there after the first start.
 """
 import copy
 import ctypes
@@ -19,8 +20,9 @@ MESSAGE = "go on"
 ROUNDS = 5
 
 
-def open_engine(model, threads):
-    return litert_lm.Engine(model, backend=litert_lm.Backend.CPU(thread_count=int(threads)), max_num_tokens=1024)
+def open_engine(model, threads, cache):
+    cpu = litert_lm.Backend.CPU(thread_count=int(threads))
+    return litert_lm.Engine(model, backend=cpu, max_num_tokens=1024, cache_dir=cache)
 
 
 def say(row, unit, value, note=""):
@@ -62,8 +64,8 @@ def filled(engine, depth):
         words = max(1, int(words * (depth - 8) / max(1, found - 8)))
 
 
-def clone(model, threads, *depths):
-    engine = open_engine(model, threads)
+def clone(model, threads, cache, *depths):
+    engine = open_engine(model, threads, cache)
     for depth in map(int, depths):
         conversation, ms = filled(engine, depth)
         say(f"prefill at {depth}", "ms", ms, f"{n_tokens(conversation)} tokens, one of them generated")
@@ -81,8 +83,8 @@ def clone(model, threads, *depths):
     engine.close()
 
 
-def start(model, threads, prompt):
-    engine = open_engine(model, threads)
+def start(model, threads, cache, prompt):
+    engine = open_engine(model, threads, cache)
     session = engine.create_session(apply_prompt_template=False, max_output_tokens=1)
     session.run_prefill([pathlib.Path(prompt).read_text()])
     answer = session.run_decode()

@@ -18,7 +18,6 @@
 
 #define ROUNDS 9
 #define COPIES 3
-#define DEPTHS_MOST 8
 
 typedef struct peer {
     struct llama_model *model;
@@ -115,10 +114,12 @@ static int clones(peer *p, int depth, const char *column) {
     return n_held;
 }
 
-static void copies(peer *p, const char *path, int depth, uint8_t *state, size_t n_bytes) {
+static void copies(peer *p, const char *path, int depth) {
     char row[64];
     llama_token token = 3;
-    size_t n_read = 0;
+    size_t n_read = 0, n_bytes = llama_state_seq_get_size(p->context, 0);
+    uint8_t *state = malloc(n_bytes);
+    must(state != NULL, "malloc");
     for (int i = 0; i < COPIES; i++) {
         double start = now_us();
         must(llama_state_seq_get_data(p->context, state, n_bytes, 0) == n_bytes, "get_data");
@@ -132,39 +133,34 @@ static void copies(peer *p, const char *path, int depth, uint8_t *state, size_t 
         say(row, "ms", 1e-3 * (now_us() - start), "");
         llama_memory_seq_rm(llama_get_memory(p->context), 1, -1, -1);
     }
+    free(state);
     (void)remove(path);
 }
 
-/* Both kinds of cache in one process: the split one gets its rows from the unified one. */
+/* Both kinds of cache, one after the other: their states cannot be exchanged. */
 static void run_clone(peer *p, int argc, char **argv) {
-    uint8_t *states[DEPTHS_MOST] = {NULL};
-    size_t sizes[DEPTHS_MOST] = {0};
-    int n_depths = argc - 1 < DEPTHS_MOST ? argc - 1 : DEPTHS_MOST, n_held = 0;
-    int n_context = number(argv[n_depths]) + 64;
-    double us = 0;
-    char row[64];
-    make_context(p, 2 * (uint32_t)n_context, 2, true, false); /* room for a copy */
-    (void)decode(p, 0, 1, 1, 1); /* the first call makes what all share */
-    llama_memory_seq_rm(llama_get_memory(p->context), 1, -1, -1);
-    for (int i = 0; i < n_depths; i++) {
-        int depth = number(argv[1 + i]);
-        must(depth > n_held, "ascending depths");
-        us += decode(p, n_held, depth - n_held, 0, 1);
-        snprintf(row, sizeof(row), "prefill at %d", depth);
-        say(row, "ms", 1e-3 * us, "");
-        sizes[i] = llama_state_seq_get_size(p->context, 0);
-        states[i] = malloc(sizes[i]);
-        must(states[i] != NULL, "malloc");
-        copies(p, argv[0], depth, states[i], sizes[i]);
-        n_held = clones(p, depth, "");
-    }
-    llama_free(p->context);
-    make_context(p, (uint32_t)n_context, 2, false, false);
-    for (int i = 0; i < n_depths; i++) {
-        llama_memory_seq_rm(llama_get_memory(p->context), 0, -1, -1);
-        must(llama_state_seq_set_data(p->context, states[i], sizes[i], 0) > 0, "set_data");
-        (void)clones(p, number(argv[1 + i]), "split cache");
-        free(states[i]);
+    for (int split = 0; split < 2; split++) {
+        const char *column = split ? "split cache" : "";
+        uint32_t n_context = (uint32_t)number(argv[argc - 1]) + 64;
+        int n_held = 0;
+        double us = 0;
+        char row[64];
+        make_context(p, split ? n_context : 2 * n_context, 2, !split, false); /* room for a copy */
+        (void)decode(p, 0, 1, 1, 1); /* the first call makes what all share */
+        llama_memory_seq_rm(llama_get_memory(p->context), 1, -1, -1);
+        for (int i = 1; i < argc; i++) {
+            int depth = number(argv[i]);
+            must(depth > n_held, "ascending depths");
+            us += decode(p, n_held, depth - n_held, 0, 1);
+            snprintf(row, sizeof(row), "prefill at %d", depth);
+            say(row, "ms", 1e-3 * us, column);
+            if (!split) {
+                copies(p, argv[0], depth);
+            }
+            n_held = clones(p, depth, column);
+        }
+        llama_free(p->context);
+        p->context = NULL;
     }
 }
 
