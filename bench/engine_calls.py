@@ -174,7 +174,7 @@ class Switchyard(Calls, engines.Switchyard):
 
     def take_windows(self, bench, cell):
         model = self.of(bench, cell)
-        ask = lambda path: self.verb(bench, "sessions", path, cell.n_tokens, 3)
+        ask = lambda path: self.verb(bench, "sessions", path, cell.n_tokens, 2)
         return renamed(ask(model), ", windows") + renamed(ask(without_windows(bench, model)), ", no windows")
 
     def take_guesses(self, bench, cell):

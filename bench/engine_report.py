@@ -17,8 +17,8 @@ EXPLAINED = {
              "own column, in a split one; copies are `llama_state_seq_get_data` and `set_data`, `save_file` and `load_file`.\n"
              "Files lie in memory.",
     "memory": "Foretold by `switchyard plan --memory`; llama.cpp foretells none.",
-    "windows": "Switchyard: growth when a second and a third session are opened and filled; without windows it is the same file\n"
-               "whose layers look back without end. llama.cpp: a context for three sequences less one for one, `swa_full` for\n"
+    "windows": "Switchyard: growth when a second session is opened and filled; without windows it is the same file whose\n"
+               "layers look back without end. llama.cpp: a context for three sequences less one for one, `swa_full` for\n"
                "the second row.",
     "guesses": "No public pair of a trained model and a trained draft is here. The model is stories260K, trained, in the shape of\n"
                "the 1B (`widen_model.py`): its text, the other's time. The draft is stories260K in Q4_0: it costs next to nothing\n"

@@ -51,26 +51,34 @@ def clone_of(conversation):
     return clone
 
 
-def filled(engine, depth):
-    """A conversation of about depth tokens, and what they took."""
-    words = depth
-    while True:
-        conversation = engine.create_conversation()
-        ms, _ = timed(conversation.send_message, " ".join(["word"] * words), max_output_tokens=1)
-        found = n_tokens(conversation)
-        if abs(found - depth) <= 8 or words <= 1:
-            return conversation, ms
-        conversation.close()
-        words = max(1, int(words * (depth - 8) / max(1, found - 8)))
+def words_of(engine, depth):
+    """How many words make about depth tokens, with what the template adds."""
+    n_words = depth
+    for _ in range(8):
+        with engine.create_conversation() as conversation:
+            conversation.send_message(" ".join(["word"] * n_words), max_output_tokens=1)
+            found = n_tokens(conversation)
+        if abs(found - depth) <= 8:
+            break
+        n_words = max(1, int(n_words * (depth - 8) / max(1, found - 8)))
+    return n_words
+
+
+def filled(engine, n_words):
+    """A conversation, and the milliseconds that its message and one token took."""
+    conversation = engine.create_conversation()
+    ms, _ = timed(conversation.send_message, " ".join(["word"] * n_words), max_output_tokens=1)
+    return conversation, ms
 
 
 def clone(model, threads, cache, *depths):
     engine = open_engine(model, threads, cache)
     for depth in map(int, depths):
-        conversation, ms = filled(engine, depth)
+        n_words = words_of(engine, depth)
+        conversation, ms = filled(engine, n_words)
         say(f"prefill at {depth}", "ms", ms, f"{n_tokens(conversation)} tokens, one of them generated")
         for _ in range(ROUNDS):
-            plain, _ = filled(engine, depth)
+            plain, _ = filled(engine, n_words)
             took, _ = timed(plain.send_message, MESSAGE, max_output_tokens=1)
             say(f"a token at {depth}", "ms", took, "behind a short message")
             plain.close()
