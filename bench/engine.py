@@ -39,7 +39,7 @@ def default_cells():
                    Cell("llama32-1b", "Q8_0", n_tokens=1024, key_type="Q8_0", value_type="Q4_0")],
         "windows": [Cell("gemma3-270m", "Q4_0", n_tokens=8192)],
         "together": [one, Cell("llama32-1b", "Q8_0")],
-        "guesses": [Cell("stories-1b", "Q8_0", n_tokens=256)],
+        "guesses": [Cell("stories-1b", "Q8_0", n_tokens=192)],
         "lora": [one, Cell("qwen25-0.5b", "Q4_0")],
         "prefix": [one],
         "start": [one, Cell("qwen25-0.5b", "Q4_0"), Cell("gemma3-270m", "Q4_0"), quick]}

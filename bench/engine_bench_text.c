@@ -8,7 +8,8 @@
 #include <string.h>
 
 #define ROUNDS 9u
-#define TURNS 3u
+#define LOADS 3u
+#define GENERATIONS 2u
 
 /* A prompt from an empty session, after a change of the adapter or without one. */
 static void lora_turn(sy_session *session, sy_adapter *adapter, uint32_t n_tail) {
@@ -44,11 +45,11 @@ void engine_bench_lora(engine_bench *bench) {
     options.n_adapters = 1;
     options.adapter_rank = facts.rank;
     engine_bench_load(bench, &options);
-    for (uint32_t i = 0; i < TURNS; i++) {
+    for (uint32_t i = 0; i < LOADS; i++) {
         double start = now_us();
         must(sy_adapter_load(bench->engine, path, &adapter, &error), &error);
         engine_bench_say("load", "ms", 1e-3 * (now_us() - start), "");
-        if (i + 1 < TURNS) {
+        if (i + 1 < LOADS) {
             must(sy_adapter_unload(adapter, &error), &error);
         }
     }
@@ -132,7 +133,7 @@ void engine_bench_speculate(engine_bench *bench) {
              &error);
     }
     must(sy_session_open(bench->engine, 0, &g.session, &error), &error);
-    for (uint32_t i = 0; i < TURNS; i++) {
+    for (uint32_t i = 0; i < GENERATIONS; i++) {
         generate(bench, &g, "plain", 0);
         generate(bench, &g, "look-up", 1);
         if (g.draft != NULL) {

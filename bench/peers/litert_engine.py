@@ -21,8 +21,8 @@ ROUNDS = 5
 
 
 def open_engine(model, threads, cache):
-    cpu = litert_lm.Backend.CPU(thread_count=int(threads))
-    return litert_lm.Engine(model, backend=cpu, max_num_tokens=1024, cache_dir=cache)
+    where = {"backend": getattr(litert_lm, "Backend").CPU(thread_count=int(threads))}
+    return litert_lm.Engine(model, max_num_tokens=1024, cache_dir=cache, **where)
 
 
 def say(row, unit, value, note=""):
