@@ -22,9 +22,11 @@ struct sy_engine {
     sy_executor *executor;
     sy_model_info info;
     sy_load_times times;
-    sy__read_ahead *read_ahead;          /* of the weights; NULL: none */
-    uint8_t identity[32];                /* digest of metadata and samples of the weights */
-    bool has_identity;                   /* computed when a session is first saved or loaded */
+    sy__read_ahead *read_ahead; /* of the weights; NULL: none */
+    uint8_t identity[32];       /* digest of metadata and samples of the weights */
+    uint8_t vocabulary[32];     /* digest of the tokens */
+    bool has_identity;          /* both are computed when a session is first saved or loaded */
+    bool has_vocabulary;
     uint64_t load_bytes;                 /* all that loading took beside the mapped weights */
     uint64_t reserved_bytes;             /* of open sessions */
     sy__prefix_store *prefixes;          /* NULL: none are stored */

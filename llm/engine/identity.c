@@ -46,8 +46,8 @@ static void add_keys(sy__sha256 *sha, const sy_engine *engine) {
 sy_status sy__engine_tokenizer_identity(sy_engine *engine, uint8_t out_digest[SY__DIGEST_BYTES],
                                         sy_error *error) {
     const sy_tokenizer *tokenizer = engine->tokenizer;
-    memset(out_digest, 0, SY__DIGEST_BYTES); /* of a model without a vocabulary */
-    if (tokenizer == NULL) {
+    memcpy(out_digest, engine->vocabulary, SY__DIGEST_BYTES);
+    if (engine->has_vocabulary || tokenizer == NULL) { /* zeroes for a model without one */
         return SY_OK;
     }
     size_t n_piece = sy_tokenizer_max_piece_bytes(tokenizer), n_bytes = 0;
@@ -68,6 +68,10 @@ sy_status sy__engine_tokenizer_identity(sy_engine *engine, uint8_t out_digest[SY
     }
     sy__sha256_final(&sha, out_digest);
     sy__free_array(engine->allocator, piece, n_piece, 1);
+    if (status == SY_OK) {
+        memcpy(engine->vocabulary, out_digest, SY__DIGEST_BYTES);
+        engine->has_vocabulary = true;
+    }
     return status;
 }
 
