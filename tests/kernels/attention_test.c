@@ -443,6 +443,64 @@ static void merged_steps_keep_the_bits(void) {
     }
 }
 
+/* ---- a product behind ---- */
+/* z = y * w; y is rounded by the tasks of attention where its heads have whole blocks. */
+static void product_build(compare *c, const shape *s, uint32_t n_rows, bool y_is_seen) {
+    const int64_t w_dims[2] = {48, s->n_heads * s->dv};
+    sy_dimension t = sy_test_symbol(SY_SYMBOL_TOKENS, n_rows);
+    sy_dimension z_dims[2] = {t, sy_test_fixed(48)}, y_dims[2] = {t, sy_test_fixed(w_dims[1])};
+    uint32_t qkv[3] = {rows_by(c, s->type, s->n_heads * s->d, n_rows, true),
+                       rows_by(c, s->type, s->n_groups * s->d, n_rows, true),
+                       rows_by(c, s->type, s->n_groups * s->dv, n_rows, true)};
+    uint32_t z = compare_output(c, s->type, 2, z_dims);
+    uint32_t y =
+        y_is_seen ? compare_output(c, s->type, 2, y_dims) : compare_inner(c, s->type, 2, y_dims);
+    uint32_t w = compare_weight(c, SY_TYPE_Q8_0, 2, w_dims);
+    attention_node(c, s, qkv, y, PROMPT);
+    sy_test_graph_node(&c->graph, "switchyard", "Linear", 1, 2, (uint32_t[]){y, w}, 1, &z);
+}
+
+static void product_run(const compare *c, const char *level, uint8_t *out) {
+    session l;
+    session_open(&l, c, 2, level);
+    session_step(&l, 0, FRONT_ROWS, out);
+    session_close(&l);
+}
+
+static void products_of_results_match(void) {
+    const shape shapes[] = {
+        {4, 2, 64, 64, 0, f32, f16, f16, 0.0, false},
+        {5, 1, 32, 32, 40, f32, q8, q8, 0.0, true},
+        {4, 1, 64, 40, 0, f32, f16, f16, 0.0, false},
+        {4, 2, 32, 64, 0, f16, f16, f16, 0.0, false},
+    };
+    static uint8_t seen[FRONT_ROWS * 48 * 4], unseen[FRONT_ROWS * 48 * 4];
+    const cpu_kernels *const *levels = cpu_kernels_available();
+    for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
+        compare once, twice;
+        compare_init(&once, shapes[i].type == f32 ? 1e-3 : 4e-3);
+        compare_init(&twice, 0.0);
+        product_build(&once, &shapes[i], PROMPT, false);
+        product_build(&twice, &shapes[i], PROMPT, true);
+        sy_error error = {0};
+        CHECK_OK_ERROR(sy_test_graph_finish(&twice.graph, &error), error);
+        once.n_sequences = 2;
+        once.sequences[0] = (sy_sequence){0, PROMPT - 100, 0, 0};
+        once.sequences[1] = (sy_sequence){PROMPT - 100, 100, 0, 0};
+        compare_run(&once, "a product of attention");
+        front_copy(&once, &twice);
+        for (size_t j = 0; levels[j] != NULL; j++) {
+            product_run(&once, levels[j]->name, unseen);
+            product_run(&twice, levels[j]->name, seen);
+            CHECK_TEXT(memcmp(seen, unseen, FRONT_ROWS * 48 * (shapes[i].type == f32 ? 4 : 2)) == 0,
+                       "shape %zu on %s", i, levels[j]->name);
+            check_pieces(&once, levels[j]->name, 1 + (uint32_t)j % 3);
+        }
+        compare_deinit(&once);
+        compare_deinit(&twice);
+    }
+}
+
 static const sy_test_case cases[] = {
     {"float_states_match", float_states_match},
     {"block_states_match", block_states_match},
@@ -452,5 +510,6 @@ static const sy_test_case cases[] = {
     {"later_rows_do_not_reach_back", later_rows_do_not_reach_back},
     {"norms_and_rotations_match", norms_and_rotations_match},
     {"merged_steps_keep_the_bits", merged_steps_keep_the_bits},
+    {"products_of_results_match", products_of_results_match},
 };
 SY_TEST_MAIN(cases)

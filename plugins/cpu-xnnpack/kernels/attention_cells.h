@@ -10,24 +10,29 @@
 
 #if VF == 16
 #define TILE_QUERIES 8u
-#define TILE_STRIPS 2u /* of positions, for scores */
-#define TILE_CELLS 2u  /* of columns, for sums */
+#define TILE_POSITIONS 32u /* for scores */
+#define HALF_POSITIONS 64u /* of half as many queries */
+#define TILE_CELLS 2u      /* of columns, for sums; twice as many of half as many queries */
 #elif VF == 8
 #define TILE_QUERIES 6u
-#define TILE_STRIPS 1u
+#define TILE_POSITIONS 16u
+#define HALF_POSITIONS 16u
 #define TILE_CELLS 1u
 #else
 #define TILE_QUERIES 4u
-#define TILE_STRIPS 1u
+#define TILE_POSITIONS 16u
+#define HALF_POSITIONS 16u
 #define TILE_CELLS 1u
 #endif
-#define PER_STRIP (CPU_STRIP / VF) /* vectors of a strip of positions, or of a cell row */
-#define SCORE_VECTORS (TILE_STRIPS * PER_STRIP)
-#define SUM_VECTORS (2 * TILE_CELLS * PER_STRIP) /* of half as many queries */
-#define TILE_POSITIONS (TILE_STRIPS * CPU_STRIP)
-#define VALUE_POSITIONS 64u /* of one pass over the columns of f32 copies */
+#define PER_CELL (CPU_CELL / VF) /* vectors of a row of a cell */
+#define SCORE_VECTORS (TILE_POSITIONS / VF)
+#define HALF_VECTORS (HALF_POSITIONS / VF)
+#define HAS_LONG_TILES (HALF_POSITIONS > TILE_POSITIONS)
+#define SUM_VECTORS (2 * TILE_CELLS * PER_CELL) /* of half as many queries */
+#define LINE_BYTES 64u                          /* that one request asks for */
 
-/* CELL_WIDE: f32 copies. CELL_Q4_HIGH: the last 16 columns of Q4_0, where tiles have no more. */
+/* CELL_WIDE: f32 copies, of keys TILE_POSITIONS of each column. CELL_Q4_HIGH: the last 16 columns
+ * of Q4_0, where tiles have no more. */
 typedef enum cell_kind {
     CELL_F32,
     CELL_F16,
@@ -92,13 +97,17 @@ static inline vfloat exp2_below(vfloat x) {
     switch (n) { WITH_HALF(body) }
 #define IS_HALF(n_q) (2 * (n_q) <= TILE_QUERIES)
 
-/* n elements, a multiple of VF; those `ahead` bytes further on are asked for. */
+/* TILE_POSITIONS of n columns; those `ahead` bytes further on are asked for. */
 static void widen(sy_element_type type, const uint8_t *from, size_t n, ptrdiff_t ahead,
                   float *out) {
-    for (size_t i = 0; i < n; i += VF) {
-        const uint8_t *p = from + 2 * i;
-        __builtin_prefetch(p + ahead);
-        vf_store(out + i, type == SY_TYPE_F16 ? cell_load(p, CELL_F16) : cell_load(p, CELL_BF16));
+    for (size_t i = 0; i < n; i++, from += 2 * CPU_BLOCK, out += TILE_POSITIONS) {
+        __builtin_prefetch(from + ahead);
+#pragma GCC unroll 4
+        for (unsigned v = 0; v < SCORE_VECTORS; v++) {
+            const uint8_t *p = from + 2 * VF * v;
+            vf_store(out + v * VF,
+                     type == SY_TYPE_F16 ? cell_load(p, CELL_F16) : cell_load(p, CELL_BF16));
+        }
     }
 }
 

@@ -15,37 +15,43 @@ typedef struct scores_work {
     const float *q;
     size_t d;
     const uint8_t *keys;
-    size_t strip_bytes; /* from strip to strip of the tile */
-    ptrdiff_t ahead;    /* to what is asked for early */
+    ptrdiff_t ahead; /* to what is asked for early */
     float scale;
     float *scores;
+    bool is_long; /* HALF_POSITIONS of them */
 } scores_work;
 
-ALWAYS_INLINE void scores_tile(const scores_work *w, unsigned n_q, cell_kind kind) {
-    vfloat sums[TILE_QUERIES][SCORE_VECTORS];
-    const size_t step = cell_element(kind), d = w->d;
+/* From the positions of a column to those of the next one. */
+ALWAYS_INLINE size_t column_bytes(cell_kind kind) {
+    return (kind == CELL_WIDE ? TILE_POSITIONS : CPU_BLOCK) * cell_element(kind);
+}
+
+/* n_v vectors of positions. */
+ALWAYS_INLINE void scores_tile(const scores_work *w, unsigned n_q, unsigned n_v, cell_kind kind) {
+    vfloat sums[TILE_QUERIES][HALF_VECTORS];
+    const size_t vector_bytes = VF * cell_element(kind), d = w->d;
+    const uint8_t *keys = w->keys;
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
 #pragma GCC unroll 4
-        for (unsigned v = 0; v < SCORE_VECTORS; v++) {
+        for (unsigned v = 0; v < n_v; v++) {
             sums[j][v] = vf_set1(0.0f);
         }
     }
-    for (size_t i = 0; i < d; i++) {
-        vfloat k[SCORE_VECTORS];
+    for (size_t i = 0; i < d; i++, keys += column_bytes(kind)) {
+        vfloat k[HALF_VECTORS];
 #pragma GCC unroll 4
-        for (unsigned v = 0; v < SCORE_VECTORS; v++) {
-            const uint8_t *strip = w->keys + v / PER_STRIP * w->strip_bytes + i * CPU_STRIP * step;
-            k[v] = cell_load(strip + v % PER_STRIP * VF * step, kind);
-            if (v % PER_STRIP == 0) {
-                look_ahead(strip + w->ahead, kind);
+        for (unsigned v = 0; v < n_v; v++) {
+            k[v] = cell_load(keys + v * vector_bytes, kind);
+            if (v * vector_bytes % LINE_BYTES == 0) {
+                look_ahead(keys + v * vector_bytes + w->ahead, kind);
             }
         }
 #pragma GCC unroll 8
         for (unsigned j = 0; j < n_q; j++) {
             vfloat x = vf_set1(w->q[j * d + i]);
 #pragma GCC unroll 4
-            for (unsigned v = 0; v < SCORE_VECTORS; v++) {
+            for (unsigned v = 0; v < n_v; v++) {
                 sums[j][v] = vf_fma(x, k[v], sums[j][v]);
             }
         }
@@ -53,7 +59,7 @@ ALWAYS_INLINE void scores_tile(const scores_work *w, unsigned n_q, cell_kind kin
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
 #pragma GCC unroll 4
-        for (unsigned v = 0; v < SCORE_VECTORS; v++) {
+        for (unsigned v = 0; v < n_v; v++) {
             vf_store(w->scores + j * CPU_SPAN + v * VF, sums[j][v] * vf_set1(w->scale));
         }
     }
@@ -62,38 +68,44 @@ ALWAYS_INLINE void scores_tile(const scores_work *w, unsigned n_q, cell_kind kin
 typedef void (*scores_function)(const scores_work *work, size_t n_q);
 #define SCORES_KIND(name, kind)                                    \
     static void scores_##name(const scores_work *work, size_t n) { \
-        WITH_QUERIES(n, SCORES_BODY_##name)                        \
+        if (HAS_LONG_TILES && work->is_long) {                     \
+            WITH_HALF_QUERIES(n, SCORES_LONG_##name)               \
+        } else {                                                   \
+            WITH_QUERIES(n, SCORES_BODY_##name)                    \
+        }                                                          \
     }
-#define SCORES_BODY_f32(n) scores_tile(work, n, CELL_F32)
-#define SCORES_BODY_f16(n) scores_tile(work, n, CELL_F16)
-#define SCORES_BODY_bf16(n) scores_tile(work, n, CELL_BF16)
-#define SCORES_BODY_wide(n) scores_tile(work, n, CELL_WIDE)
+#define SCORES_BODY_f32(n) scores_tile(work, n, SCORE_VECTORS, CELL_F32)
+#define SCORES_BODY_f16(n) scores_tile(work, n, SCORE_VECTORS, CELL_F16)
+#define SCORES_BODY_bf16(n) scores_tile(work, n, SCORE_VECTORS, CELL_BF16)
+#define SCORES_BODY_wide(n) scores_tile(work, n, SCORE_VECTORS, CELL_WIDE)
+#define SCORES_LONG_f32(n) scores_tile(work, n, HALF_VECTORS, CELL_F32)
+#define SCORES_LONG_f16(n) scores_tile(work, n, HALF_VECTORS, CELL_F16)
+#define SCORES_LONG_bf16(n) scores_tile(work, n, HALF_VECTORS, CELL_BF16)
+#define SCORES_LONG_wide(n) (void)0
 SCORES_KIND(f32, CELL_F32)
 SCORES_KIND(f16, CELL_F16)
 SCORES_KIND(bf16, CELL_BF16)
 SCORES_KIND(wide, CELL_WIDE)
 #undef SCORES_KIND
 
-static void scores_at(const cpu_attention *a, uint32_t position, scores_function run) {
-    size_t i_strip = position / CPU_STRIP;
+static void scores_at(const cpu_attention *a, uint32_t position, bool is_long,
+                      scores_function run) {
+    size_t i_block = position / CPU_BLOCK, n_positions = is_long ? HALF_POSITIONS : TILE_POSITIONS;
+    size_t element = a->keys.type == SY_TYPE_F32 ? 4 : 2;
     scores_work w = {.d = a->d,
-                     .keys = cpu_strip(&a->keys, i_strip),
-                     .strip_bytes = a->keys.strip_bytes,
-                     .ahead = cpu_strip_ahead(&a->keys, i_strip, a->keys.n_ahead),
-                     .scale = a->scale};
+                     .keys = a->keys.blocks[i_block] + position % CPU_BLOCK * element,
+                     .ahead = cpu_cells_ahead(&a->keys, i_block),
+                     .scale = a->scale,
+                     .is_long = is_long};
     if (a->n_queries > TILE_QUERIES && a->keys.type != SY_TYPE_F32) {
-        for (size_t i = 0; i < TILE_STRIPS; i++) {
-            widen(a->keys.type, w.keys + i * w.strip_bytes, CPU_STRIP * a->d,
-                  cpu_strip_ahead(&a->keys, i_strip, TILE_STRIPS), a->wide + i * CPU_STRIP * a->d);
-        }
+        widen(a->keys.type, w.keys, a->d, w.ahead, a->wide);
         w.keys = (const uint8_t *)a->wide;
-        w.strip_bytes = CPU_STRIP * a->d * sizeof(float);
         run = scores_wide;
     }
     for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
         size_t n = a->n_queries - j < TILE_QUERIES ? a->n_queries - j : TILE_QUERIES;
         cpu_positions seen = seen_by(a, j, n);
-        if (seen.low < position + TILE_POSITIONS && seen.high > position) {
+        if (seen.low < position + n_positions && seen.high > position) {
             w.q = a->q + j * a->d;
             w.scores = a->scores + j * CPU_SPAN + position;
             run(&w, n);
@@ -106,9 +118,12 @@ static void scores_plain(const cpu_attention *a) {
                           : a->keys.type == SY_TYPE_F16 ? scores_f16
                                                         : scores_bf16;
     cpu_positions seen = seen_by(a, 0, a->n_queries);
-    for (uint32_t p = seen.low / TILE_POSITIONS * TILE_POSITIONS; p < seen.high;
-         p += TILE_POSITIONS) {
-        scores_at(a, p, run);
+    uint32_t p = seen.low / TILE_POSITIONS * TILE_POSITIONS;
+    while (p < seen.high) {
+        bool is_long = HAS_LONG_TILES && IS_HALF(a->n_queries) && p % HALF_POSITIONS == 0 &&
+                       seen.high - p > TILE_POSITIONS;
+        scores_at(a, p, is_long, run);
+        p += is_long ? HALF_POSITIONS : TILE_POSITIONS;
     }
 }
 
@@ -118,16 +133,10 @@ typedef struct int_work {
     const uint8_t *q;
     size_t q_bytes, d;
     const uint8_t *keys, *factors;
-    size_t strip_bytes;
     ptrdiff_t ahead;
     float scale;
     float *scores;
 } int_work;
-
-/* Bytes from the first vector of positions to vector v, `bytes` for each position. */
-ALWAYS_INLINE size_t int_vector_at(const int_work *w, unsigned v, size_t bytes) {
-    return v / PER_STRIP * w->strip_bytes + v % PER_STRIP * VF * bytes;
-}
 
 /* Sums of products in two planes. */
 typedef struct int_sums {
@@ -157,7 +166,7 @@ ALWAYS_INLINE void scores_int_cell(const int_work *w, const uint8_t *x, const ui
         vint k[INT_VECTORS], last[INT_VECTORS];
 #pragma GCC unroll 2
         for (unsigned v = 0; v < n_v; v++) {
-            const uint8_t *at = keys + int_vector_at(w, v, 4) + g * 64;
+            const uint8_t *at = keys + (g * CPU_BLOCK + v * VF) * 4;
             k[v] = dot_load(at);
             __builtin_prefetch(at + w->ahead);
             last[v] = (k[v] >> 4) & 0x0f0f0f0f;
@@ -180,9 +189,8 @@ ALWAYS_INLINE int32_t int_correction(const cpu_record_end *end, int32_t bias) {
 /* n_v vectors of positions from first_v on. */
 ALWAYS_INLINE void scores_int_tile(const int_work *w, unsigned first_v, unsigned n_q, unsigned n_v,
                                    bool is_q4) {
-    const size_t record = cpu_record_bytes(CPU_PLANES_16), cell = is_q4 ? 256 : 512;
-    const uint8_t *keys = w->keys + int_vector_at(w, first_v, 4);
-    const uint8_t *factors = w->factors + int_vector_at(w, first_v, 2);
+    const size_t record = cpu_record_bytes(CPU_PLANES_16), cell = CPU_BLOCK * (is_q4 ? 16 : 32);
+    const uint8_t *keys = w->keys + first_v * VF * 4, *factors = w->factors + first_v * VF * 2;
     vfloat scores[TILE_QUERIES][INT_VECTORS];
 #pragma GCC unroll 8
     for (unsigned j = 0; j < n_q; j++) {
@@ -204,7 +212,7 @@ ALWAYS_INLINE void scores_int_tile(const int_work *w, unsigned first_v, unsigned
         scores_int_cell(w, x, keys + c * cell, &sums, n_q, n_v, is_q4);
 #pragma GCC unroll 2
         for (unsigned v = 0; v < n_v; v++) {
-            const uint8_t *at = factors + int_vector_at(w, v, 2) + c * CPU_STRIP * 2;
+            const uint8_t *at = factors + (c * CPU_BLOCK + v * VF) * 2;
             vfloat factor = vf_load_f16((const uint16_t *)(const void *)at);
             __builtin_prefetch(at + w->ahead);
 #pragma GCC unroll 8
@@ -247,15 +255,14 @@ static void scores_int_q4(const int_work *w, size_t n_q) {
 static void scores_int(const cpu_attention *a) {
     bool is_q4 = a->keys.type == SY_TYPE_Q4_0;
     cpu_positions all = seen_by(a, 0, a->n_queries);
-    int_work w = {.q_bytes = cpu_activation_row_bytes(a->d, CPU_PLANES_16),
-                  .d = a->d,
-                  .strip_bytes = a->keys.strip_bytes,
-                  .scale = a->scale};
+    int_work w = {
+        .q_bytes = cpu_activation_row_bytes(a->d, CPU_PLANES_16), .d = a->d, .scale = a->scale};
     for (uint32_t p = all.low / TILE_POSITIONS * TILE_POSITIONS; p < all.high;
          p += TILE_POSITIONS) {
-        w.keys = cpu_strip(&a->keys, p / CPU_STRIP);
-        w.factors = w.keys + a->keys.scales_at;
-        w.ahead = cpu_strip_ahead(&a->keys, p / CPU_STRIP, a->keys.n_ahead);
+        const uint8_t *block = a->keys.blocks[p / CPU_BLOCK];
+        w.keys = block + p % CPU_BLOCK * 4;
+        w.factors = block + a->keys.factors_at + p % CPU_BLOCK * 2;
+        w.ahead = cpu_cells_ahead(&a->keys, p / CPU_BLOCK);
         for (size_t j = 0; j < a->n_queries; j += TILE_QUERIES) {
             size_t n = a->n_queries - j < TILE_QUERIES ? a->n_queries - j : TILE_QUERIES;
             cpu_positions seen = seen_by(a, j, n);

@@ -7,8 +7,6 @@
 
 #include "attention_values.h"
 
-_Static_assert(CPU_BLOCK % VALUE_POSITIONS == 0, "a pass lies in one block");
-
 /* Where weights for the second cell of a block type begin, behind those of half a tile. */
 #define SECOND_WEIGHTS (TILE_QUERIES / 2 * CPU_SPAN)
 
@@ -16,13 +14,12 @@ _Static_assert(CPU_BLOCK % VALUE_POSITIONS == 0, "a pass lies in one block");
 typedef struct sums_work {
     const float *weights; /* of the first query at the pass's first position, CPU_SPAN apart */
     const uint8_t *values;
-    size_t strip_bytes;
-    const ptrdiff_t *ahead; /* of each strip */
+    ptrdiff_t ahead; /* to what is asked for early */
     float *sums;
     size_t stride;
 } sums_work;
 
-/* Adds positions [low, high), counted from the strip that `values` points to. */
+/* Adds positions [low, high) of the block that `values` points to. */
 ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsigned n_vectors,
                              cell_kind kind) {
     vfloat acc[TILE_QUERIES][SUM_VECTORS];
@@ -34,32 +31,28 @@ ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsign
             acc[j][v] = vf_load(w.sums + j * w.stride + v * VF);
         }
     }
-    for (size_t p = at.low; p < at.high;) {
-        size_t next = (p / CPU_STRIP + 1) * CPU_STRIP, end = next < at.high ? next : at.high;
-        const uint8_t *row = w.values + p / CPU_STRIP * w.strip_bytes + p % CPU_STRIP * row_bytes;
-        const ptrdiff_t ahead = w.ahead[p / CPU_STRIP];
-        for (; p < end; p++, row += row_bytes) {
-            vfloat x[SUM_VECTORS];
+    const uint8_t *row = w.values + at.low * row_bytes;
+    for (size_t p = at.low; p < at.high; p++, row += row_bytes) {
+        vfloat x[SUM_VECTORS];
+#pragma GCC unroll 8
+        for (unsigned v = 0; v < n_vectors; v++) {
+            x[v] = value_load(row, v, kind);
+            IN_REGISTER(x[v]);
+            if (v % cell_vectors(kind) == 0) {
+                look_ahead(value_at(row, v, kind) + w.ahead, kind);
+            }
+        }
+#pragma GCC unroll 8
+        for (unsigned j = 0; j < n_q; j++) {
+            vfloat weight = vf_set1(w.weights[j * CPU_SPAN + p]);
+            IN_REGISTER(weight);
 #pragma GCC unroll 8
             for (unsigned v = 0; v < n_vectors; v++) {
-                x[v] = value_load(row, v, kind);
-                IN_REGISTER(x[v]);
-                if (v % cell_vectors(kind) == 0) {
-                    look_ahead(value_at(row, v, kind) + ahead, kind);
+                if (cell_is_block(kind) && v > 0 && v % cell_vectors(kind) == 0) {
+                    weight = vf_set1(w.weights[j * CPU_SPAN + p + SECOND_WEIGHTS]);
+                    IN_REGISTER(weight);
                 }
-            }
-#pragma GCC unroll 8
-            for (unsigned j = 0; j < n_q; j++) {
-                vfloat weight = vf_set1(w.weights[j * CPU_SPAN + p]);
-                IN_REGISTER(weight);
-#pragma GCC unroll 8
-                for (unsigned v = 0; v < n_vectors; v++) {
-                    if (cell_is_block(kind) && v > 0 && v % cell_vectors(kind) == 0) {
-                        weight = vf_set1(w.weights[j * CPU_SPAN + p + SECOND_WEIGHTS]);
-                        IN_REGISTER(weight);
-                    }
-                    acc[j][v] = vf_fma(weight, x[v], acc[j][v]);
-                }
+                acc[j][v] = vf_fma(weight, x[v], acc[j][v]);
             }
         }
     }
@@ -74,9 +67,9 @@ ALWAYS_INLINE void sums_tile(sums_work w, cpu_positions at, unsigned n_q, unsign
 
 ALWAYS_INLINE void sums_of_kind(const sums_work *work, cpu_positions at, size_t n_q, size_t n_cells,
                                 cell_kind kind) {
-#define BODY_TWO(n) sums_tile(*work, at, n, 2 * TILE_CELLS * PER_STRIP, kind)
-#define BODY(n) sums_tile(*work, at, n, TILE_CELLS *PER_STRIP, kind)
-#define BODY_ONE(n) sums_tile(*work, at, n, PER_STRIP, kind)
+#define BODY_TWO(n) sums_tile(*work, at, n, 2 * TILE_CELLS * PER_CELL, kind)
+#define BODY(n) sums_tile(*work, at, n, TILE_CELLS *PER_CELL, kind)
+#define BODY_ONE(n) sums_tile(*work, at, n, PER_CELL, kind)
     if (n_cells == 2 * TILE_CELLS) {
         WITH_HALF_QUERIES(n_q, BODY_TWO)
     } else if (n_cells == TILE_CELLS) {
@@ -89,13 +82,13 @@ ALWAYS_INLINE void sums_of_kind(const sums_work *work, cpu_positions at, size_t 
 #undef BODY_ONE
 }
 
-/* The cells [.., n_cells) of values that a pass takes: positions of one block. */
+/* n_cells cells of a block of values. */
 typedef struct value_pass {
     const uint8_t *bytes;
-    size_t strip_bytes, n_cells;
-    ptrdiff_t ahead[VALUE_POSITIONS / CPU_STRIP];
+    size_t n_cells;
+    ptrdiff_t ahead;
     cell_kind kind;
-    uint32_t first, n;    /* positions of the span */
+    uint32_t first;       /* position in the span */
     size_t cell;          /* of 16 columns, the first of them */
     const float *weights; /* of the queries at hand, from the position `first` on */
     size_t first_query;
@@ -107,7 +100,6 @@ static void sums_run(const cpu_attention *a, const value_pass *pass, size_t firs
     cpu_positions here = {at.low - pass->first, at.high - pass->first};
     const sums_work work = {.weights = pass->weights + (first - pass->first_query) * CPU_SPAN,
                             .values = pass->bytes,
-                            .strip_bytes = pass->strip_bytes,
                             .ahead = pass->ahead,
                             .sums = a->out.sums + first * stride + pass->cell * CPU_CELL,
                             .stride = stride};
@@ -155,7 +147,7 @@ static void sums_by_row(const cpu_attention *a, const value_pass *pass, size_t f
  * row that it does not see, whose content may be anything. */
 static void sums_of_queries(const cpu_attention *a, const value_pass *pass, size_t first,
                             size_t n_q) {
-    cpu_positions all = {pass->first, pass->first + pass->n};
+    cpu_positions all = {pass->first, pass->first + CPU_BLOCK};
     cpu_positions least = meet(all, a->sees[first / a->per_row]);
     cpu_positions most = meet(all, a->sees[(first + n_q - 1) / a->per_row]);
     cpu_positions shared = {most.low, least.high};
@@ -189,35 +181,26 @@ static cell_kind kind_of(sy_element_type type, size_t cell) {
     }
 }
 
-/* f32 copies of the blocks that are seen, one after the other; factors of block types stay out. */
+/* f32 copies of the rows that are seen; factors of block types stay out. */
 static void widen_pass(const cpu_attention *a, value_pass *pass) {
-    size_t n = pass->n_cells * CPU_STRIP * CPU_CELL;
-    size_t i_strip = pass->first / CPU_STRIP; /* what is asked for is in the next block */
-    ptrdiff_t ahead = cpu_strip_ahead(&a->values, i_strip, VALUE_POSITIONS / CPU_STRIP);
-    cpu_positions seen = seen_by(a, 0, a->n_queries);
-    uint32_t end = pass->first + pass->n;
-    uint32_t p = seen.low > pass->first ? seen.low / CPU_STRIP * CPU_STRIP : pass->first;
-    for (end = end < seen.high ? end : seen.high; p < end; p += CPU_STRIP) {
-        size_t i = (p - pass->first) / CPU_STRIP;
-        const uint8_t *strip = pass->bytes + i * pass->strip_bytes;
-        float *out = a->wide + i * n;
-#define CASE(k)                                           \
-    case k:                                               \
-        widen_cells(strip, pass->n_cells, ahead, out, k); \
+    cpu_positions at =
+        meet((cpu_positions){pass->first, pass->first + CPU_BLOCK}, seen_by(a, 0, a->n_queries));
+    at = (cpu_positions){at.low - pass->first, at.high - pass->first};
+#define CASE(k)                                                               \
+    case k:                                                                   \
+        widen_cells(pass->bytes, pass->n_cells, at, pass->ahead, a->wide, k); \
         break;
-        switch (pass->kind) {
-            CASE(CELL_F16)
-            CASE(CELL_BF16)
-            CASE(CELL_Q8)
-            CASE(CELL_Q4)
-            CASE(CELL_Q4_HIGH)
-        default:
-            break;
-        }
-#undef CASE
+    switch (pass->kind) {
+        CASE(CELL_F16)
+        CASE(CELL_BF16)
+        CASE(CELL_Q8)
+        CASE(CELL_Q4)
+        CASE(CELL_Q4_HIGH)
+    default:
+        break;
     }
+#undef CASE
     pass->bytes = (const uint8_t *)a->wide;
-    pass->strip_bytes = n * sizeof(float);
     pass->kind = CELL_WIDE;
 }
 
@@ -225,21 +208,21 @@ static void widen_pass(const cpu_attention *a, value_pass *pass) {
 static void weights_scale(const cpu_attention *a, const value_pass *pass, size_t first, size_t n_q,
                           size_t cell, float *scaled) {
     cpu_positions seen = seen_by(a, first, n_q);
-    const uint8_t *factors = cpu_strip(&a->values, pass->first / CPU_STRIP) + a->values.scales_at +
-                             cell / 2 * CPU_STRIP * 2;
-    for (uint32_t i = 0; i < pass->n; i += CPU_STRIP, factors += a->values.strip_bytes) {
+    const uint8_t *factors =
+        a->values.blocks[pass->first / CPU_BLOCK] + a->values.factors_at + cell / 2 * CPU_BLOCK * 2;
+    for (uint32_t i = 0; i < CPU_BLOCK; i += VF) {
         uint32_t position = pass->first + i;
-        if (position >= seen.high || position + CPU_STRIP <= seen.low) {
+        if (position >= seen.high || position + VF <= seen.low) {
             continue;
         }
-        __builtin_prefetch(factors + pass->ahead[i / CPU_STRIP]);
-        for (uint32_t v = 0; v < CPU_STRIP; v += VF) {
-            vfloat factor = vf_load_f16((const uint16_t *)(const void *)(factors + 2 * v));
-            const float *weights = a->scores + first * CPU_SPAN + position + v;
-            float *to = scaled + i + v;
-            for (size_t j = 0; j < n_q; j++, weights += CPU_SPAN, to += CPU_SPAN) {
-                vf_store(to, vf_load(weights) * factor);
-            }
+        vfloat factor = vf_load_f16((const uint16_t *)(const void *)(factors + 2 * i));
+        const float *weights = a->scores + first * CPU_SPAN + position;
+        float *to = scaled + i;
+        if (2 * i % LINE_BYTES == 0) {
+            __builtin_prefetch(factors + 2 * i + pass->ahead);
+        }
+        for (size_t j = 0; j < n_q; j++, weights += CPU_SPAN, to += CPU_SPAN) {
+            vf_store(to, vf_load(weights) * factor);
         }
     }
 }
@@ -249,17 +232,14 @@ static bool is_widened(const cpu_attention *a) {
 }
 
 static void sums_pass(const cpu_attention *a, uint32_t position, size_t cell, size_t n_cells) {
-    value_pass pass = {.kind = kind_of(a->values.type, cell),
-                       .strip_bytes = a->values.strip_bytes,
+    size_t i_block = position / CPU_BLOCK;
+    cell_kind kind = kind_of(a->values.type, cell);
+    value_pass pass = {.bytes = a->values.blocks[i_block] + cell_offset(kind, cell),
+                       .ahead = cpu_cells_ahead(&a->values, i_block),
+                       .kind = kind,
                        .n_cells = n_cells,
                        .first = position,
-                       .n = VALUE_POSITIONS,
                        .cell = cell};
-    size_t i_strip = position / CPU_STRIP;
-    pass.bytes = cpu_strip(&a->values, i_strip) + cell_offset(pass.kind, cell);
-    for (size_t i = 0; i < VALUE_POSITIONS / CPU_STRIP; i++) {
-        pass.ahead[i] = cpu_strip_ahead(&a->values, i_strip + i, a->values.n_ahead);
-    }
     if (is_widened(a)) {
         widen_pass(a, &pass);
     }
@@ -284,8 +264,7 @@ static void sums_all(const cpu_attention *a) {
     size_t n_cells = cpu_attention_stride(a->dv) / CPU_CELL;
     memset(a->out.sums, 0, a->n_queries * n_cells * CPU_CELL * sizeof(float));
     size_t at_once = IS_HALF(a->n_queries) ? 2 * TILE_CELLS : TILE_CELLS;
-    for (uint32_t p = seen.low / VALUE_POSITIONS * VALUE_POSITIONS; p < seen.high;
-         p += VALUE_POSITIONS) {
+    for (uint32_t p = seen.low / CPU_BLOCK * CPU_BLOCK; p < seen.high; p += CPU_BLOCK) {
         for (size_t cell = 0, n = 0; cell < n_cells; cell += n) {
             size_t left = n_cells - cell;
             n = left >= at_once ? at_once : left >= TILE_CELLS ? TILE_CELLS : 1;

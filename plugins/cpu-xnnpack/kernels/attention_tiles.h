@@ -4,6 +4,12 @@
 #include "attention_sums.h"
 
 /* ---- softmax ---- */
+#if VF == 16
+#define WEIGH_MOST 4u
+#else
+#define WEIGH_MOST 2u
+#endif
+
 /* Positions outside [low, high) of a vector that begins at `first` get -infinity. */
 static inline void hide(float *scores, uint32_t first, cpu_positions seen) {
     for (uint32_t p = first; p < first + VF; p++) {
@@ -18,46 +24,93 @@ static void soften(float *scores, uint32_t first, uint32_t end, float cap) {
     }
 }
 
-/* Scores become weights; what a query does not see is neither read nor kept. */
-static cpu_softmax_state weigh(float *scores, cpu_positions seen, float softcap) {
-    uint32_t first = seen.low / VF * VF, end = (seen.high + VF - 1) / VF * VF;
-    vfloat most = vf_set1(-INFINITY), sum = vf_set1(0.0f);
+/* Where whole vectors of what is seen begin and end; what is not seen of them is hidden. */
+static cpu_positions scores_ready(float *scores, cpu_positions seen, float softcap) {
+    cpu_positions whole = {seen.low / VF * VF, (seen.high + VF - 1) / VF * VF};
     if (softcap > 0.0f) {
-        soften(scores, first, end, softcap);
+        soften(scores, whole.low, whole.high, softcap);
     }
-    if (first < seen.low) {
-        hide(scores, first, seen);
+    if (whole.low < seen.low) {
+        hide(scores, whole.low, seen);
     }
-    if (end > seen.high) {
-        hide(scores, end - VF, seen);
+    if (whole.high > seen.high) {
+        hide(scores, whole.high - VF, seen);
     }
-    vfloat other = most;
-    for (uint32_t p = first; p + VF < end; p += 2 * VF) {
-        most = vf_max(most, vf_load(scores + p));
-        other = vf_max(other, vf_load(scores + p + VF));
+    return whole;
+}
+
+/* Scores of n queries that see the same become weights; what they do not see is neither read nor
+ * kept. A query waits for its maximum and for its sum, so several go side by side. */
+ALWAYS_INLINE void weigh(float *scores, unsigned n, cpu_positions seen, float softcap,
+                         cpu_softmax_state *out) {
+    vfloat most[WEIGH_MOST], sum[WEIGH_MOST];
+    cpu_positions at = {0, 0};
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < n; j++) {
+        at = scores_ready(scores + j * CPU_SPAN, seen, softcap);
+        most[j] = vf_set1(-INFINITY);
+        sum[j] = vf_set1(0.0f);
     }
-    most = vf_max(vf_max(most, vf_load(scores + end - VF)), other);
-    cpu_softmax_state state = {.maximum = vf_largest(most)};
-    most = vf_set1(state.maximum);
-    for (uint32_t p = first; p < end; p += VF) {
-        vfloat w = exp2_below(vf_load(scores + p) - most);
-        vf_store(scores + p, w);
-        sum = sum + w;
+    for (uint32_t p = at.low; p < at.high; p += VF) {
+#pragma GCC unroll 4
+        for (unsigned j = 0; j < n; j++) {
+            most[j] = vf_max(most[j], vf_load(scores + j * CPU_SPAN + p));
+        }
     }
-    state.denominator = vf_sum(sum);
-    return state;
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < n; j++) {
+        out[j].maximum = vf_largest(most[j]);
+        most[j] = vf_set1(out[j].maximum);
+    }
+    for (uint32_t p = at.low; p < at.high; p += VF) {
+#pragma GCC unroll 4
+        for (unsigned j = 0; j < n; j++) {
+            vfloat w = exp2_below(vf_load(scores + j * CPU_SPAN + p) - most[j]);
+            vf_store(scores + j * CPU_SPAN + p, w);
+            sum[j] = sum[j] + w;
+        }
+    }
+#pragma GCC unroll 4
+    for (unsigned j = 0; j < n; j++) {
+        out[j].denominator = vf_sum(sum[j]);
+    }
+}
+
+/* How many queries from `first` on see what it sees, WEIGH_MOST at most. */
+static size_t seeing_alike(const cpu_attention *a, size_t first) {
+    const cpu_positions *own = &a->sees[first / a->per_row];
+    size_t n = 1;
+    for (; n < WEIGH_MOST && first + n < a->n_queries; n++) {
+        const cpu_positions *other = &a->sees[(first + n) / a->per_row];
+        if (other->low != own->low || other->high != own->high) {
+            break;
+        }
+    }
+    return n;
+}
+
+static void weigh_all(const cpu_attention *a) {
+    for (size_t j = 0, n = 0; j < a->n_queries; j += n) {
+        cpu_positions seen = a->sees[j / a->per_row];
+        cpu_softmax_state *out = a->out.softmax + j;
+        float *scores = a->scores + j * CPU_SPAN;
+        n = seeing_alike(a, j);
+        if (seen.low >= seen.high) {
+            n = 1;
+            *out = (cpu_softmax_state){-INFINITY, 0.0f};
+        } else if (n == WEIGH_MOST) {
+            weigh(scores, WEIGH_MOST, seen, a->softcap, out);
+        } else {
+            n = 1;
+            weigh(scores, 1, seen, a->softcap, out);
+        }
+    }
 }
 
 /* ---- a span, and spans together ---- */
 static void attend(const cpu_attention *a) {
     scores_all(a);
-    for (size_t j = 0; j < a->n_queries; j++) {
-        cpu_positions seen = a->sees[j / a->per_row];
-        a->out.softmax[j] = (cpu_softmax_state){-INFINITY, 0.0f};
-        if (seen.low < seen.high) {
-            a->out.softmax[j] = weigh(a->scores + j * CPU_SPAN, seen, a->softcap);
-        }
-    }
+    weigh_all(a);
     sums_all(a);
 }
 

@@ -16,11 +16,11 @@ ALWAYS_INLINE size_t cell_row_bytes(cell_kind kind) {
 }
 /* Vectors of a cell's row. */
 ALWAYS_INLINE unsigned cell_vectors(cell_kind kind) {
-    return cell_is_block(kind) ? 2 * PER_STRIP : PER_STRIP;
+    return cell_is_block(kind) ? 2 * PER_CELL : PER_CELL;
 }
-/* Where 16 columns begin in a strip, in its first row. */
+/* Where 16 columns begin in a block, in its first row. */
 ALWAYS_INLINE size_t cell_offset(cell_kind kind, size_t cell) {
-    size_t bytes = CPU_STRIP * cell_row_bytes(kind);
+    size_t bytes = CPU_BLOCK * cell_row_bytes(kind);
     return cell_is_block(kind) ? cell / 2 * bytes + (kind == CELL_Q8 ? cell % 2 * CPU_CELL : 0)
                                : cell * bytes;
 }
@@ -28,9 +28,9 @@ ALWAYS_INLINE size_t cell_offset(cell_kind kind, size_t cell) {
 /* Vector v of a position's columns, from the cell on whose row `row` is. */
 ALWAYS_INLINE const uint8_t *value_at(const uint8_t *row, unsigned v, cell_kind kind) {
     const unsigned i_cell = v / cell_vectors(kind), inside = v % cell_vectors(kind);
-    const uint8_t *cell = row + i_cell * CPU_STRIP * cell_row_bytes(kind);
+    const uint8_t *cell = row + i_cell * CPU_BLOCK * cell_row_bytes(kind);
     if (cell_is_block(kind)) {
-        return cell + (kind == CELL_Q8 ? inside : inside % PER_STRIP) * VF;
+        return cell + (kind == CELL_Q8 ? inside : inside % PER_CELL) * VF;
     }
     return cell + inside * VF * cell_element(kind);
 }
@@ -54,20 +54,20 @@ ALWAYS_INLINE vfloat value_load(const uint8_t *row, unsigned v, cell_kind kind) 
         return dot_to_float(dot_bytes(p));
     }
     if (cell_is_block(kind)) {
-        return nibbles_to_float(p, kind == CELL_Q4_HIGH || v % cell_vectors(kind) >= PER_STRIP);
+        return nibbles_to_float(p, kind == CELL_Q4_HIGH || v % cell_vectors(kind) >= PER_CELL);
     }
     return cell_load(p, kind);
 }
 
-/* One strip's part of n_cells cells, as cells of f32; asks for what lies `ahead` bytes further. */
-ALWAYS_INLINE void widen_cells(const uint8_t *strip, size_t n_cells, ptrdiff_t ahead, float *out,
-                               cell_kind kind) {
+/* Rows of n_cells cells as those of f32 cells; asks for what lies `ahead` bytes further. */
+ALWAYS_INLINE void widen_cells(const uint8_t *cells, size_t n_cells, cpu_positions at,
+                               ptrdiff_t ahead, float *out, cell_kind kind) {
     const size_t row_bytes = cell_row_bytes(kind);
-    for (size_t p = 0; p < CPU_STRIP; p++) {
-        for (unsigned v = 0; v < n_cells * PER_STRIP; v++) {
-            float *to = out + v / PER_STRIP * CPU_STRIP * CPU_CELL + v % PER_STRIP * VF;
-            __builtin_prefetch(value_at(strip + p * row_bytes, v, kind) + ahead);
-            vf_store(to + p * CPU_CELL, value_load(strip + p * row_bytes, v, kind));
+    for (size_t p = at.low; p < at.high; p++) {
+        for (unsigned v = 0; v < n_cells * PER_CELL; v++) {
+            float *to = out + v / PER_CELL * CPU_BLOCK * CPU_CELL + v % PER_CELL * VF;
+            __builtin_prefetch(value_at(cells + p * row_bytes, v, kind) + ahead);
+            vf_store(to + p * CPU_CELL, value_load(cells + p * row_bytes, v, kind));
         }
     }
 }

@@ -9,7 +9,7 @@
 #define CPU_ATTEND_H
 
 #include "attention.h"
-#include "operators.h"
+#include "fuse.h"
 #include "state.h"
 
 enum { CPU_IN_Q, CPU_IN_K, CPU_IN_V, CPU_IN_KEY_STATE, CPU_IN_VALUE_STATE, CPU_IN_SINKS };
@@ -20,11 +20,28 @@ typedef struct cpu_attention_step {
     cpu_run *run;
     const cpu_step *step;
     uint64_t tile_rows, n_groups, per_group, n_workers;
+    cpu_rounding rounding;
     bool appends; /* a task writes the rows of k and v that it then reads */
     bool splits;
     uint64_t slot_bytes; /* of one partial result of a split item */
     atomic_uint pending[CPU_SPLIT_ITEMS];
 } cpu_attention_step;
+
+/* Rows of one sequence for one group, and the memory of who works on them. */
+typedef struct cpu_attention_item {
+    const cpu_attention_step *work;
+    const cpu_run *run;
+    const cpu_params *p;
+    const sy_sequence *sequence;
+    uint32_t s;
+    uint64_t group, first_row, n_rows, n_queries; /* rows of the sequence */
+    /* What its worker is likely to read next; from n_groups on: not known. */
+    uint64_t next_group, next_block;
+    float *q, *scores, *wide, *row, *packed;
+    uint8_t *q_int;
+    cpu_partial whole, part;
+    cpu_positions *sees;
+} cpu_attention_item;
 
 uint64_t cpu_attention_tile_rows(const cpu_params *p);
 uint64_t cpu_attention_worker_bytes(const cpu_node *node, const cpu_params *p);
@@ -32,6 +49,11 @@ uint64_t cpu_attention_worker_bytes(const cpu_node *node, const cpu_params *p);
 void cpu_attention_start(cpu_attention_step *work, cpu_run *run, const cpu_step *step);
 uint64_t cpu_attention_tasks(const cpu_attention_step *work);
 void cpu_attention_task(void *argument, uint32_t i_task, uint32_t i_worker);
+
+/* Keys and values of a span, of which the positions `seen` are read. */
+void cpu_attention_cells(const cpu_attention_item *it, uint64_t span, cpu_positions seen,
+                         cpu_cells *out_keys, cpu_cells *out_values);
+uint64_t cpu_attention_packed_floats(const cpu_params *p);
 
 /* Tasks that only write the rows of k and v, before all items. */
 uint64_t cpu_append_tasks(const cpu_attention_step *work);

@@ -9,41 +9,17 @@
 #define QUERIES_AIM 64u            /* of one item */
 #define SLOT_BYTES_MOST (1u << 20) /* of partial results beside a worker's memory */
 
-typedef struct item {
-    const cpu_attention_step *work;
-    const cpu_run *run;
-    const cpu_params *p;
-    const sy_sequence *sequence;
-    uint32_t s;
-    uint64_t group, first_row, n_rows, n_queries; /* rows of the sequence */
-    float *q, *scores, *wide, *row, *packed;
-    uint8_t *q_int;
-    cpu_partial whole, part;
-    cpu_positions *sees;
-} item;
-
 /* ---- sizes ---- */
 uint64_t cpu_attention_tile_rows(const cpu_params *p) {
     uint64_t per_group = (uint64_t)(p->n_heads / p->n_kv_heads);
     return per_group >= QUERIES_AIM ? 1 : QUERIES_AIM / per_group;
 }
 
-/* Whether a group's columns begin with a cell, so that they are read where they are. */
-static bool keys_in_place(const cpu_params *p, sy_element_type type) {
-    return p->has_states && p->k % cpu_type_block(type) == 0;
-}
-static bool values_in_place(const cpu_params *p, sy_element_type type) {
-    uint64_t cell = cpu_type_is_float(type) ? CPU_CELL : cpu_type_block(type);
-    return p->has_states && (p->n % cell == 0 || (p->n_kv_heads == 1 && cell == CPU_CELL));
-}
 /* Whether a group's part of a row can be written by itself. */
 static bool groups_apart(const cpu_params *p, sy_element_type keys, sy_element_type values) {
     return p->k % cpu_type_block(keys) == 0 && p->n % cpu_type_block(values) == 0;
 }
 
-static uint64_t packed_floats(const cpu_params *p) {
-    return CPU_SPAN * (p->k + cpu_attention_stride(p->n));
-}
 static uint64_t partial_bytes(uint64_t n_queries, uint64_t dv) {
     return n_queries * (cpu_attention_stride(dv) * sizeof(float) + sizeof(cpu_softmax_state));
 }
@@ -69,7 +45,8 @@ static void take_partial(uint8_t **memory, uint64_t n_queries, uint64_t dv, cpu_
 }
 
 /* Lays an item's memory out; answers the end. */
-static uint8_t *item_memory(item *it, const cpu_params *p, uint64_t max_queries, uint8_t *memory) {
+static uint8_t *item_memory(cpu_attention_item *it, const cpu_params *p, uint64_t max_queries,
+                            uint8_t *memory) {
     uint64_t row = p->k * (uint64_t)(p->n_heads / p->n_kv_heads), append = cpu_append_floats(p);
     uint64_t out = p->n > p->k ? p->n : p->k;
     row = row > append ? row : append;
@@ -81,7 +58,7 @@ static uint8_t *item_memory(item *it, const cpu_params *p, uint64_t max_queries,
     take_partial(&memory, max_queries, p->n, &it->whole);
     take_partial(&memory, max_queries, p->n, &it->part);
     it->sees = take(&memory, max_queries * sizeof(cpu_positions));
-    it->packed = take(&memory, packed_floats(p) * sizeof(float));
+    it->packed = take(&memory, cpu_attention_packed_floats(p) * sizeof(float));
     return memory;
 }
 
@@ -91,7 +68,7 @@ static uint64_t max_queries(const cpu_params *p) {
 
 /* Where the partial results of split items begin in a worker's memory. */
 static uint64_t slots_at(const cpu_params *p) {
-    item it;
+    cpu_attention_item it;
     uint8_t *base = (uint8_t *)(uintptr_t)64; /* only the distance counts */
     return (uint64_t)(item_memory(&it, p, max_queries(p), base) - base);
 }
@@ -113,7 +90,7 @@ uint64_t cpu_attention_worker_bytes(const cpu_node *node, const cpu_params *p) {
 }
 
 /* ---- what a row sees ---- */
-static uint64_t n_before(const item *it) {
+static uint64_t n_before(const cpu_attention_item *it) {
     return it->p->has_states ? it->sequence->n_past : 0;
 }
 
@@ -140,8 +117,8 @@ static void spans_of(const cpu_params *p, const sy_sequence *sequence, uint64_t 
 }
 
 /* ---- an item ---- */
-static void item_start(item *it, const cpu_attention_step *work, uint32_t s, uint64_t first_row,
-                       uint64_t group, uint32_t i_worker) {
+static void item_start(cpu_attention_item *it, const cpu_attention_step *work, uint32_t s,
+                       uint64_t first_row, uint64_t group, uint32_t i_worker) {
     it->work = work;
     it->run = work->run;
     it->p = &work->step->params;
@@ -155,7 +132,7 @@ static void item_start(item *it, const cpu_attention_step *work, uint32_t s, uin
     item_memory(it, it->p, max_queries(it->p), cpu_run_worker(work->run, i_worker));
 }
 
-static void item_queries(const item *it) {
+static void item_queries(const cpu_attention_item *it) {
     const cpu_tensor *q = cpu_run_in(it->run, it->work->step, CPU_IN_Q);
     uint64_t per_group = it->work->per_group, n = per_group * it->p->k;
     for (uint64_t i = 0; i < it->n_rows; i++) {
@@ -178,88 +155,8 @@ static void item_queries(const item *it) {
     }
 }
 
-/* Row `position` of keys or values of the group as floats. */
-static const float *source_row(const item *it, bool is_key, uint64_t position) {
-    const cpu_run *run = it->run;
-    uint64_t d = is_key ? it->p->k : it->p->n, first = it->group * d;
-    if (!it->p->has_states) {
-        const cpu_tensor *t = cpu_run_in(run, it->work->step, is_key ? CPU_IN_K : CPU_IN_V);
-        uint64_t row = it->sequence->first_row + position;
-        return cpu_floats_read(run, t, row * cpu_tensor_width(t) + first, d, it->row);
-    }
-    const sy_state *state =
-        cpu_run_state(run, it->work->step, is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
-    uint64_t block = cpu_type_block(state->layout.type), skipped = first % block;
-    uint64_t n = (skipped + d + block - 1) / block * block;
-    uint8_t *bytes = (uint8_t *)(it->row + d + 64);
-    cpu_state_get(&state->layout, cpu_state_strip(state, position), position % CPU_STRIP,
-                  first - skipped, n, bytes);
-    cpu_kernels_of(run->kernels, state->layout.type)->decode(bytes, n, it->row);
-    return it->row + skipped;
-}
-
-/* Copies what the item sees of a span into f32 strips of its own. */
-static void pack(const item *it, bool is_key, uint64_t span, cpu_positions seen, cpu_cells *out) {
-    uint64_t d = is_key ? it->p->k : it->p->n;
-    uint8_t *to = (uint8_t *)(is_key ? it->packed : it->packed + CPU_SPAN * it->p->k);
-    cpu_state_layout layout;
-    cpu_state_layout_of(SY_TYPE_F32, is_key ? SY_STATE_KEY : SY_STATE_VALUE, (uint32_t)d, &layout);
-    layout.strip_bytes = CPU_STRIP * (is_key ? d : cpu_attention_stride(d)) * sizeof(float);
-    for (uint64_t i = seen.low; i < seen.high; i++) {
-        const float *row = source_row(it, is_key, span * CPU_SPAN + i);
-        cpu_state_put(&layout, to + i / CPU_STRIP * layout.strip_bytes, i % CPU_STRIP, 0, d,
-                      (const uint8_t *)row);
-    }
-    *out = (cpu_cells){.strip_bytes = layout.strip_bytes,
-                       .n_ahead = cpu_strips_ahead(layout.strip_bytes),
-                       .type = SY_TYPE_F32};
-    for (uint64_t i = 0; i < 2 * CPU_SPAN_BLOCKS; i++) {
-        uint64_t i_block = i < CPU_SPAN_BLOCKS ? i : CPU_SPAN_BLOCKS - 1;
-        out->blocks[i] = to + i_block * CPU_BLOCK_STRIPS * layout.strip_bytes;
-    }
-}
-
-/* The group's cells from a span on, in the state. Of blocks outside its table nothing is seen. */
-static void in_place(const item *it, const sy_state *state, uint64_t d, uint64_t span,
-                     cpu_cells *out) {
-    const cpu_state_layout *layout = &state->layout;
-    uint64_t first = it->group * d, last = state->base + state->n_blocks - 1;
-    uint64_t at = layout->by_position && layout->factors_at == 0
-                      ? first * layout->cell_row_bytes
-                      : first / layout->cell_columns * CPU_STRIP * layout->cell_row_bytes;
-    uint64_t n_cells = (d + layout->cell_columns - 1) / layout->cell_columns;
-    *out = (cpu_cells){.strip_bytes = layout->strip_bytes,
-                       .n_ahead = cpu_strips_ahead(n_cells * CPU_STRIP * layout->cell_row_bytes),
-                       .type = layout->type};
-    if (layout->factors_at != 0) {
-        out->scales_at = layout->factors_at + first / 32 * CPU_STRIP * 2 - at;
-    }
-    for (uint64_t i = 0; i < 2 * CPU_SPAN_BLOCKS; i++) {
-        uint64_t number = span * CPU_SPAN_BLOCKS + i;
-        number = number < state->base ? state->base : number < last ? number : last;
-        out->blocks[i] = cpu_state_block(state, number) + at;
-    }
-}
-
-static cpu_cells cells_of(const item *it, bool is_key, uint64_t span, cpu_positions seen) {
-    const sy_state *state = NULL;
-    cpu_cells cells;
-    if (it->p->has_states) {
-        state = cpu_run_state(it->run, it->work->step,
-                              is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
-    }
-    if (state != NULL && state->layout.by_position == is_key &&
-        (is_key ? keys_in_place(it->p, state->layout.type)
-                : values_in_place(it->p, state->layout.type))) {
-        in_place(it, state, is_key ? it->p->k : it->p->n, span, &cells);
-    } else {
-        pack(it, is_key, span, seen, &cells);
-    }
-    return cells;
-}
-
 /* The rows of this step that lie in a span go into the states. */
-static void append_span(const item *it, uint64_t span) {
+static void append_span(const cpu_attention_item *it, uint64_t span) {
     uint64_t past = n_before(it), low = span * CPU_SPAN, high = low + CPU_SPAN;
     for (uint64_t i = 0; i < it->n_rows; i++) {
         uint64_t position = past + it->first_row + i;
@@ -269,7 +166,7 @@ static void append_span(const item *it, uint64_t span) {
     }
 }
 
-static void item_span(const item *it, uint64_t span, const cpu_partial *out) {
+static void item_span(const cpu_attention_item *it, uint64_t span, const cpu_partial *out) {
     const cpu_params *p = it->p;
     uint64_t base = span * CPU_SPAN;
     if (it->work->appends) {
@@ -292,25 +189,41 @@ static void item_span(const item *it, uint64_t span, const cpu_partial *out) {
                                .n_queries = it->n_queries,
                                .per_row = it->work->per_group,
                                .sees = it->sees,
-                               .keys = cells_of(it, true, span, seen),
-                               .values = cells_of(it, false, span, seen),
                                .scale = (float)(p->softcap > 0.0 ? p->scale : p->scale * log2_e),
                                .softcap = (float)p->softcap,
                                .scores = it->scores,
                                .wide = it->wide,
                                .out = *out};
+    cpu_attention_cells(it, span, seen, &attention.keys, &attention.values);
     it->run->kernels->attention->attend(&attention);
 }
 
-static void item_store(const item *it) {
+/* One head of a row, as f32 or another type, as rounded blocks, or both. */
+static void head_store(const cpu_attention_item *it, uint64_t row, uint64_t head, const float *sums,
+                       float factor) {
     const cpu_run *run = it->run;
-    const cpu_step *step = it->work->step;
-    const cpu_tensor *y = cpu_run_out(run, step, 0), *sinks = cpu_run_in(run, step, CPU_IN_SINKS);
-    uint64_t per_group = it->work->per_group, dv = it->p->n;
+    const cpu_rounding *rounding = &it->work->rounding;
+    const cpu_tensor *y = cpu_run_out(run, it->work->step, 0);
+    uint64_t dv = it->p->n, width = (uint64_t)it->p->n_heads * dv, at = row * width + head * dv;
+    float *out = rounding->is_all ? it->row : cpu_floats_target(y, at, it->row);
+    run->kernels->rows->scale(sums, factor, dv, out);
+    if (!rounding->is_all) {
+        cpu_floats_write(run, y, at, dv, out);
+    }
+    if (rounding->rows != NULL) {
+        uint8_t *rounded =
+            rounding->rows->data + row * cpu_activation_row_bytes(width, rounding->planes);
+        run->kernels->rows->quantise(out, dv, rounding->planes,
+                                     rounded + head * dv / 32 * cpu_record_bytes(rounding->planes));
+    }
+}
+
+static void item_store(const cpu_attention_item *it) {
+    const cpu_tensor *sinks = cpu_run_in(it->run, it->work->step, CPU_IN_SINKS);
+    uint64_t per_group = it->work->per_group;
     for (uint64_t i = 0; i < it->n_queries; i++) {
         uint64_t head = it->group * per_group + i % per_group;
         uint64_t row = it->sequence->first_row + it->first_row + i / per_group;
-        uint64_t at = (row * (uint64_t)it->p->n_heads + head) * dv;
         cpu_softmax_state softmax = it->whole.softmax[i];
         float factor = 1.0f;
         if (sinks != NULL) {
@@ -321,22 +234,23 @@ static void item_store(const item *it) {
             factor = exp2f(softmax.maximum - maximum);
             softmax.denominator = softmax.denominator * factor + exp2f(sink - maximum);
         }
-        float *out = cpu_floats_target(y, at, it->row);
-        run->kernels->rows->scale(it->whole.sums + i * cpu_attention_stride(dv),
-                                  factor / softmax.denominator, dv, out);
-        cpu_floats_write(run, y, at, dv, out);
+        head_store(it, row, head, it->whole.sums + i * cpu_attention_stride(it->p->n),
+                   factor / softmax.denominator);
     }
 }
 
-static void item_fold(const item *it, const cpu_partial *later) {
+static void item_fold(const cpu_attention_item *it, const cpu_partial *later) {
     it->run->kernels->attention->fold(&it->whole, later, it->n_queries, it->p->n);
 }
 
-static void item_run(item *it) {
+static void item_run(cpu_attention_item *it) {
     uint64_t first = 0, end = 0;
     spans_of(it->p, it->sequence, it->first_row, it->n_rows, &first, &end);
     item_queries(it);
     for (uint64_t span = first; span < end; span++) {
+        bool is_last = span + 1 == end; /* then the next task, which sees as much */
+        it->next_group = is_last ? it->group + it->work->n_workers : it->group;
+        it->next_block = (is_last ? first : span + 1) * CPU_SPAN_BLOCKS;
         item_span(it, span, span == first ? &it->whole : &it->part);
         if (span > first) {
             item_fold(it, &it->part);
@@ -379,12 +293,15 @@ static uint32_t split_find(const cpu_attention_step *work, uint64_t *inout_task,
 }
 
 static void split_task(cpu_attention_step *work, uint64_t i_task, uint32_t i_worker) {
-    item it;
+    cpu_attention_item it;
     uint64_t first = 0, end = 0, first_slot = 0, n_groups = work->n_groups;
     uint32_t s = split_find(work, &i_task, &first_slot);
     item_start(&it, work, s, 0, i_task % n_groups, i_worker);
     spans_of(it.p, it.sequence, 0, it.n_rows, &first, &end);
     item_queries(&it);
+    uint64_t next = i_task + work->n_workers, n_tasks = (end - first) * n_groups;
+    it.next_group = next < n_tasks ? next % n_groups : n_groups;
+    it.next_block = (first + next / n_groups) * CPU_SPAN_BLOCKS;
     cpu_partial mine = slot(work, first_slot + i_task, it.n_queries);
     item_span(&it, first + i_task / n_groups, &mine);
     atomic_uint *pending = &work->pending[s * n_groups + it.group];
@@ -439,6 +356,7 @@ void cpu_attention_start(cpu_attention_step *work, cpu_run *run, const cpu_step 
     work->n_groups = (uint64_t)p->n_kv_heads;
     work->per_group = (uint64_t)(p->n_heads / p->n_kv_heads);
     work->n_workers = run->unit->n_workers;
+    work->rounding = cpu_rounding_of(run, step);
     for (uint32_t s = 0; s < run->job->n_sequences; s++) {
         is_short = is_short && run->job->sequences[s].n_tokens <= work->tile_rows;
     }
@@ -483,7 +401,7 @@ void cpu_attention_task(void *argument, uint32_t i_task, uint32_t i_worker) {
         i -= tiles_of(work, &job->sequences[s++]);
     }
     uint64_t tile = tiles_of(work, &job->sequences[s]) - 1 - i;
-    item it;
+    cpu_attention_item it;
     item_start(&it, work, s, tile * work->tile_rows, i_task % work->n_groups, i_worker);
     item_run(&it);
 }

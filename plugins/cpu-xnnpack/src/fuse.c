@@ -57,3 +57,41 @@ void cpu_value_never_made(sy_unit *unit, uint32_t value, uint32_t step) {
     unit->values[value].n_bytes = 0;
     unit->values[value].first_step = unit->values[value].last_step = step;
 }
+
+/* The step that rounds whole rows of y. */
+static uint32_t find_rounding(const sy_unit *unit, uint32_t maker, uint32_t y, uint64_t width) {
+    for (uint32_t i = maker + 1; i < unit->n_steps; i++) {
+        const cpu_step *step = &unit->steps[i];
+        if (step->operator== & cpu_operator_quantise && step->in[0] == y) {
+            return step->params.k == width ? i : SY_NO_VALUE;
+        }
+    }
+    return SY_NO_VALUE;
+}
+
+void cpu_fuse_rounding(sy_unit *unit, uint32_t maker, uint32_t y, uint64_t width) {
+    if (unit->values[y].type != SY_TYPE_F32) {
+        return;
+    }
+    uint32_t i_rounding = find_rounding(unit, maker, y, width);
+    if (i_rounding == SY_NO_VALUE) {
+        return;
+    }
+    if (cpu_step_only_reader(unit, y) == i_rounding) {
+        cpu_value_never_made(unit, y, maker);
+    }
+    unit->steps[maker].params.rounding = i_rounding + 1;
+    cpu_value_made_at(unit, unit->steps[i_rounding].out[0], maker);
+    unit->steps[i_rounding].operator= & cpu_operator_merged;
+}
+
+cpu_rounding cpu_rounding_of(const cpu_run *run, const cpu_step *step) {
+    cpu_rounding none = {.rows = NULL};
+    if (step->params.rounding == 0) {
+        return none;
+    }
+    const cpu_step *rounding = &run->unit->steps[step->params.rounding - 1];
+    return (cpu_rounding){.rows = cpu_run_out(run, rounding, 0),
+                          .planes = rounding->params.planes,
+                          .is_all = run->unit->values[rounding->in[0]].n_bytes == 0};
+}

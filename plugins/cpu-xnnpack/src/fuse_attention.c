@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RMS norms of heads and rotations that only an attention step reads become part of it: its tasks
- * turn each head as they read it, so nothing waits in between. */
+ * turn each head as they read it, so nothing waits in between. They round their results too. */
 #include "attend.h"
 #include "fuse.h"
 
@@ -127,6 +127,10 @@ void cpu_fuse_attention(sy_unit *unit) {
             fuse_input(unit, i, CPU_IN_Q);
             if (unit->steps[i].params.has_states) { /* elsewhere keys are read as they are */
                 fuse_input(unit, i, CPU_IN_K);
+            }
+            const cpu_params *p = &unit->steps[i].params;
+            if (p->n % 32 == 0) { /* a head has whole blocks */
+                cpu_fuse_rounding(unit, i, unit->steps[i].out[0], (uint64_t)p->n_heads * p->n);
             }
         }
     }

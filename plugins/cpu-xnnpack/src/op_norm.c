@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* RMSNormalization, LayerNormalization, AddRMSNormalization, Softmax: all work on whole runs of
  * `inner` elements. */
-#include "unit.h"
+#include "fuse.h"
 
 #include <string.h>
 
@@ -106,9 +106,7 @@ typedef struct norm_work {
     cpu_run *run;
     const cpu_step *step;
     uint64_t n_rows;
-    const cpu_tensor *rounded; /* NULL: nobody wants the result rounded */
-    cpu_planes planes;
-    bool is_rounded_only;
+    cpu_rounding rounding;
 } norm_work;
 
 #define ROWS_PER_TASK 8u
@@ -125,7 +123,7 @@ static void norm_row(const norm_work *work, uint64_t row, float *space) {
     uint32_t variant = step->operator->variant;
     const cpu_tensor *y = cpu_run_out(work->run, step, variant == NORM_ADD_RMS ? 1 : 0);
     const float *x = cpu_floats_read(work->run, cpu_run_in(work->run, step, 0), first, n, space);
-    float *out = work->is_rounded_only ? space + 2 * n : cpu_floats_target(y, first, space + 2 * n);
+    float *out = work->rounding.is_all ? space + 2 * n : cpu_floats_target(y, first, space + 2 * n);
     if (variant == NORM_SOFTMAX) {
         kernels->softmax(x, n, out);
     } else if (variant == NORM_LAYER) {
@@ -147,12 +145,13 @@ static void norm_row(const norm_work *work, uint64_t row, float *space) {
         kernels->rms_norm(x, (const float *)(const void *)cpu_run_in(work->run, step, 2)->data, n,
                           (float)step->params.epsilon, out);
     }
-    if (!work->is_rounded_only) {
+    if (!work->rounding.is_all) {
         cpu_floats_write(work->run, y, first, n, out);
     }
-    if (work->rounded != NULL) {
-        kernels->quantise(out, n, work->planes,
-                          work->rounded->data + row * cpu_activation_row_bytes(n, work->planes));
+    if (work->rounding.rows != NULL) {
+        cpu_planes planes = work->rounding.planes;
+        kernels->quantise(out, n, planes,
+                          work->rounding.rows->data + row * cpu_activation_row_bytes(n, planes));
     }
 }
 
@@ -167,13 +166,10 @@ static void norm_task(void *argument, uint32_t i_task, uint32_t i_worker) {
 
 static sy_status norm_run(cpu_run *run, const cpu_step *step) {
     const cpu_tensor *x = cpu_run_in(run, step, 0);
-    norm_work work = {.run = run, .step = step, .n_rows = x->n_elements / step->params.inner};
-    if (step->params.rounding != 0) {
-        const cpu_step *rounding = &run->unit->steps[step->params.rounding - 1];
-        work.rounded = cpu_run_out(run, rounding, 0);
-        work.planes = rounding->params.planes;
-        work.is_rounded_only = run->unit->values[rounding->in[0]].n_bytes == 0;
-    }
+    norm_work work = {.run = run,
+                      .step = step,
+                      .rounding = cpu_rounding_of(run, step),
+                      .n_rows = x->n_elements / step->params.inner};
     return cpu_run_tasks(run, norm_task, &work, (work.n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
                          x->n_elements);
 }

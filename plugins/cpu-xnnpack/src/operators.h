@@ -50,7 +50,7 @@ typedef struct cpu_params {
     int64_t n_heads, n_kv_heads, window, axis;
     int64_t slot, max_rank; /* AdapterLinear */
     uint64_t inner;         /* elements that a norm or softmax takes together */
-    uint32_t rounding; /* norms: step that rounds the result, which it does itself; index + 1 */
+    uint32_t rounding;      /* norms, Attention: step that rounds the result; index + 1 (fuse.h) */
     uint64_t n_experts;
     int64_t n_used; /* experts of a row */
     cpu_gating gating;

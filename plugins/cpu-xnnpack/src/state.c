@@ -94,14 +94,14 @@ static sy_status state_make(sy_device *device, const sy_state_description *descr
                         .layout = layout,
                         .head = head,
                         .n_blocks = n_blocks};
-    if (!cpu_pools_take(&device->pools, cpu_state_block_bytes(&layout), n_blocks - n_given,
+    if (!cpu_pools_take(&device->pools, layout.block_bytes, n_blocks - n_given,
                         state->blocks + n_given)) {
         cpu_block_drop(head);
         cpu_pools_trim(&device->pools, false);
         return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
                           "no memory for %llu blocks of %llu bytes of a state",
                           (unsigned long long)(n_blocks - n_given),
-                          (unsigned long long)cpu_state_block_bytes(&layout));
+                          (unsigned long long)layout.block_bytes);
     }
     atomic_fetch_add(&device->live_handles, 1);
     *out_state = state;
@@ -151,10 +151,9 @@ static void share_blocks(sy_state *copy, sy_state *state, uint64_t n_rows) {
             copy->blocks[i]->n_states++;
         }
     }
-    uint64_t n_strips = (n_rows % CPU_BLOCK + CPU_STRIP - 1) / CPU_STRIP;
-    if (n_strips > 0 && copy->low < n_rows) {
+    if (n_rows % CPU_BLOCK != 0 && copy->low < n_rows) {
         memcpy(cpu_state_block(copy, n_full), cpu_state_block(state, n_full),
-               n_strips * state->layout.strip_bytes);
+               state->layout.block_bytes);
     }
     copy->n_shared = n_full;
     state->n_shared = state->n_shared > n_full ? state->n_shared : n_full;
@@ -203,7 +202,7 @@ uint64_t cpu_state_count_shared(const sy_state *state, uint64_t n_rows) {
 
 sy_status cpu_state_own(sy_state *state, uint64_t n_rows, bool keeps_all) {
     uint64_t first = n_rows / CPU_BLOCK, n = cpu_state_count_shared(state, n_rows);
-    uint64_t n_bytes = cpu_state_block_bytes(&state->layout);
+    uint64_t n_bytes = state->layout.block_bytes;
     cpu_block_need need = {.n_sizes = 0};
     if (first >= state->n_shared) {
         return SY_OK;

@@ -24,18 +24,15 @@ struct sy_state {
     cpu_block *blocks[];
 };
 
-static inline uint64_t cpu_state_block_bytes(const cpu_state_layout *layout) {
-    return layout->strip_bytes * CPU_BLOCK_STRIPS;
-}
 static inline uint64_t cpu_state_head_bytes(uint64_t n_blocks) {
     return (sizeof(sy_state) + n_blocks * sizeof(cpu_block *) + 63) & ~(uint64_t)63;
 }
 static inline uint8_t *cpu_state_block(const sy_state *state, uint64_t number) {
     return state->blocks[number - state->base]->bytes;
 }
-static inline uint8_t *cpu_state_strip(const sy_state *state, uint64_t position) {
-    return cpu_state_block(state, position / CPU_BLOCK) +
-           position % CPU_BLOCK / CPU_STRIP * state->layout.strip_bytes;
+/* The block of a position; in it the row is number position % CPU_BLOCK. */
+static inline uint8_t *cpu_state_block_of(const sy_state *state, uint64_t position) {
+    return cpu_state_block(state, position / CPU_BLOCK);
 }
 static inline bool cpu_state_is_windowed(const sy_state *state) {
     return state->description.window > 0 && state->description.step_tokens > 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rows of a state in and out of a strip of 16. */
+/* Rows of a state in and out of a block of 64. */
 #include "state_layout.h"
 
 #include "attention.h"
@@ -24,12 +24,12 @@ bool cpu_state_layout_of(sy_element_type type, uint32_t role, uint32_t width,
         layout.cell_row_bytes = CPU_CELL * (uint32_t)element;
     }
     uint64_t n_cells = ((uint64_t)width + layout.cell_columns - 1) / layout.cell_columns;
-    layout.strip_bytes = n_cells * CPU_STRIP * layout.cell_row_bytes;
+    layout.block_bytes = n_cells * CPU_BLOCK * layout.cell_row_bytes;
     if (is_block) {
-        layout.factors_at = layout.strip_bytes;
-        layout.strip_bytes += n_cells * CPU_STRIP * 2;
+        layout.factors_at = layout.block_bytes;
+        layout.block_bytes += n_cells * CPU_BLOCK * 2;
     }
-    layout.strip_bytes = (layout.strip_bytes + 63) & ~(uint64_t)63;
+    layout.block_bytes = (layout.block_bytes + 63) & ~(uint64_t)63;
     *out_layout = layout;
     return true;
 }
@@ -37,7 +37,7 @@ bool cpu_state_layout_of(sy_element_type type, uint32_t role, uint32_t width,
 /* Where unit i of a position's part of a cell lies; a unit is what stays together: an element of a
  * plain type, four bytes of a block. */
 static uint64_t unit_at(const cpu_state_layout *layout, uint64_t slot, uint64_t i, uint64_t unit) {
-    return layout->by_position ? (i * CPU_STRIP + slot) * unit
+    return layout->by_position ? (i * CPU_BLOCK + slot) * unit
                                : slot * layout->cell_row_bytes + i * unit;
 }
 
@@ -54,18 +54,18 @@ static void move_units(uint8_t *inside, uint64_t stride, uint8_t *row, uint64_t 
 }
 
 /* Both directions; the side that is read is not written. */
-static void move_row(const cpu_state_layout *layout, uint8_t *strip, uint64_t slot, uint64_t first,
+static void move_row(const cpu_state_layout *layout, uint8_t *block, uint64_t slot, uint64_t first,
                      uint64_t n, uint8_t *row, bool is_put) {
     uint64_t columns = layout->cell_columns, unit = unit_bytes(layout);
-    uint64_t stride = layout->by_position ? CPU_STRIP * unit : unit;
+    uint64_t stride = layout->by_position ? CPU_BLOCK * unit : unit;
     for (uint64_t at = first; at < first + n;) {
         uint64_t i_cell = at / columns, skipped = at % columns;
         uint64_t left = first + n - at, count = columns - skipped;
-        uint8_t *cell = strip + i_cell * CPU_STRIP * layout->cell_row_bytes;
+        uint8_t *cell = block + i_cell * CPU_BLOCK * layout->cell_row_bytes;
         count = left < count ? left : count;
         at += count;
         if (layout->factors_at != 0) {
-            uint8_t *factor = strip + layout->factors_at + (i_cell * CPU_STRIP + slot) * 2;
+            uint8_t *factor = block + layout->factors_at + (i_cell * CPU_BLOCK + slot) * 2;
             memcpy(is_put ? factor : row, is_put ? row : factor, 2);
             row += 2;
             skipped = 0;
@@ -81,16 +81,16 @@ static void move_row(const cpu_state_layout *layout, uint8_t *strip, uint64_t sl
     }
 }
 
-void cpu_state_put(const cpu_state_layout *layout, uint8_t *strip, uint64_t slot, uint64_t first,
+void cpu_state_put(const cpu_state_layout *layout, uint8_t *block, uint64_t slot, uint64_t first,
                    uint64_t n, const uint8_t *bytes) {
     uint8_t *row = NULL;
     memcpy(&row, &bytes, sizeof(row));
-    move_row(layout, strip, slot, first, n, row, true);
+    move_row(layout, block, slot, first, n, row, true);
 }
 
-void cpu_state_get(const cpu_state_layout *layout, const uint8_t *strip, uint64_t slot,
+void cpu_state_get(const cpu_state_layout *layout, const uint8_t *block, uint64_t slot,
                    uint64_t first, uint64_t n, uint8_t *out_bytes) {
     uint8_t *inside = NULL;
-    memcpy(&inside, &strip, sizeof(inside));
+    memcpy(&inside, &block, sizeof(inside));
     move_row(layout, inside, slot, first, n, out_bytes, false);
 }

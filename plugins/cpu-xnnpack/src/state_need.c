@@ -20,7 +20,7 @@ static bool add_state(cpu_block_need *need, const cpu_state_layout *layout, uint
                       uint64_t n_blocks, uint64_t count) {
     uint64_t n = 0;
     return !__builtin_mul_overflow(n_blocks, count, &n) && cpu_need_add(need, head_bytes, count) &&
-           cpu_need_add(need, cpu_state_block_bytes(layout), n);
+           cpu_need_add(need, layout->block_bytes, n);
 }
 
 /* A new state, or with `from` one that begins with its rows. */
@@ -34,7 +34,7 @@ static sy_status need_new(const sy_state_description *description, const sy_stat
     }
     if (from != NULL && !cpu_state_is_windowed(from)) {
         n_given = request->n_rows / CPU_BLOCK;
-        *inout_shared += n_given * cpu_block_cost(cpu_state_block_bytes(&layout)) * request->count;
+        *inout_shared += n_given * cpu_block_cost(layout.block_bytes) * request->count;
     }
     if (!add_state(need, &layout, head_bytes, n_blocks - n_given, request->count)) {
         return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "so many states cannot be counted");
@@ -64,7 +64,7 @@ static sy_status need_own(const sy_state_request *request, cpu_block_need *need)
     if (status == SY_OK && request->call == SY_STATE_CALL_TRUNCATE) {
         status = cpu_state_check_kept(state, request->n_rows);
     }
-    if (status == SY_OK && !cpu_need_add(need, cpu_state_block_bytes(&state->layout),
+    if (status == SY_OK && !cpu_need_add(need, state->layout.block_bytes,
                                          cpu_state_count_shared(state, request->n_rows))) {
         status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "too many sizes of blocks at once");
     }
@@ -73,7 +73,7 @@ static sy_status need_own(const sy_state_request *request, cpu_block_need *need)
 
 static void add_held(const sy_state *state, sy_state_usage *usage) {
     uint64_t n_shared = cpu_state_count_shared(state, 0);
-    uint64_t cost = cpu_block_cost(cpu_state_block_bytes(&state->layout));
+    uint64_t cost = cpu_block_cost(state->layout.block_bytes);
     usage->shared_bytes += n_shared * cost;
     usage->own_bytes +=
         (state->n_blocks - n_shared) * cost + cpu_block_cost(cpu_state_head_bytes(state->n_blocks));

@@ -16,9 +16,10 @@ static void row_move(sy_state *state, uint64_t from, uint64_t to) {
     uint64_t width = state->description.width;
     for (uint64_t first = 0; first < width; first += PIECE) {
         uint64_t n = least_of(width - first, PIECE);
-        cpu_state_get(&state->layout, cpu_state_strip(state, from), from % CPU_STRIP, first, n,
+        cpu_state_get(&state->layout, cpu_state_block_of(state, from), from % CPU_BLOCK, first, n,
                       piece);
-        cpu_state_put(&state->layout, cpu_state_strip(state, to), to % CPU_STRIP, first, n, piece);
+        cpu_state_put(&state->layout, cpu_state_block_of(state, to), to % CPU_BLOCK, first, n,
+                      piece);
     }
 }
 
@@ -89,8 +90,9 @@ sy_status cpu_state_save(sy_state *state, uint64_t first, uint64_t count, void *
                           (unsigned long long)state->low, (unsigned long long)state->high);
     }
     for (uint64_t i = 0; status == SY_OK && i < count; i++) {
-        cpu_state_get(&state->layout, cpu_state_strip(state, first + i), (first + i) % CPU_STRIP, 0,
-                      state->description.width, (uint8_t *)out_rows + i * state->layout.row_bytes);
+        cpu_state_get(&state->layout, cpu_state_block_of(state, first + i), (first + i) % CPU_BLOCK,
+                      0, state->description.width,
+                      (uint8_t *)out_rows + i * state->layout.row_bytes);
     }
     return status;
 }
@@ -109,7 +111,7 @@ sy_status cpu_state_load(sy_state *state, uint64_t first, uint64_t count, const 
         status = cpu_state_own(state, first, true);
     }
     for (; status == SY_OK && at < end; at++) {
-        cpu_state_put(&state->layout, cpu_state_strip(state, at), at % CPU_STRIP, 0,
+        cpu_state_put(&state->layout, cpu_state_block_of(state, at), at % CPU_BLOCK, 0,
                       state->description.width,
                       (const uint8_t *)rows + (at - first) * state->layout.row_bytes);
     }
