@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What adapters cost: sy_lora_bench MODEL ADAPTER PLUGINS [TOKENS]
+ * What adapters cost: sy_lora_bench MODEL ADAPTER PLUGINS [TOKENS [TURNS]]
  * Three sessions in one process, in turns: of an engine without room for adapters, with room and
- * none in use, with the adapter in use. Times are medians of the turns.
+ * none in use, with the adapter in use. Times are medians of the turns; what they cost beside the
+ * first is the median of the turns' ratios, with its quartiles.
  */
 #include "measuring.h"
 #include "switchyard/adapter.h"
@@ -10,8 +11,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define TURNS 7
+#define TURNS_MOST 64
 #define PROMPT 256
 
 static int compare(const void *a, const void *b) {
@@ -19,9 +21,12 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median(double *times, size_t n) {
-    qsort(times, n, sizeof(times[0]), compare);
-    return times[n / 2];
+/* Sorted copies: the element at a part of 4 of the way. */
+static double quartile(const double *times, int n, int part) {
+    double sorted[TURNS_MOST];
+    memcpy(sorted, times, (size_t)n * sizeof(times[0]));
+    qsort(sorted, (size_t)n, sizeof(sorted[0]), compare);
+    return sorted[n * part / 4];
 }
 
 typedef struct bench {
@@ -30,7 +35,8 @@ typedef struct bench {
     sy_engine *engines[2];   /* without and with room */
     sy_session *sessions[3]; /* of the first, of the second, of the second with the adapter */
     sy_adapter *adapter;
-    double prefill[3][TURNS], decode[3][TURNS];
+    double prefill[3][TURNS_MOST], decode[3][TURNS_MOST];
+    int n_turns;
     double load_us, swap_us;
 } bench;
 
@@ -93,12 +99,25 @@ static sy_status turn(bench *b, int i, int i_turn, int n, sy_error *error) {
     return status;
 }
 
-static void print(bench *b) {
+static void print_times(const bench *b, const char *what, const double times[][TURNS_MOST], int i) {
+    double ratios[TURNS_MOST];
+    for (int t = 0; t < b->n_turns; t++) {
+        ratios[t] = times[i][t] / times[0][t];
+    }
+    printf("  %s %8.1f us/token %+5.1f %% (%+.1f to %+.1f)", what,
+           quartile(times[i], b->n_turns, 2), 100 * quartile(ratios, b->n_turns, 2) - 100,
+           100 * quartile(ratios, b->n_turns, 1) - 100,
+           100 * quartile(ratios, b->n_turns, 3) - 100);
+}
+
+static void print(const bench *b) {
     static const char *const names[3] = {"no room for adapters", "room, none in use", "in use"};
     printf("load %.0f us, change of a session's adapter %.2f us\n", b->load_us, b->swap_us);
     for (int i = 0; i < 3; i++) {
-        printf("%-22s prefill %8.1f us/token  decode %8.1f us/token\n", names[i],
-               median(b->prefill[i], TURNS), median(b->decode[i], TURNS));
+        printf("%-22s", names[i]);
+        print_times(b, "prefill", b->prefill, i);
+        print_times(b, "decode", b->decode, i);
+        printf("\n");
     }
 }
 
@@ -106,15 +125,17 @@ int main(int argc, char **argv) {
     static bench b;
     sy_error error;
     if (argc < 4) {
-        fprintf(stderr, "usage: sy_lora_bench MODEL ADAPTER PLUGINS [TOKENS]\n");
+        fprintf(stderr, "usage: sy_lora_bench MODEL ADAPTER PLUGINS [TOKENS [TURNS]]\n");
         return 2;
     }
     int n = argc > 4 ? (int)strtol(argv[4], NULL, 10) : 24;
     sy_error_clear(&error);
     sy_status status = n > 0 ? open_all(&b, argv, &error) : SY_INVALID_ARGUMENT;
-    for (int t = 0; status == SY_OK && t < TURNS; t++) {
-        for (int i = 0; status == SY_OK && i < 3; i++) {
-            status = turn(&b, i, t, n, &error);
+    b.n_turns = argc > 5 ? (int)strtol(argv[5], NULL, 10) : 7;
+    b.n_turns = b.n_turns < 1 || b.n_turns > TURNS_MOST ? TURNS_MOST : b.n_turns;
+    for (int t = 0; status == SY_OK && t < b.n_turns; t++) {
+        for (int k = 0; status == SY_OK && k < 3; k++) { /* forth and back */
+            status = turn(&b, t % 2 == 0 ? k : 2 - k, t, n, &error);
         }
     }
     if (status == SY_OK) {

@@ -191,6 +191,62 @@ static void weighted_sums_match(const cpu_kernels *level) {
     }
 }
 
+#define EXPAND_MOST 9u /* rows */
+
+/* Rows alone and together, all tails of columns, tiles that end at a guard page. */
+static void expansion_matches_at(const cpu_kernels *level, sy_element_type type, size_t n_columns,
+                                 size_t rank) {
+    const size_t size = type == SY_TYPE_F32 ? 4 : 2, stride = rank + 1;
+    size_t n_tiles = (n_columns + CPU_EXPAND_COLUMNS - 1) / CPU_EXPAND_COLUMNS;
+    size_t n_wide = n_tiles * CPU_EXPAND_COLUMNS * rank;
+    guarded w = guarded_make(n_wide * size), x = guarded_make(EXPAND_MOST * stride * 4);
+    guarded y = guarded_make(EXPAND_MOST * n_columns * 4), alone = guarded_make(n_columns * 4);
+    float *wide = calloc(n_wide, sizeof(*wide)), *narrow = floats_of(&x), *out = floats_of(&y);
+    float *before = calloc(EXPAND_MOST * n_columns, sizeof(*before));
+    CHECK(wide != NULL && before != NULL);
+    random_floats(wide, n_wide, 1.0f);
+    random_floats(narrow, EXPAND_MOST * stride, 1.0f);
+    random_floats(before, EXPAND_MOST * n_columns, 1.0f);
+    memcpy(out, before, EXPAND_MOST * n_columns * 4);
+    CHECK_OK(sy__row_encode(type, wide, n_wide, w.bytes));
+    CHECK_OK(sy__row_decode(type, w.bytes, n_wide, wide));
+    cpu_expand e = {w.bytes, type, narrow, out, stride, n_columns, rank, n_columns, EXPAND_MOST};
+    level->rows->expand(&e);
+    for (size_t i = 0; i < EXPAND_MOST * n_columns; i++) {
+        size_t column = i % n_columns, within = column % CPU_EXPAND_COLUMNS;
+        double expected = (double)before[i];
+        for (size_t j = 0; j < rank; j++) {
+            expected += (double)narrow[i / n_columns * stride + j] *
+                        (double)wide[(column - within) * rank + j * CPU_EXPAND_COLUMNS + within];
+        }
+        close_to((double)out[i], expected, 2.0 + sqrt((double)rank), level, "expansion", n_columns);
+    }
+    for (size_t r = 0; r < EXPAND_MOST; r++) {
+        memcpy(alone.bytes, before + r * n_columns, n_columns * 4);
+        e.narrow = narrow + r * stride;
+        e.out = floats_of(&alone);
+        e.n_rows = 1;
+        level->rows->expand(&e);
+        CHECK(memcmp(alone.bytes, out + r * n_columns, n_columns * 4) == 0);
+    }
+    free(wide);
+    free(before);
+    guarded_free(&w);
+    guarded_free(&x);
+    guarded_free(&y);
+    guarded_free(&alone);
+}
+
+static void expansion_matches(const cpu_kernels *level) {
+    static const sy_element_type types[3] = {SY_TYPE_F32, SY_TYPE_F16, SY_TYPE_BF16};
+    for (int t = 0; t < 3; t++) {
+        for (size_t n = 1; n <= 2 * CPU_EXPAND_COLUMNS + 1; n += n < 20 ? 1 : 11) {
+            expansion_matches_at(level, types[t], n, 1 + n % 7);
+        }
+        expansion_matches_at(level, types[t], 200, 33);
+    }
+}
+
 /* Every bit pattern of f16 and bf16 comes back from f32, and rounding is to even. */
 static void narrow_floats_match(const cpu_kernels *level) {
     static const sy_element_type types[2] = {SY_TYPE_F16, SY_TYPE_BF16};
@@ -253,6 +309,7 @@ CASE_OF(unary_matches)
 CASE_OF(norms_match)
 CASE_OF(rotation_matches)
 CASE_OF(weighted_sums_match)
+CASE_OF(expansion_matches)
 CASE_OF(narrow_floats_match)
 CASE_OF(gated_and_binary_match)
 
@@ -261,6 +318,7 @@ static const sy_test_case cases[] = {
     {"norms_match", norms_match_case},
     {"rotation_matches", rotation_matches_case},
     {"weighted_sums_match", weighted_sums_match_case},
+    {"expansion_matches", expansion_matches_case},
     {"narrow_floats_match", narrow_floats_match_case},
     {"gated_and_binary_match", gated_and_binary_match_case},
 };

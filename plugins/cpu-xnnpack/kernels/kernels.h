@@ -104,6 +104,18 @@ typedef enum cpu_binary {
     CPU_BINARY_DIV
 } cpu_binary;
 
+/* out[r * out_stride + c] += sum over j, in its order, of narrow[r * narrow_stride + j] * w[j][c].
+ * The matrix lies in tiles of columns, [rank][CPU_EXPAND_COLUMNS] each; the last one is whole. */
+#define CPU_EXPAND_COLUMNS 32u
+typedef struct cpu_expand {
+    const uint8_t *wide;  /* a tile's first byte, any alignment */
+    sy_element_type type; /* f32, f16, bf16 */
+    const float *narrow;
+    float *out;
+    size_t narrow_stride, out_stride; /* elements */
+    size_t rank, n_columns, n_rows;
+} cpu_expand;
+
 typedef struct cpu_row_kernels {
     void (*quantise)(const float *x, size_t k, cpu_planes planes, uint8_t *out_row);
     void (*unary)(cpu_unary kind, const float *x, size_t n, float parameter, float *out);
@@ -121,6 +133,7 @@ typedef struct cpu_row_kernels {
     /* acc[i] = acc[i] * factor + sum over j of weights[j] * v_j[i], in the order of j. */
     void (*accumulate)(const float *weights, const float *v, size_t stride, size_t n, size_t d,
                        float factor, float *acc);
+    void (*expand)(const cpu_expand *expand);
 } cpu_row_kernels;
 
 typedef struct cpu_attention_kernels cpu_attention_kernels; /* attention.h */

@@ -320,6 +320,8 @@ static void accumulate(const float *weights, const float *v, size_t stride, size
     }
 }
 
+#include "rows_expand.h"
+
 extern const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL);
 const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL) = {.quantise = quantise,
                                                         .unary = unary,
@@ -330,4 +332,5 @@ const cpu_row_kernels CPU_JOIN(cpu_rows_, CPU_LEVEL) = {.quantise = quantise,
                                                         .layer_norm = layer_norm,
                                                         .softmax = softmax,
                                                         .rotate = rotate,
-                                                        .accumulate = accumulate};
+                                                        .accumulate = accumulate,
+                                                        .expand = expand};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Adapters (LoRA) of a device: A stays where the host has mapped it; B, whose rows are too short
- * for the kernels of Linear, is kept turned, in f32. */
+ * for the kernels of Linear, is kept in tiles of columns. */
 #include "adapter.h"
 
 #include <math.h>
@@ -46,45 +46,56 @@ static size_t weights_bytes(uint32_t n_pairs) {
     return sizeof(sy_adapter_weights) + n_pairs * sizeof(sy_adapter_pair);
 }
 
-/* Floats of all B together; false when they cannot be counted. */
-static bool count_floats(const sy_adapter_description *description, size_t *out_n) {
-    uint64_t n = 0;
+static size_t element_bytes(sy_element_type type) {
+    return type == SY_TYPE_F32 ? 4 : 2;
+}
+
+/* Bytes of a B in tiles; the shape was checked to fit its own bytes. */
+static size_t wide_bytes(const sy_adapter_pair *pair) {
+    size_t n_tiles = (pair->n_outputs + CPU_EXPAND_COLUMNS - 1) / CPU_EXPAND_COLUMNS;
+    return n_tiles * CPU_EXPAND_COLUMNS * pair->rank * element_bytes(pair->b_type);
+}
+
+/* Of all pairs; false when they cannot be counted. */
+static bool count_bytes(const sy_adapter_description *description, size_t *out_n) {
+    size_t n = 0;
     for (uint32_t i = 0; i < description->n_pairs; i++) {
         const sy_adapter_pair *pair = &description->pairs[i];
-        uint64_t each = 0;
-        if (__builtin_mul_overflow(pair->n_outputs, (uint64_t)pair->rank, &each) ||
-            __builtin_add_overflow(n, each, &n) || n > SIZE_MAX / 8) {
+        if (pair->n_outputs > SIZE_MAX / 16 / CPU_ADAPTER_RANK_MOST ||
+            __builtin_add_overflow(n, wide_bytes(pair), &n)) {
             return false;
         }
     }
-    *out_n = (size_t)n;
+    *out_n = n;
     return true;
 }
 
-/* B [outputs, rank] as f32 [rank, outputs]. */
-static void turn(const cpu_kernels *kernels, const sy_adapter_pair *pair, float *out_turned) {
-    float row[CPU_ADAPTER_RANK_MOST];
+/* B [outputs, rank] into tiles whose memory is zero. */
+static inline void cut(const sy_adapter_pair *pair, size_t size, uint8_t *out_wide) {
     const uint8_t *b = pair->b.pointer;
-    uint64_t row_bytes = 0;
-    cpu_type_row_bytes(pair->b_type, pair->rank, &row_bytes);
     for (uint64_t i = 0; i < pair->n_outputs; i++) {
-        cpu_kernels_of(kernels, pair->b_type)->decode(b + i * row_bytes, pair->rank, row);
+        uint64_t column = i % CPU_EXPAND_COLUMNS;
+        uint8_t *to = out_wide + ((i - column) * pair->rank + column) * size;
         for (uint32_t r = 0; r < pair->rank; r++) {
-            out_turned[r * pair->n_outputs + i] = row[r];
+            memcpy(to + r * CPU_EXPAND_COLUMNS * size, b + (i * pair->rank + r) * size, size);
         }
     }
 }
 
-static void turn_all(sy_adapter_weights *weights) {
-    float *turned = weights->turned;
+static void cut_all(sy_adapter_weights *weights) {
+    uint8_t *wide = weights->wide;
     for (uint32_t i = 0; i < weights->n_pairs; i++) {
         sy_adapter_pair *pair = &weights->pairs[i];
-        if (pair->rank > 0) {
-            turn(weights->device->kernels, pair, turned);
-            pair->b.pointer = turned;
-            pair->b_type = SY_TYPE_F32;
-            turned += pair->n_outputs * pair->rank;
+        if (pair->rank == 0) {
+            continue;
         }
+        if (pair->b_type == SY_TYPE_F32) { /* sizes that the compiler knows */
+            cut(pair, 4, wide);
+        } else {
+            cut(pair, 2, wide);
+        }
+        pair->b.pointer = wide;
+        wide += wide_bytes(pair);
     }
 }
 
@@ -95,25 +106,24 @@ sy_status cpu_adapter_create(sy_device *device, const sy_adapter_description *de
         return status;
     }
     uint32_t n = description->n_pairs;
-    size_t n_floats = 0;
+    size_t n_wide_bytes = 0;
     sy_adapter_weights *weights = cpu_alloc(weights_bytes(n));
-    float *turned = weights != NULL && count_floats(description, &n_floats)
-                        ? cpu_alloc_raw(n_floats * sizeof(float))
-                        : NULL;
-    if (turned == NULL) {
+    uint8_t *wide =
+        weights != NULL && count_bytes(description, &n_wide_bytes) ? cpu_alloc(n_wide_bytes) : NULL;
+    if (wide == NULL) {
         cpu_release(weights, weights_bytes(n));
         return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for an adapter");
     }
     weights->device = device;
     weights->n_pairs = n;
-    weights->turned = turned;
-    weights->n_floats = n_floats;
+    weights->wide = wide;
+    weights->n_wide_bytes = n_wide_bytes;
     if (n > 0) {
         memcpy(weights->pairs, description->pairs, n * sizeof(sy_adapter_pair));
     }
-    turn_all(weights);
+    cut_all(weights);
     atomic_fetch_add(&device->live_handles, 1);
-    *out_bytes = weights_bytes(n) + n_floats * sizeof(float);
+    *out_bytes = weights_bytes(n) + n_wide_bytes;
     *out_weights = weights;
     return SY_OK;
 }
@@ -121,10 +131,19 @@ sy_status cpu_adapter_create(sy_device *device, const sy_adapter_description *de
 sy_status cpu_adapter_destroy(sy_adapter_weights *weights) {
     if (weights != NULL) {
         atomic_fetch_sub(&weights->device->live_handles, 1);
-        cpu_release(weights->turned, weights->n_floats * sizeof(float));
+        cpu_release(weights->wide, weights->n_wide_bytes);
         cpu_release(weights, weights_bytes(weights->n_pairs));
     }
     return SY_OK;
+}
+
+static uint32_t count_uses(const sy_adapter_use *use) {
+    uint32_t n = 1;
+    while (use->more != 0) {
+        use++;
+        n++;
+    }
+    return n;
 }
 
 sy_status cpu_adapters_check(const sy_device *device, const sy_job *job) {
@@ -142,6 +161,11 @@ sy_status cpu_adapters_check(const sy_device *device, const sy_job *job) {
             return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
                               "sequence %u asks for adapter %u of %u", s, job->sequences[s].adapter,
                               job->n_adapters);
+        }
+        if (job->sequences[s].adapter > 0 &&
+            count_uses(&job->adapters[job->sequences[s].adapter - 1]) > CPU_ADAPTER_USES_MOST) {
+            return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE, "sequence %u has more than %u adapters",
+                              s, CPU_ADAPTER_USES_MOST);
         }
     }
     return SY_OK;

@@ -10,13 +10,14 @@
 #include "unit.h"
 
 #define CPU_ADAPTER_RANK_MOST 1024u
+#define CPU_ADAPTER_USES_MOST 4u /* of a sequence */
 
 struct sy_adapter_weights {
     sy_device *device;
     uint32_t n_pairs;
-    float *turned; /* every B as f32 [rank, outputs], one after the other */
-    size_t n_floats;
-    sy_adapter_pair pairs[]; /* by slot; b leads into `turned` */
+    uint8_t *wide; /* every B in the tiles of cpu_expand, one after the other */
+    size_t n_wide_bytes;
+    sy_adapter_pair pairs[]; /* by slot; b leads into `wide` */
 };
 
 /* Everything a job says of adapters. */
@@ -40,7 +41,15 @@ sy_status cpu_plain_view_init(const sy_graph_view *view, const sy_segment *segme
                               cpu_plain_view *out_plain);
 void cpu_plain_view_deinit(cpu_plain_view *plain);
 
-/* op_adapter.c: y and its sum share memory where nobody else reads y; before placing. */
+/* op_adapter.c: scale * x A^T of all rows with adapters, for the node of a step. */
+sy_status cpu_adapter_narrow(cpu_run *run, const cpu_step *step);
+/* Adds that times B^T to a tile from a row and a column of y on, a multiple of CPU_EXPAND_COLUMNS;
+ * of `tile`, results and sizes are set. */
+void cpu_adapter_widen(const cpu_run *run, const cpu_step *step, uint64_t row, uint64_t column,
+                       const cpu_expand *tile);
+/* Products take on the work of nodes behind them; before cpu_fuse_linear. */
+void cpu_fuse_linear_adapters(sy_unit *unit);
+/* Of the others, y and its sum share memory where nobody else reads y; before placing. */
 void cpu_fuse_adapters(sy_unit *unit);
 
 #endif

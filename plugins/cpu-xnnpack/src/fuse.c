@@ -16,7 +16,8 @@ bool cpu_step_is(const cpu_step *step, const char *name) {
 
 bool cpu_step_reads(const cpu_step *step, uint32_t value) {
     bool derived = step->params.derived != SY_NO_VALUE;
-    for (uint32_t i = derived && cpu_step_is(step, "Linear") ? 1 : 0; i < CPU_INPUTS_MAX; i++) {
+    bool skips_x = derived && cpu_step_is(step, "Linear") && !step->params.reads_x;
+    for (uint32_t i = skips_x ? 1 : 0; i < CPU_INPUTS_MAX; i++) {
         if (step->in[i] == value) {
             return true;
         }

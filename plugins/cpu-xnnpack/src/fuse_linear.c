@@ -83,6 +83,7 @@ static void add_part(const sy_unit *unit, cpu_linear_group *group, const uint32_
         sy_element_type type = unit->values[step->in[1]].type;
         p->kernels[i] = cpu_kernels_of(unit->device->kernels, type);
         p->whole[i] = whole_of(unit, step);
+        p->adapters[i] = step->params.adapter;
         uint64_t n_bytes = cpu_linear_panel_bytes(type, step->params.k);
         p->space_bytes = n_bytes > p->space_bytes ? n_bytes : p->space_bytes;
     }
@@ -106,6 +107,15 @@ static void add_parts(const sy_unit *unit, cpu_linear_group *group) {
     }
 }
 
+/* The adapter of a member works when the head runs. */
+static void take_adapter(sy_unit *unit, uint32_t head, uint32_t member) {
+    uint32_t adapter = unit->steps[member].params.adapter;
+    if (adapter != 0) {
+        unit->steps[head].params.reads_x = true;
+        cpu_value_made_at(unit, unit->steps[adapter - 1].params.derived, head);
+    }
+}
+
 static sy_status form_group(sy_unit *unit, uint32_t head) {
     cpu_linear_group *group = cpu_alloc(sizeof(*group));
     if (group == NULL) {
@@ -117,6 +127,7 @@ static sy_status form_group(sy_unit *unit, uint32_t head) {
         if (is_free(&unit->steps[i]) && same_rows(&unit->steps[head], &unit->steps[i])) {
             group->members[group->n_members++] = i;
             cpu_value_made_at(unit, unit->steps[i].out[0], head);
+            take_adapter(unit, head, i);
         }
     }
     unit->steps[head].params.group = group;

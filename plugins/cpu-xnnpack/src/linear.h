@@ -18,6 +18,7 @@ typedef struct cpu_linear_part {
     uint32_t step; /* of the product, or the first of the pair; plain index */
     const cpu_type_kernels *kernels[2];
     cpu_linear whole[2];                   /* all columns; rows and results are a run's */
+    uint32_t adapters[2];                  /* nodes AdapterLinear behind them, index + 1 */
     uint64_t n_units, first_unit;          /* few rows */
     uint64_t n_tasks, first_task, columns; /* many rows: tasks of columns, and columns of one */
     uint64_t space_bytes;

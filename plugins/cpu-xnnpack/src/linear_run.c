@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Running a group of products: cut into tasks by columns, and by rows where there are many. */
+#include "adapter.h"
 #include "linear.h"
 #include "xnnpack_adapter.h"
 
@@ -67,6 +68,12 @@ static void compute(const group_work *work, const cpu_linear_part *p, unsigned i
     l.out = out;
     l.out_stride = out_stride;
     p->kernels[i]->linear(&l);
+    if (p->adapters[i] != 0) {
+        const cpu_expand added = {
+            .out = out, .out_stride = out_stride, .n_columns = t->n_columns, .n_rows = t->n_rows};
+        cpu_adapter_widen(work->run, &work->run->unit->steps[p->adapters[i] - 1], t->row, t->column,
+                          &added);
+    }
 }
 
 /* activation(gate) * up of a tile, as f32 or as rounded rows for the product that follows. */
@@ -243,6 +250,19 @@ static sy_status run_ranges(cpu_run *run, group_work *work) {
                          work->group->n_units * UNIT * work->group->parts[0].whole[0].k / 8);
 }
 
+_Static_assert(UNIT % CPU_EXPAND_COLUMNS == 0, "tiles of a product are whole tiles of adapters");
+
+static sy_status run_narrow(cpu_run *run, const cpu_linear_group *group) {
+    sy_status status = SY_OK;
+    for (uint32_t i = 0; status == SY_OK && i < group->n_members; i++) {
+        uint32_t adapter = run->unit->steps[group->members[i]].params.adapter;
+        if (adapter != 0) {
+            status = cpu_adapter_narrow(run, &run->unit->steps[adapter - 1]);
+        }
+    }
+    return status;
+}
+
 sy_status cpu_linear_run(cpu_run *run, const cpu_step *step) {
     const sy_unit *unit = run->unit;
     const cpu_params *p = &step->params;
@@ -263,6 +283,10 @@ sy_status cpu_linear_run(cpu_run *run, const cpu_step *step) {
         work.quantise = group->quantise != 0 ? &unit->steps[group->quantise - 1] : NULL;
         work.y_gated = cpu_run_out(run, work.gated, 0);
         work.y_quantised = work.quantise != NULL ? cpu_run_out(run, work.quantise, 0) : NULL;
+    }
+    sy_status status = p->reads_x ? run_narrow(run, group) : SY_OK;
+    if (status != SY_OK) {
+        return status;
     }
     if (n_rows <= FEW_ROWS) {
         return run_ranges(run, &work);

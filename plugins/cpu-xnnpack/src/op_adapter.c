@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* AdapterLinear: runs of rows with the same adapters go through A with the kernels of Linear, then
- * add up rows of the turned B. Small products stay on the calling thread. */
+ * through B in tiles. Where the node's y comes straight from a product, the product's tiles take
+ * the second half along (cpu_fuse_linear_adapters), so that nothing passes over y again. */
 #include "adapter.h"
 #include "fuse.h"
 
 #include <string.h>
 
 #define TILE_ROWS 32u
-#define TILE_COLUMNS 256u
-#define NARROW_ROWS 8u /* rows of x A^T in one task */
+#define TILE_COLUMNS (8 * CPU_EXPAND_COLUMNS)
+#define NARROW_ROWS 12u /* rows of x A^T in one task */
 
 static bool adapter_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
                           cpu_params *out_params, cpu_answer *answer) {
@@ -47,97 +48,24 @@ static bool adapter_check(const sy_device *device, const cpu_node *node, const c
 }
 
 static sy_status adapter_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
-    return cpu_builder_space(builder, &node->in[1], step->params.max_rank, &step->params.derived);
+    return cpu_builder_space(builder, &node->in[1], step->params.max_rank * CPU_ADAPTER_USES_MOST,
+                             &step->params.derived);
 }
 
-/* Rows [row, row + n) with one pair of one adapter. */
-typedef struct pair_work {
-    cpu_run *run;
-    const cpu_step *step;
-    const sy_adapter_pair *pair;
-    float scale;
-    uint64_t row, n_rows;
-    uint64_t n_column_tasks;
-} pair_work;
-
-static const float *floats(const cpu_tensor *t, uint64_t row) {
-    return (const float *)(const void *)t->data + row * cpu_tensor_width(t);
-}
-
-static float *narrow_of(const pair_work *work, uint64_t row) {
-    const cpu_tensor *narrow = &work->run->tensors[work->step->params.derived];
-    return (float *)(void *)narrow->data + row * cpu_tensor_width(narrow);
-}
-
-static cpu_linear product(const sy_memory *matrix, sy_element_type type, uint64_t k) {
-    uint64_t row_bytes = 0;
-    cpu_type_row_bytes(type, k, &row_bytes);
-    return (cpu_linear){.weights = matrix->pointer, .weight_row_bytes = row_bytes, .k = k};
-}
-
-/* scale * x A^T. */
-static void narrow_task(void *argument, uint32_t i_task, uint32_t i_worker) {
-    const pair_work *work = argument;
-    const sy_adapter_pair *pair = work->pair;
-    uint64_t first = (uint64_t)i_task * NARROW_ROWS, row = work->row + first;
-    uint64_t n_rows = work->n_rows - first < NARROW_ROWS ? work->n_rows - first : NARROW_ROWS;
-    cpu_linear linear = product(&pair->a, pair->a_type, work->step->params.k);
-    (void)i_worker;
-    linear.rows = (const uint8_t *)(const void *)floats(cpu_run_in(work->run, work->step, 1), row);
-    linear.row_bytes = linear.k * sizeof(float);
-    linear.out = narrow_of(work, row);
-    linear.out_stride = (size_t)work->step->params.max_rank;
-    linear.n_columns = pair->rank;
-    linear.n_rows = n_rows;
-    cpu_kernels_of(work->run->kernels, pair->a_type)->linear(&linear);
-    for (uint64_t r = 0; r < n_rows; r++) {
-        float *values = linear.out + r * linear.out_stride;
-        work->run->kernels->rows->scale(values, work->scale, pair->rank, values);
-    }
-}
-
-/* y += that B^T, a tile at a time. */
-static void wide_task(void *argument, uint32_t i_task, uint32_t i_worker) {
-    const pair_work *work = argument;
-    const sy_adapter_pair *pair = work->pair;
-    const cpu_tensor *y = cpu_run_out(work->run, work->step, 0);
-    uint64_t column = i_task % work->n_column_tasks * TILE_COLUMNS;
-    uint64_t first = i_task / work->n_column_tasks * TILE_ROWS, row = work->row + first;
-    uint64_t n = work->step->params.n, n_columns = n - column, n_rows = work->n_rows - first;
-    const float *turned = (const float *)pair->b.pointer + column;
-    (void)i_worker;
-    n_columns = n_columns < TILE_COLUMNS ? n_columns : TILE_COLUMNS;
-    n_rows = n_rows < TILE_ROWS ? n_rows : TILE_ROWS;
-    for (uint64_t r = row; r < row + n_rows; r++) {
-        float *to = (float *)(void *)y->data + r * n + column;
-        work->run->kernels->rows->accumulate(narrow_of(work, r), turned, n, pair->rank, n_columns,
-                                             1.0f, to);
-    }
-}
-
-static sy_status pair_run(pair_work *work) {
-    uint64_t n_narrow = (work->n_rows + NARROW_ROWS - 1) / NARROW_ROWS;
-    uint64_t n_row_tasks = (work->n_rows + TILE_ROWS - 1) / TILE_ROWS;
-    uint64_t cost = work->n_rows * work->pair->rank / 8;
-    sy_status status =
-        cpu_run_tasks(work->run, narrow_task, work, n_narrow, cost * work->step->params.k);
-    work->n_column_tasks = (work->step->params.n + TILE_COLUMNS - 1) / TILE_COLUMNS;
-    return status == SY_OK
-               ? cpu_run_tasks(work->run, wide_task, work, work->n_column_tasks * n_row_tasks,
-                               cost * work->step->params.n)
-               : status;
-}
-
-/* First use of the sequence that a row belongs to, or NULL. */
-static const sy_adapter_use *use_of(const cpu_run *run, const cpu_tensor *rows, uint64_t row) {
+/* ---- which rows use what ---- */
+/* First use of the sequence that a row belongs to, or NULL; the rows to *out_end have it, too. */
+static const sy_adapter_use *use_of(const cpu_run *run, const cpu_tensor *rows, uint64_t row,
+                                    uint64_t *out_end) {
     int32_t token = (int32_t)row;
     if (rows != NULL) {
         memcpy(&token, rows->data + 4 * row, sizeof(token));
     }
+    *out_end = row + 1;
     for (uint32_t i = 0; i < run->job->n_sequences; i++) {
         const sy_sequence *q = &run->job->sequences[i];
         if (token >= 0 && (uint32_t)token >= q->first_row &&
             (uint32_t)token - q->first_row < q->n_tokens) {
+            *out_end = rows == NULL ? (uint64_t)q->first_row + q->n_tokens : row + 1;
             return q->adapter != 0 ? &run->job->adapters[q->adapter - 1] : NULL;
         }
     }
@@ -156,15 +84,80 @@ static bool same_uses(const sy_adapter_use *a, const sy_adapter_use *b) {
     return a == b;
 }
 
-/* All adapters of rows that have the same ones. */
-static sy_status rows_run(cpu_run *run, const cpu_step *step, const sy_adapter_use *use,
-                          uint64_t row, uint64_t n_rows) {
-    for (bool more = use != NULL; more; use++) {
-        const cpu_params *p = &step->params;
-        bool has_pair = (uint64_t)p->slot < use->weights->n_pairs;
-        const sy_adapter_pair *pair = has_pair ? &use->weights->pairs[p->slot] : NULL;
+/* Uses of a row and of those behind it, as far as they are the same. */
+static const sy_adapter_use *uses_from(const cpu_run *run, const cpu_step *step, uint64_t row,
+                                       uint64_t limit, uint64_t *out_end) {
+    const cpu_tensor *rows = cpu_run_in(run, step, 2);
+    uint64_t end = row, next_end = row;
+    const sy_adapter_use *first = use_of(run, rows, row, &next_end), *next = first;
+    while (same_uses(first, next)) {
+        end = next_end;
+        if (end >= limit) {
+            break;
+        }
+        next = use_of(run, rows, end, &next_end);
+    }
+    *out_end = end < limit ? end : limit;
+    return first;
+}
+
+/* The pair of a step's node, or NULL. */
+static const sy_adapter_pair *pair_of(const cpu_step *step, const sy_adapter_use *use) {
+    bool is_there = (uint64_t)step->params.slot < use->weights->n_pairs;
+    const sy_adapter_pair *pair = is_there ? &use->weights->pairs[step->params.slot] : NULL;
+    return pair != NULL && pair->rank > 0 ? pair : NULL;
+}
+
+static float *narrow_of(const cpu_run *run, const cpu_step *step, uint64_t row, uint64_t i_use) {
+    const cpu_tensor *narrow = &run->tensors[step->params.derived];
+    return (float *)(void *)narrow->data + row * cpu_tensor_width(narrow) +
+           i_use * (uint64_t)step->params.max_rank;
+}
+
+/* ---- scale * x A^T ---- */
+typedef struct narrow_work {
+    cpu_run *run;
+    const cpu_step *step;
+    const sy_adapter_pair *pair;
+    float scale;
+    uint64_t row, n_rows, i_use;
+} narrow_work;
+
+static void narrow_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const narrow_work *work = argument;
+    const sy_adapter_pair *pair = work->pair;
+    const cpu_tensor *x = cpu_run_in(work->run, work->step, 1);
+    uint64_t first = (uint64_t)i_task * NARROW_ROWS, row = work->row + first;
+    uint64_t left = work->n_rows - first, k = work->step->params.k, row_bytes = 0;
+    cpu_type_row_bytes(pair->a_type, k, &row_bytes);
+    (void)i_worker;
+    cpu_linear linear = {.weights = pair->a.pointer,
+                         .weight_row_bytes = row_bytes,
+                         .rows = x->data + row * k * sizeof(float),
+                         .row_bytes = k * sizeof(float),
+                         .out = narrow_of(work->run, work->step, row, work->i_use),
+                         .out_stride = CPU_ADAPTER_USES_MOST * (size_t)work->step->params.max_rank,
+                         .k = k,
+                         .n_columns = pair->rank,
+                         .n_rows = left < NARROW_ROWS ? left : NARROW_ROWS,
+                         .ahead = pair->b.pointer};
+    cpu_kernels_of(work->run->kernels, pair->a_type)->linear(&linear);
+    for (uint64_t r = 0; r < linear.n_rows; r++) {
+        float *values = linear.out + r * linear.out_stride;
+        work->run->kernels->rows->scale(values, work->scale, pair->rank, values);
+    }
+}
+
+/* Of rows that have the same uses. */
+static sy_status narrow_rows(cpu_run *run, const cpu_step *step, const sy_adapter_use *use,
+                             uint64_t row, uint64_t n_rows) {
+    const cpu_params *p = &step->params;
+    sy_status status = SY_OK;
+    uint64_t i_use = 0;
+    for (bool more = use != NULL; status == SY_OK && more; use++, i_use++) {
+        const sy_adapter_pair *pair = pair_of(step, use);
         more = use->more != 0;
-        if (pair == NULL || pair->rank == 0) {
+        if (pair == NULL) {
             continue;
         }
         if (pair->n_inputs != p->k || pair->n_outputs != p->n ||
@@ -174,33 +167,121 @@ static sy_status rows_run(cpu_run *run, const cpu_step *step, const sy_adapter_u
                               (unsigned long long)pair->n_outputs,
                               (unsigned long long)pair->n_inputs, pair->rank, step->i_node);
         }
-        pair_work work = {run, step, pair, pair->scale * use->scale, row, n_rows, 0};
-        sy_status status = pair_run(&work);
-        if (status != SY_OK) {
-            return status;
+        narrow_work work = {run, step, pair, pair->scale * use->scale, row, n_rows, i_use};
+        status = cpu_run_tasks(run, narrow_task, &work, (n_rows + NARROW_ROWS - 1) / NARROW_ROWS,
+                               n_rows * pair->rank * p->k / 8);
+    }
+    return status;
+}
+
+sy_status cpu_adapter_narrow(cpu_run *run, const cpu_step *step) {
+    uint64_t n_rows = cpu_tensor_rows(cpu_run_in(run, step, 1)), end = 0;
+    sy_status status = SY_OK;
+    for (uint64_t row = 0; status == SY_OK && row < n_rows; row = end) {
+        const sy_adapter_use *use = uses_from(run, step, row, n_rows, &end);
+        status = narrow_rows(run, step, use, row, end - row);
+    }
+    return status;
+}
+
+/* ---- y += that B^T ---- */
+void cpu_adapter_widen(const cpu_run *run, const cpu_step *step, uint64_t row, uint64_t column,
+                       const cpu_expand *tile) {
+    uint64_t limit = row + tile->n_rows, end = 0;
+    float *out = tile->out;
+    for (; row < limit; out += (end - row) * tile->out_stride, row = end) {
+        const sy_adapter_use *use = uses_from(run, step, row, limit, &end);
+        uint64_t i_use = 0;
+        for (bool more = use != NULL; more; use++, i_use++) {
+            const sy_adapter_pair *pair = pair_of(step, use);
+            uint64_t column_bytes = 0;
+            more = use->more != 0;
+            if (pair == NULL) {
+                continue;
+            }
+            cpu_type_row_bytes(pair->b_type, pair->rank, &column_bytes);
+            cpu_expand expand = *tile;
+            expand.out = out;
+            expand.n_rows = end - row;
+            expand.wide = (const uint8_t *)pair->b.pointer + column * column_bytes;
+            expand.type = pair->b_type;
+            expand.rank = pair->rank;
+            expand.narrow = narrow_of(run, step, row, i_use);
+            expand.narrow_stride = CPU_ADAPTER_USES_MOST * (size_t)step->params.max_rank;
+            run->kernels->rows->expand(&expand);
         }
     }
-    return SY_OK;
+}
+
+typedef struct wide_work {
+    const cpu_run *run;
+    const cpu_step *step;
+    uint64_t n_rows, n_column_tasks;
+} wide_work;
+
+static void wide_task(void *argument, uint32_t i_task, uint32_t i_worker) {
+    const wide_work *work = argument;
+    const cpu_tensor *y = cpu_run_out(work->run, work->step, 0);
+    uint64_t column = i_task % work->n_column_tasks * TILE_COLUMNS;
+    uint64_t row = i_task / work->n_column_tasks * TILE_ROWS;
+    uint64_t n = work->step->params.n, n_columns = n - column, n_rows = work->n_rows - row;
+    (void)i_worker;
+    const cpu_expand tile = {.out = (float *)(void *)y->data + row * n + column,
+                             .out_stride = n,
+                             .n_columns = n_columns < TILE_COLUMNS ? n_columns : TILE_COLUMNS,
+                             .n_rows = n_rows < TILE_ROWS ? n_rows : TILE_ROWS};
+    cpu_adapter_widen(work->run, work->step, row, column, &tile);
 }
 
 static sy_status adapter_run(cpu_run *run, const cpu_step *step) {
     const cpu_tensor *y = cpu_run_in(run, step, 0), *out = cpu_run_out(run, step, 0);
-    const cpu_tensor *rows = cpu_run_in(run, step, 2);
-    uint64_t n_rows = cpu_tensor_rows(y);
-    sy_status status = SY_OK;
+    wide_work work = {.run = run, .step = step, .n_rows = cpu_tensor_rows(y)};
+    uint64_t n_row_tasks = (work.n_rows + TILE_ROWS - 1) / TILE_ROWS;
+    work.n_column_tasks = (step->params.n + TILE_COLUMNS - 1) / TILE_COLUMNS;
     if (out->data != y->data && y->n_elements > 0) {
         memcpy(out->data, y->data, y->n_elements * sizeof(float));
     }
-    for (uint64_t row = 0; status == SY_OK && row < n_rows;) {
-        const sy_adapter_use *use = use_of(run, rows, row);
-        uint64_t end = row + 1;
-        while (end < n_rows && same_uses(use, use_of(run, rows, end))) {
-            end++;
-        }
-        status = rows_run(run, step, use, row, end - row);
-        row = end;
+    sy_status status = cpu_adapter_narrow(run, step);
+    return status == SY_OK ? cpu_run_tasks(run, wide_task, &work, work.n_column_tasks * n_row_tasks,
+                                           y->n_elements * (uint64_t)step->params.max_rank / 8)
+                           : status;
+}
+
+/* ---- in front of running ---- */
+/* The product whose result is y and nothing else's, over the same x; SY_NO_VALUE: none. */
+static uint32_t find_product(const sy_unit *unit, uint32_t i_adapter) {
+    const cpu_step *adapter = &unit->steps[i_adapter];
+    if (cpu_step_only_reader(unit, adapter->in[0]) != i_adapter) {
+        return SY_NO_VALUE;
     }
-    return status;
+    for (uint32_t i = 0; i < i_adapter; i++) {
+        const cpu_step *step = &unit->steps[i];
+        if (step->out[0] == adapter->in[0]) {
+            bool fits = cpu_step_is(step, "Linear") && step->params.object == NULL &&
+                        step->in[0] == adapter->in[1];
+            return fits ? i : SY_NO_VALUE;
+        }
+    }
+    return SY_NO_VALUE;
+}
+
+void cpu_fuse_linear_adapters(sy_unit *unit) {
+    for (uint32_t i = 0; i < unit->n_steps; i++) {
+        cpu_step *adapter = &unit->steps[i];
+        uint32_t i_product =
+            adapter->operator->run == adapter_run ? find_product(unit, i) : SY_NO_VALUE;
+        if (i_product == SY_NO_VALUE) {
+            continue;
+        }
+        cpu_step *product = &unit->steps[i_product];
+        cpu_value_never_made(unit, adapter->in[0], i_product);
+        cpu_value_made_at(unit, adapter->out[0], i_product);
+        cpu_value_made_at(unit, adapter->params.derived, i_product);
+        product->out[0] = adapter->out[0];
+        product->params.adapter = i + 1;
+        product->params.reads_x = true;
+        adapter->operator= & cpu_operator_merged;
+    }
 }
 
 void cpu_fuse_adapters(sy_unit *unit) {

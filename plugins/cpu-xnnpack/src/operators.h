@@ -49,6 +49,8 @@ typedef struct cpu_params {
     double epsilon, scale, softcap, parameter;
     int64_t n_heads, n_kv_heads, window, axis;
     int64_t slot, max_rank; /* AdapterLinear */
+    uint32_t adapter;       /* Linear: the AdapterLinear whose work it does as well; index + 1 */
+    bool reads_x;           /* Linear: somebody of its group has one, which reads x in f32 */
     uint64_t inner;         /* elements that a norm or softmax takes together */
     uint32_t rounding;      /* norms, Attention: step that rounds the result; index + 1 (fuse.h) */
     uint64_t n_experts;

@@ -355,6 +355,7 @@ static sy_status program_build(sy_device *device, const sy_graph_view *view,
         i += n_plain + n_region;
     }
     unit_has_states(unit);
+    cpu_fuse_linear_adapters(unit);
     if (status == SY_OK) {
         status = cpu_fuse_linear(unit);
     }
