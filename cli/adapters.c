@@ -15,7 +15,8 @@ sy_cli_option sy_cli_adapters_flag(sy_cli_adapters *adapters) {
                            "FILE[=SCALE]",
                            0,
                            0,
-                           "adapter to use beside the model; may be given several times",
+                           "adapter to use beside the model (GGUF or peft's folder); may be given "
+                           "several times",
                            NULL};
 }
 

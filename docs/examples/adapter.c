@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two sessions of one model, one with an adapter: example_adapter MODEL.gguf [ADAPTER.gguf] */
+/* Two sessions of one model, one with an adapter: example_adapter MODEL [ADAPTER] */
 #include <switchyard/adapter.h>
 
 #include <stdio.h>
@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
     sy_error error;
     sy_runtime *runtime = NULL;
     if (argc < 2) {
-        printf("usage: example_adapter MODEL.gguf [ADAPTER.gguf]\n");
+        printf("usage: example_adapter MODEL [ADAPTER]\n");
         return 0;
     }
     sy_error_clear(&error);

@@ -286,3 +286,11 @@ static const sy__hf_family families[] = {
 const sy__hf_family *sy__hf_family_at(uint32_t i) {
     return i < sizeof(families) / sizeof(families[0]) ? &families[i] : NULL;
 }
+
+const sy__hf_family *sy__hf_family_of(const char *architecture) {
+    size_t i = 0, n = sizeof(families) / sizeof(families[0]);
+    while (i < n && strcmp(families[i].architecture, architecture) != 0) {
+        i++;
+    }
+    return i < n ? &families[i] : NULL;
+}

@@ -108,6 +108,8 @@ void sy__hf_close_json(sy__hf_json *file);
 
 /* families.c: the i-th family, NULL past the end. */
 const sy__hf_family *sy__hf_family_at(uint32_t i);
+/* The first family of an architecture, or NULL: those of one share the names of weights. */
+const sy__hf_family *sy__hf_family_of(const char *architecture);
 
 /* config.c: the family and the keys of the architecture. */
 bool sy__hf_read_family(sy__hf *hf);

@@ -153,13 +153,16 @@ static bool is_left_out(const sy__hf *hf, const char *name) {
     return found;
 }
 
-/* What stands before "embed_tokens" or "embeddings" in this folder. */
+/* What may stand before "embed_tokens" or "embeddings". */
+static const char *const prefixes[] = {"model.", "", "language_model.model.",
+                                       "model.language_model.", "bert."};
+#define N_PREFIXES (sizeof(prefixes) / sizeof(prefixes[0]))
+
+/* The one of this folder. */
 static const char *find_prefix(const sy__hf *hf) {
-    static const char *const prefixes[] = {"model.", "", "language_model.model.",
-                                           "model.language_model.", "bert."};
     const char *first =
         hf->family->embedding != NULL ? hf->family->embedding : "embed_tokens.weight";
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++) {
+    for (size_t i = 0; i < N_PREFIXES; i++) {
         char name[SY_LIMIT_NAME_BYTES + 1];
         sy_safetensor tensor;
         snprintf(name, sizeof(name), "%s%s", prefixes[i], first);
@@ -276,11 +279,18 @@ typedef struct slots {
 } slots;
 #define N_ONCE (N_MODEL_NAMES + N_HEAD_NAMES)
 
+/* The number at the start of "N.suffix"; answers ".suffix". */
+static const char *read_layer(const char *text, uint64_t *out_layer) {
+    *out_layer = 0;
+    while (*text >= '0' && *text <= '9' && *out_layer <= SY_LIMIT_LAYERS) {
+        *out_layer = *out_layer * 10 + (uint64_t)(*text++ - '0');
+    }
+    return text;
+}
+
 static bool place_layer(sy__hf *hf, slots *s, const char *name, const char *rest, uint32_t i) {
     uint64_t layer = 0;
-    while (*rest >= '0' && *rest <= '9' && layer <= SY_LIMIT_LAYERS) {
-        layer = layer * 10 + (uint64_t)(*rest++ - '0');
-    }
+    rest = read_layer(rest, &layer);
     bool known = *rest == '.' && layer < hf->n_layers;
     int slot = known ? layer_slot(hf, rest + 1) : -1;
     if (slot >= 0) {
@@ -305,14 +315,23 @@ static bool place_once(slots *s, const known_name *names, size_t n, size_t first
     return false;
 }
 
+static const char *layers_of(const sy__hf_family *family) {
+    return family->layers != NULL ? family->layers : "layers.";
+}
+
+static bool is_output(const char *name) {
+    return strcmp(name, "lm_head.weight") == 0 ||
+           strcmp(name, "language_model.lm_head.weight") == 0;
+}
+
 static bool place(sy__hf *hf, slots *s, const char *prefix, uint32_t i) {
     sy_safetensor tensor;
-    const char *layers = hf->family->layers != NULL ? hf->family->layers : "layers.";
+    const char *layers = layers_of(hf->family);
     if (!sy_safetensors_at(hf->keep->weights, i, &tensor) || is_left_out(hf, tensor.name)) {
         return true;
     }
     const char *name = tensor.name;
-    if (strcmp(name, "lm_head.weight") == 0 || strcmp(name, "language_model.lm_head.weight") == 0) {
+    if (is_output(name)) {
         s->output = i + 1;
         return true;
     }
@@ -347,8 +366,14 @@ static void read_rows(sy__hf *hf, sy_safetensor *embedding) {
     hf->n_rows = embedding->dims[0] < UINT32_MAX ? (uint32_t)embedding->dims[0] : 0;
 }
 
-static bool add_slot(sy__hf *hf, const slots *s, size_t i_slot) {
+/* slot: as layer_slot has it. */
+static void name_slot(uint64_t layer, size_t slot, char *out_name, size_t n) {
     static const char *const parts[N_PARTS] = {"weight", "bias"};
+    snprintf(out_name, n, "blk.%" PRIu64 ".%s.%s", layer, layer_names[slot / N_PARTS].ours,
+             parts[slot % N_PARTS]);
+}
+
+static bool add_slot(sy__hf *hf, const slots *s, size_t i_slot) {
     char name[64];
     sy_safetensor tensor;
     if (s->tensors[i_slot] == 0 ||
@@ -370,10 +395,8 @@ static bool add_slot(sy__hf *hf, const slots *s, size_t i_slot) {
         return sy__hf_add_tensor(hf, known->ours, known->form, &tensor);
     }
     size_t in_layers = i_slot - N_ONCE, of_layer = N_LAYER_NAMES * N_PARTS;
-    const known_name *known = &layer_names[in_layers % of_layer / N_PARTS];
-    snprintf(name, sizeof(name), "blk.%zu.%s.%s", in_layers / of_layer, known->ours,
-             parts[in_layers % N_PARTS]);
-    return sy__hf_add_tensor(hf, name, known->form, &tensor);
+    name_slot(in_layers / of_layer, in_layers % of_layer, name, sizeof(name));
+    return sy__hf_add_tensor(hf, name, layer_names[in_layers % of_layer / N_PARTS].form, &tensor);
 }
 
 /* The output matrix, unless the embedding stands for it or nothing is predicted. */
@@ -419,4 +442,36 @@ bool sy__hf_put_tensors(sy__hf *hf) {
         }
     }
     return sy__hf_stacks_add(hf, &s.stacks) && add_output(hf, s.output);
+}
+
+/* "layers.N.suffix" */
+static bool name_layer(const sy__hf *hf, const char *theirs, char *out_ours, size_t n_ours) {
+    const char *layers = layers_of(hf->family);
+    uint64_t layer = 0;
+    const char *rest =
+        starts_with(theirs, layers) ? read_layer(theirs + strlen(layers), &layer) : "";
+    int slot = *rest == '.' ? layer_slot(hf, rest + 1) : -1;
+    if (slot >= 0) {
+        name_slot(layer, (size_t)slot, out_ours, n_ours);
+    }
+    return slot >= 0;
+}
+
+int sy_huggingface_tensor_name(const char *architecture, const char *theirs, char *out_ours,
+                               size_t n_ours) {
+    sy__hf hf = {.family = sy__hf_family_of(architecture)};
+    bool found = hf.family != NULL && is_output(theirs);
+    if (found) {
+        snprintf(out_ours, n_ours, "output.weight");
+    }
+    for (size_t i = 0; hf.family != NULL && !found && i < N_PREFIXES; i++) {
+        found = starts_with(theirs, prefixes[i]) &&
+                name_layer(&hf, theirs + strlen(prefixes[i]), out_ours, n_ours);
+    }
+    return found;
+}
+
+uint64_t sy_huggingface_head_row(uint64_t i_row, uint64_t n_pairs) {
+    uint64_t within = i_row % (2 * n_pairs);
+    return i_row - within + within % 2 * n_pairs + within / 2;
 }

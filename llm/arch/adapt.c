@@ -5,6 +5,13 @@
 
 #include <stdio.h>
 
+/* Of architectures whose query and key rows the conversion to GGUF puts into another order. */
+static uint64_t head_pairs(const sy__architecture *architecture, sy__role role, uint32_t i_layer) {
+    bool is_reordered = architecture->family->rope_kind == SY__ROPE_INTERLEAVED &&
+                        (role == SY__ROLE_QUERY || role == SY__ROLE_KEY);
+    return is_reordered ? architecture->layers[i_layer].key_length / 2 : 0;
+}
+
 static bool note_slot(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t first,
                       uint64_t n_rows) {
     sy__model_graph *model = b->model;
@@ -26,7 +33,9 @@ static bool note_slot(sy__builder *b, sy__role role, uint32_t i_layer, uint64_t 
                                .n_inputs = tensor.dims[0],
                                .first_row = first,
                                .n_rows = n_rows != 0 ? n_rows : tensor.dims[1],
-                               .n_all_rows = tensor.dims[1]};
+                               .n_all_rows = tensor.dims[1],
+                               .n_head_pairs = head_pairs(b->architecture, role, i_layer)};
+    model->half_split = b->architecture->rope.kind == SY__ROPE_HALF;
     snprintf(slot->tensor, sizeof(slot->tensor), "%.*s", (int)tensor.name.n_bytes,
              tensor.name.bytes);
     return true;

@@ -22,6 +22,8 @@ typedef struct sy__adapter_slot {
     sy__role role;
     uint32_t i_layer;
     uint64_t n_inputs, first_row, n_rows, n_all_rows; /* n_all_rows: of the tensor */
+    uint64_t n_head_pairs; /* rotated pairs of each head whose rows a folder and a GGUF file have in
+                              different orders; 0: in the same */
 } sy__adapter_slot;
 
 /* What is summed for one tensor of the file, for importance matrices. */
@@ -47,6 +49,7 @@ typedef struct sy__model_graph {
     sy__adapter_slot *slots; /* places for adapters, by attribute slot */
     uint32_t n_slots;
     size_t slots_capacity;
+    bool half_split;        /* rows of heads are as folders have them */
     sy__observed *observed; /* none unless options.observe */
     uint32_t n_observed;
     size_t observed_capacity;

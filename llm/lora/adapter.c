@@ -3,37 +3,56 @@
  * the weights where the file is mapped. */
 #include "base/digest.h"
 #include "lora/adapter_internal.h"
-#include "switchyard/types.h"
+#include "switchyard/huggingface.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define SAMPLE_BYTES 256u
 
+/* Copies of A and B in f32, and B once more in a delegate's own form. */
 uint64_t sy__adapters_reserve_bytes(const sy_engine *engine) {
     const sy__model_graph *model = &engine->model;
     uint64_t n_floats = 0; /* widths are below 2^32, slots and ranks below 2^16: no overflow */
     for (uint32_t i = 0; i < model->n_slots; i++) {
         n_floats +=
-            (model->slots[i].n_inputs + model->slots[i].n_rows) * engine->options.adapter_rank;
+            (model->slots[i].n_inputs + 2 * model->slots[i].n_rows) * engine->options.adapter_rank;
     }
     return engine->options.n_adapters *
            (n_floats * sizeof(float) + model->n_slots * sizeof(sy_adapter_pair));
 }
 
-static uint64_t matrix_bytes(const sy__lora_matrix *m) {
-    uint64_t row_bytes = 0;
-    sy_status status = sy_type_row_bytes(m->type, m->n_columns, &row_bytes);
-    return status == SY_OK ? row_bytes * m->n_rows : 0;
-}
-
 static sy_memory memory_of(const sy__lora_matrix *m, uint64_t first_row, uint64_t n_rows) {
-    uint64_t row_bytes = matrix_bytes(m) / m->n_rows;
+    uint64_t row_bytes = sy__lora_matrix_bytes(m) / m->n_rows;
     uintptr_t address = (uintptr_t)m->data + (uintptr_t)(first_row * row_bytes);
     sy_memory memory = {.kind = SY_MEMORY_HOST, .fd = -1, .length_bytes = n_rows * row_bytes};
     /* Weights are read-only; the ABI's sy_memory has one pointer type for all memory. */
     memcpy(&memory.pointer, &address, sizeof(address));
     return memory;
+}
+
+static sy_status fit_pair(sy_adapter *adapter, const sy__adapter_slot *slot, sy__lora_pair *pair,
+                          sy_error *error) {
+    bool is_theirs = adapter->file.safetensors != NULL;
+    bool is_reordered = is_theirs != adapter->engine->model.half_split;
+    sy_status status = sy__lora_matrix_fit(&adapter->file, &pair->a, 0, error);
+    return status == SY_OK ? sy__lora_matrix_fit(&adapter->file, &pair->b,
+                                                 is_reordered ? slot->n_head_pairs : 0, error)
+                           : status;
+}
+
+/* GGUF's name of the tensor that a pair is for; "" when it has none. */
+static void name_target(const sy_adapter *adapter, const sy__lora_pair *pair,
+                        char out_name[SY_LIMIT_NAME_BYTES + 1]) {
+    size_t n = SY_LIMIT_NAME_BYTES + 1;
+    out_name[0] = '\0';
+    if (adapter->file.safetensors == NULL) {
+        snprintf(out_name, n, "%s", pair->target);
+    } else if (!sy_huggingface_tensor_name(adapter->engine->info.architecture, pair->target,
+                                           out_name, n)) {
+        out_name[0] = '\0';
+    }
 }
 
 static sy_status check_shape(const sy_adapter *adapter, const sy__lora_pair *pair,
@@ -57,16 +76,21 @@ static sy_status check_shape(const sy_adapter *adapter, const sy__lora_pair *pai
 }
 
 /* A fused matrix of the file has several places: its A is for all, its B is cut by rows. */
-static sy_status place_pair(const sy_adapter *adapter, const sy__lora_pair *pair,
-                            sy_adapter_pair *pairs, sy_error *error) {
+static sy_status place_pair(sy_adapter *adapter, sy__lora_pair *pair, sy_adapter_pair *pairs,
+                            sy_error *error) {
     const sy__model_graph *model = &adapter->engine->model;
+    char target[SY_LIMIT_NAME_BYTES + 1];
     bool is_placed = false;
+    name_target(adapter, pair, target);
     for (uint32_t i = 0; i < model->n_slots; i++) {
         const sy__adapter_slot *slot = &model->slots[i];
-        if (strcmp(slot->tensor, pair->target) != 0) {
+        if (strcmp(slot->tensor, target) != 0) {
             continue;
         }
         sy_status status = check_shape(adapter, pair, slot, error);
+        if (status == SY_OK) {
+            status = fit_pair(adapter, slot, pair, error);
+        }
         if (status != SY_OK) {
             return status;
         }
@@ -92,7 +116,7 @@ static sy_status place_pair(const sy_adapter *adapter, const sy__lora_pair *pair
     return SY_OK;
 }
 
-static sy_status place_all(const sy_adapter *adapter, sy_adapter_pair *pairs, sy_error *error) {
+static sy_status place_all(sy_adapter *adapter, sy_adapter_pair *pairs, sy_error *error) {
     const sy__lora_file *file = &adapter->file;
     const char *architecture = adapter->engine->info.architecture;
     if (file->architecture[0] != '\0' && strcmp(file->architecture, architecture) != 0) {
@@ -126,7 +150,7 @@ static sy_status hand_over(sy_adapter *adapter, sy_error *error) {
 
 static void add_samples(sy__sha256 *sha, const sy__lora_matrix *m) {
     const uint8_t *bytes = m->data;
-    uint64_t n_bytes = matrix_bytes(m);
+    uint64_t n_bytes = sy__lora_matrix_bytes(m);
     uint64_t n = n_bytes < SAMPLE_BYTES ? n_bytes : SAMPLE_BYTES;
     sy__sha256_update(sha, &m->n_rows, sizeof(m->n_rows));
     sy__sha256_update(sha, &m->n_columns, sizeof(m->n_columns));
@@ -190,13 +214,13 @@ sy_status sy_adapter_load(sy_engine *engine, const char *path, sy_adapter **out_
     adapter->engine = engine;
     status = sy__lora_file_open(engine->allocator, path, &adapter->file, error);
     if (status == SY_OK) {
+        identify(adapter);
         status = hand_over(adapter, error);
     }
     if (status != SY_OK) {
         destroy(adapter);
         return status;
     }
-    identify(adapter);
     adapter->facts = (sy_adapter_facts){.rank = adapter->file.rank,
                                         .n_pairs = adapter->file.n_pairs,
                                         .n_bytes = adapter->file.n_bytes};

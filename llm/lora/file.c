@@ -34,7 +34,9 @@ sy__lora_pair *sy__lora_file_add(sy__lora_file *file, const char *target, sy_err
 }
 
 static bool is_runnable(sy_element_type type) {
-    return type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16;
+    const sy_type_facts *facts = sy_type_get(type);
+    return type == SY_TYPE_F32 || type == SY_TYPE_F16 || type == SY_TYPE_BF16 ||
+           (facts != NULL && facts->is_block);
 }
 
 static sy_status check_pair(sy__lora_file *file, const sy__lora_pair *pair, sy_error *error) {
@@ -47,7 +49,8 @@ static sy_status check_pair(sy__lora_file *file, const sy__lora_pair *pair, sy_e
     if (!is_runnable(a->type) || !is_runnable(b->type)) {
         const sy_type_facts *facts = sy_type_get(is_runnable(a->type) ? b->type : a->type);
         sy__lora_fail(file, error, SY_UNIMPLEMENTED,
-                      "The adapter's matrices for '%s' have type %s, not f32, f16 or bf16.",
+                      "The adapter's matrices for '%s' have type %s, not f32, f16, bf16 or one in "
+                      "blocks.",
                       pair->target, facts != NULL ? facts->name : "unknown");
         sy_error_hint(error, "Convert the adapter again with --outtype f16.");
         return SY_UNIMPLEMENTED;
@@ -83,10 +86,9 @@ sy_status sy__lora_file_open(const sy_allocator *allocator, const char *path,
                              sy__lora_file *out_file, sy_error *error) {
     sy__lora_file file = {.allocator = sy__allocator_or_heap(allocator)};
     snprintf(file.origin, sizeof(file.origin), "%s", path);
-    sy_status status = sy_gguf_open(file.allocator, path, &file.gguf, error);
-    if (status == SY_OK) {
-        status = sy__lora_read_gguf(&file, error);
-    }
+    sy__arena_init(&file.copies, file.allocator, 0);
+    sy_status status = sy__lora_is_peft(path) ? sy__lora_open_peft(&file, path, error)
+                                              : sy__lora_open_gguf(&file, path, error);
     if (status == SY_OK) {
         status = sy__lora_file_check(&file, error);
     }
@@ -101,7 +103,9 @@ sy_status sy__lora_file_open(const sy_allocator *allocator, const char *path,
 void sy__lora_file_close(sy__lora_file *file) {
     if (file->allocator != NULL) {
         sy__free_array(file->allocator, file->pairs, file->capacity, sizeof(sy__lora_pair));
+        sy__arena_deinit(&file->copies);
     }
+    sy_safetensors_close(file->safetensors);
     sy_gguf_close(file->gguf);
     *file = (sy__lora_file){.gguf = NULL};
 }

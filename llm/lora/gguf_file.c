@@ -105,10 +105,13 @@ static sy_status read_tensor(sy__lora_file *file, const sy_gguf_tensor *tensor, 
     return SY_OK;
 }
 
-sy_status sy__lora_read_gguf(sy__lora_file *file, sy_error *error) {
+sy_status sy__lora_open_gguf(sy__lora_file *file, const char *path, sy_error *error) {
     float alpha = 0;
     sy_gguf_tensor tensor;
-    sy_status status = read_keys(file, &alpha, error);
+    sy_status status = sy_gguf_open(file->allocator, path, &file->gguf, error);
+    if (status == SY_OK) {
+        status = read_keys(file, &alpha, error);
+    }
     for (uint32_t i = 0; status == SY_OK && sy_gguf_tensor_at(file->gguf, i, &tensor); i++) {
         status = read_tensor(file, &tensor, error);
     }

@@ -3,6 +3,7 @@
  * alone, so nothing depends on who makes it. */
 #include "internal.h"
 
+#include "switchyard/huggingface.h"
 #include "switchyard/types.h"
 
 #include <inttypes.h>
@@ -24,14 +25,9 @@ typedef struct run_state {
     _Atomic uint64_t i_bad; /* first row that failed, or UINT64_MAX */
 } run_state;
 
-/* Row of the source that becomes row i. Heads: half-split order h, h + n_pairs; pairs of one
- * rotation lie together afterwards. */
+/* Row of the source that becomes row i. */
 static uint64_t source_row(const sy__rows_job *job, uint64_t i) {
-    if (job->n_pairs == 0) {
-        return i;
-    }
-    uint64_t head = i / (2 * job->n_pairs), within = i % (2 * job->n_pairs);
-    return head * 2 * job->n_pairs + within % 2 * job->n_pairs + within / 2;
+    return job->n_pairs == 0 ? i : sy_huggingface_head_row(i, job->n_pairs);
 }
 
 static sy_status make_row(const run_state *state, uint64_t i, float *scratch, sy_error *error) {

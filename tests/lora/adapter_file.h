@@ -122,4 +122,52 @@ static inline const char *adapter_good(uint32_t seed, uint64_t rank, sy_element_
     return adapter_file(&(adapter_plan){.seed = seed, .rank = rank, .type = type});
 }
 
+static inline void adapter_engine(engine_kit *kit, const sy_allocator *allocator,
+                                  uint32_t n_adapters, uint32_t rank) {
+    sy_engine_options options;
+    sy_engine_options_default(&options);
+    options.n_adapters = n_adapters;
+    options.adapter_rank = rank;
+    CHECK_OK_ERROR(engine_kit_open(kit, allocator, 1, NULL, &options), kit->error);
+}
+
+typedef struct adapter_failing {
+    sy_allocator allocator;
+    uint64_t n_calls, fail_at;
+} adapter_failing;
+
+static void *adapter_fail_nth(void *self, void *pointer, size_t old_bytes, size_t new_bytes,
+                              size_t alignment_bytes) {
+    adapter_failing *f = self;
+    const sy_allocator *heap = sy_allocator_heap();
+    if (new_bytes > 0 && ++f->n_calls == f->fail_at) {
+        return NULL;
+    }
+    return heap->reallocate(heap->self, pointer, old_bytes, new_bytes, alignment_bytes);
+}
+
+/* Loads the adapter once for each of its allocations, which is refused. */
+static inline void adapter_fail_every_allocation(const char *path) {
+    engine_kit kit;
+    adapter_failing f = {.fail_at = 0};
+    f.allocator = (sy_allocator){.reallocate = adapter_fail_nth, .self = &f};
+    adapter_engine(&kit, &f.allocator, 1, 32);
+    uint32_t n_failed = 0;
+    for (uint64_t n = 1;; n++) {
+        sy_adapter *adapter = NULL;
+        f.n_calls = 0;
+        f.fail_at = n;
+        sy_status status = sy_adapter_load(kit.engine, path, &adapter, &kit.error);
+        f.fail_at = 0;
+        if (status == SY_OK) {
+            CHECK_OK(sy_adapter_unload(adapter, NULL));
+            break;
+        }
+        CHECK_TEXT(SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED, "%s", kit.error.message);
+        n_failed++;
+    }
+    CHECK_TEXT(n_failed >= 6, "%u", n_failed);
+    engine_kit_close(&kit); /* ASan sees leaks; close refuses devices with live handles */
+}
+
 #endif

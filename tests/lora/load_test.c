@@ -2,15 +2,6 @@
 /* Adapter files: which are taken, and the sentence that refuses the others. */
 #include "lora/adapter_file.h"
 
-static void open_engine(engine_kit *kit, const sy_allocator *allocator, uint32_t n_adapters,
-                        uint32_t rank) {
-    sy_engine_options options;
-    sy_engine_options_default(&options);
-    options.n_adapters = n_adapters;
-    options.adapter_rank = rank;
-    CHECK_OK_ERROR(engine_kit_open(kit, allocator, 1, NULL, &options), kit->error);
-}
-
 static void facts_are_read(void) {
     sy_adapter_facts facts;
     sy_error error;
@@ -33,7 +24,7 @@ static void expect(engine_kit *kit, const adapter_plan *plan, sy_status status, 
 
 static void other_models_adapters_are_refused(void) {
     engine_kit kit;
-    open_engine(&kit, NULL, 2, 8);
+    adapter_engine(&kit, NULL, 2, 8);
     adapter_plan plan = {.rank = 4, .type = SY_TYPE_F32, .architecture = "gemma"};
     expect(&kit, &plan, SY_INVALID_ARGUMENT, "'gemma'");
     plan = (adapter_plan){.rank = 4,
@@ -58,8 +49,8 @@ static void other_models_adapters_are_refused(void) {
     expect(&kit, &plan, SY_DATA_LOSS, "without matrix A");
     plan.half = ".lora_a";
     expect(&kit, &plan, SY_DATA_LOSS, "without matrix B");
-    plan = (adapter_plan){.rank = 32, .type = SY_TYPE_Q8_0};
-    expect(&kit, &plan, SY_UNIMPLEMENTED, "Q8_0");
+    plan = (adapter_plan){.rank = 4, .type = SY_TYPE_I32};
+    expect(&kit, &plan, SY_UNIMPLEMENTED, "type i32");
     engine_kit_close(&kit);
 }
 
@@ -67,7 +58,7 @@ static void engines_take_as_many_as_they_were_made_for(void) {
     engine_kit kit;
     sy_adapter *adapters[3] = {NULL};
     const char *path = adapter_good(3, 5, SY_TYPE_F32);
-    open_engine(&kit, NULL, 2, 5);
+    adapter_engine(&kit, NULL, 2, 5);
     for (int i = 0; i < 3; i++) {
         sy_status status = sy_adapter_load(kit.engine, path, &adapters[i], &kit.error);
         CHECK((status == SY_OK) == (i < 2));
@@ -77,7 +68,7 @@ static void engines_take_as_many_as_they_were_made_for(void) {
     CHECK_OK_ERROR(sy_adapter_unload(adapters[0], &kit.error), kit.error);
     CHECK_OK_ERROR(sy_adapter_load(kit.engine, path, &adapters[2], &kit.error), kit.error);
     engine_kit_close(&kit); /* with what is loaded */
-    open_engine(&kit, NULL, 0, 0);
+    adapter_engine(&kit, NULL, 0, 0);
     CHECK(sy_adapter_load(kit.engine, path, &adapters[0], &kit.error) == SY_FAILED_PRECONDITION);
     engine_kit_close(&kit);
 }
@@ -113,7 +104,7 @@ static void damaged_files_do_no_harm(void) {
                                .n_inputs = TINY_EMBD,
                                .n_outputs = TINY_HEADS * TINY_HEAD};
     adapter_write(writer, &plan);
-    open_engine(&kit, NULL, 1, 8);
+    adapter_engine(&kit, NULL, 1, 8);
     const char *path = adapter_put(writer->bytes, writer->n_bytes);
     uint32_t n_taken = 0, n_refused = 0;
     for (size_t i = 0; i < 2 * writer->n_bytes; i++) {
@@ -137,43 +128,8 @@ static void damaged_files_do_no_harm(void) {
     free(writer);
 }
 
-typedef struct failing {
-    sy_allocator allocator;
-    uint64_t n_calls, fail_at;
-} failing;
-
-static void *fail_nth(void *self, void *pointer, size_t old_bytes, size_t new_bytes,
-                      size_t alignment_bytes) {
-    failing *f = self;
-    const sy_allocator *heap = sy_allocator_heap();
-    if (new_bytes > 0 && ++f->n_calls == f->fail_at) {
-        return NULL;
-    }
-    return heap->reallocate(heap->self, pointer, old_bytes, new_bytes, alignment_bytes);
-}
-
 static void every_allocation_of_a_load_fails(void) {
-    engine_kit kit;
-    failing f = {.fail_at = 0};
-    const char *path = adapter_good(3, 5, SY_TYPE_F32);
-    f.allocator = (sy_allocator){.reallocate = fail_nth, .self = &f};
-    open_engine(&kit, &f.allocator, 1, 8);
-    uint32_t n_failed = 0;
-    for (uint64_t n = 1;; n++) {
-        sy_adapter *adapter = NULL;
-        f.n_calls = 0;
-        f.fail_at = n;
-        sy_status status = sy_adapter_load(kit.engine, path, &adapter, &kit.error);
-        f.fail_at = 0;
-        if (status == SY_OK) {
-            CHECK_OK(sy_adapter_unload(adapter, NULL));
-            break;
-        }
-        CHECK(SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED && kit.error.message[0] != '\0');
-        n_failed++;
-    }
-    CHECK_TEXT(n_failed >= 6, "%u", n_failed);
-    engine_kit_close(&kit); /* ASan sees leaks; close refuses devices with live handles */
+    adapter_fail_every_allocation(adapter_good(3, 5, SY_TYPE_F32));
 }
 
 static const sy_test_case cases[] = {

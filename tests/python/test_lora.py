@@ -12,8 +12,9 @@ import pytest
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
 sys.path.insert(0, str(SOURCE / "tests/families"))
-from adapters import ADAPTED, ALPHA, RANK, pairs, write_adapter, write_merged  # noqa: E402
-from families import IDS, all_shapes, write_gguf  # noqa: E402
+from adapters import (ADAPTED, ALPHA, RANK, VARIATION, VARIED, pairs, write_adapter,  # noqa: E402
+                      write_merged, write_peft)
+from families import IDS, all_shapes, write_folder, write_gguf  # noqa: E402
 
 GOLDENS = json.loads((SOURCE / "tests/families/goldens_lora.json").read_text())
 DELEGATES = {"reference": [], "cpu-xnnpack": ["--without", "reference", "--plugins",
@@ -28,6 +29,8 @@ def files(tmp_path_factory):
         write_merged(name, folder / f"{name}-merged.gguf")
         write_adapter(name, folder / f"{name}-lora.gguf")
         write_adapter(name, folder / f"{name}-lora-f16.gguf", np.float16)
+        write_folder(name, folder / name)
+        write_peft(name, folder / f"{name}-peft")
     return folder
 
 
@@ -53,6 +56,51 @@ def test_logits_equal_peft_and_merged_weights(files, name, delegate):
     assert difference(found[-len(golden):], golden) < 2e-5
     assert difference(found, merged) < 2e-5
     assert difference(base[-len(golden):], golden) > 0.05  # the adapter does something
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+@pytest.mark.parametrize("kind", ["gguf on folder", "peft on gguf", "peft on folder"])
+@pytest.mark.parametrize("name", ADAPTED)
+def test_files_and_folders_mix(files, name, kind, delegate):
+    adapter, base = kind.split(" on ")
+    lora = files / (f"{name}-peft" if adapter == "peft" else f"{name}-lora.gguf")
+    model = files / (name if base == "folder" else f"{name}.gguf")
+    golden = np.array(GOLDENS["rows"][name])
+    found = dump(model, 1, "--lora", lora, *DELEGATES[delegate]).reshape(len(IDS), -1)
+    assert difference(found[-len(golden):], golden) < 2e-5
+
+
+@pytest.mark.parametrize("base", ["folder", "gguf"])
+@pytest.mark.parametrize("name", VARIED)
+def test_ranks_and_scales_by_module_equal_peft(files, tmp_path, name, base):
+    write_peft(name, tmp_path / "varied", **VARIATION)
+    model = files / (name if base == "folder" else f"{name}.gguf")
+    golden = np.array(GOLDENS["varied"][name])
+    found = dump(model, 1, "--lora", tmp_path / "varied").reshape(len(IDS), -1)
+    assert difference(found[-len(golden):], golden) < 2e-5
+    assert difference(np.array(GOLDENS["rows"][name]), golden) > 0.05
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+@pytest.mark.parametrize("dtype", ["F16", "BF16"])
+def test_peft_in_halves_is_near(files, tmp_path, dtype, delegate):
+    write_peft("llama", tmp_path / "half", dtype)
+    flags = DELEGATES[delegate]
+    exact = dump(files / "llama.gguf", 1, "--lora", files / "llama-peft", *flags)
+    half = dump(files / "llama.gguf", 1, "--lora", tmp_path / "half", *flags)
+    assert 0 < difference(half, exact) < (5e-3 if dtype == "F16" else 4e-2)
+
+
+@pytest.mark.parametrize("delegate", DELEGATES)
+@pytest.mark.parametrize("blocks", ["Q8_0", "Q5_0"])
+@pytest.mark.parametrize("name", ["llama", "phi3"])
+def test_blocks_equal_what_they_hold(files, tmp_path, name, blocks, delegate):
+    write_adapter(name, tmp_path / "blocks.gguf", blocks=blocks)
+    write_adapter(name, tmp_path / "held.gguf", blocks=blocks, unpacked=True)
+    for model in (f"{name}.gguf", name):
+        found, held = (dump(files / model, 1, "--lora", tmp_path / f"{file}.gguf",
+                            *DELEGATES[delegate]) for file in ("blocks", "held"))
+        assert np.array_equal(found, held)
 
 
 @pytest.mark.parametrize("name", ADAPTED)
@@ -108,6 +156,8 @@ def test_quantised_base_equals_the_merge_of_what_it_holds(files, delegate):
     rewrite(files / "qwen2.gguf", merged, lambda name, w: (
         dequantize(quantize(w, q8), q8) + deltas.get(name, np.float32(0)), None))
     flags, lora = DELEGATES[delegate], ["--lora", files / "qwen2-lora.gguf"]
-    expected = dump(merged, 1, *flags)
-    assert difference(dump(base, 1, *lora, *flags), expected) < 1e-3
+    expected, found = dump(merged, 1, *flags), dump(base, 1, *lora, *flags)
+    assert difference(found, expected) < 1e-3
+    last = found.reshape(len(IDS), -1)[-1]
+    assert delegate == "reference" or np.array_equal(last, dump(base, len(IDS), *lora, *flags))
     assert difference(dump(base, 1, *flags), expected) > 0.05

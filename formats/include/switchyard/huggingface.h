@@ -46,6 +46,20 @@ SY_MUST_CHECK sy_status sy_huggingface_open(const sy_allocator *allocator, const
 SY_MUST_CHECK sy_status sy_model_open(const sy_allocator *allocator, const char *path,
                                       sy_gguf **out_gguf, sy_error *error);
 
+/* GGUF's name of a weight that transformers names, by the tables that folders are read with:
+ * "model.layers.0.mlp.up_proj.weight" is "blk.0.ffn_up.weight". Layers and the output matrix only.
+ * 0 when it has none in this architecture, or the architecture is not read from folders; else 1.
+ * shape: -  unit: bytes, n_ours of them with the NUL  owner: caller  errors: 0  thread: any
+ * cost: O(names)  since: 0.1  source: transformers */
+int sy_huggingface_tensor_name(const char *architecture, const char *theirs, char *out_ours,
+                               size_t n_ours);
+
+/* Rows of Llama's query and key heads: which row of a folder is row i_row of a GGUF file, for heads
+ * of 2 n_pairs rows. A folder has the halves of pairs in the halves of a head, a file side by side.
+ * shape: -  unit: rows  owner: -  errors: none  thread: any  cost: O(1)  since: 0.1
+ * source: llama.cpp convert_hf_to_gguf.py */
+uint64_t sy_huggingface_head_row(uint64_t i_row, uint64_t n_pairs);
+
 #ifdef __cplusplus
 }
 #endif

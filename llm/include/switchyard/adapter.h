@@ -32,13 +32,16 @@ typedef struct sy_adapter_facts {
 SY_MUST_CHECK sy_status sy_adapter_read_facts(const sy_allocator *allocator, const char *path,
                                               sy_adapter_facts *out_facts, sy_error *error);
 
-/* Maps an adapter and hands it to the delegates: a GGUF file with general.type = adapter. Its
- * matrices must fit the engine's model, tensor by tensor.
+/* Maps an adapter and hands it to the delegates: a GGUF file with general.type = adapter, or what
+ * peft saves, as the folder or by the path of its safetensors. Either kind goes with either kind of
+ * model. Its matrices must fit the engine's model, tensor by tensor.
  * shape: -  unit: -  owner: the engine, until sy_adapter_unload or its end  errors: those of the
  * reader, INVALID_ARGUMENT no adapter or one for another model, naming the tensor, OUT_OF_RANGE a
  * rank over the engine's, RESOURCE_EXHAUSTED as many adapters as the engine was made for,
- * FAILED_PRECONDITION an engine without room for adapters, UNIMPLEMENTED  thread: one at a time per
- * engine  cost: O(tensors), maps the file  since: 0.1  source: llama.cpp convert_lora_to_gguf.py */
+ * FAILED_PRECONDITION an engine without room for adapters, UNIMPLEMENTED what this build does not
+ * run, naming the key or tensor  thread: one at a time per engine  cost: O(tensors), maps the file,
+ * O(bytes) of B and of matrices in blocks  since: 0.1
+ * source: llama.cpp convert_lora_to_gguf.py, peft */
 SY_MUST_CHECK sy_status sy_adapter_load(sy_engine *engine, const char *path,
                                         sy_adapter **out_adapter, sy_error *error);
 
