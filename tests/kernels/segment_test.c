@@ -259,23 +259,34 @@ static void batching_keeps_the_bits(void) {
     compare_deinit(&m.c);
 }
 
-/* A product large enough for XNNPACK: a row alone has the bits it has in the whole. */
+#define LARGE_K 384
+#define LARGE_N 300
+
+/* A product large enough for XNNPACK, with a bias or without. */
+static void large_product_build(compare *c, bool has_bias) {
+    sy_error error = {0};
+    sy_dimension x_dims[2] = {sy_test_symbol(SY_SYMBOL_TOKENS, ROWS), sy_test_fixed(LARGE_K)};
+    sy_dimension y_dims[2] = {x_dims[0], sy_test_fixed(LARGE_N)};
+    compare_init(c, 0.0);
+    uint32_t in[3] = {compare_input(c, SY_TYPE_F32, 2, x_dims),
+                      compare_weight(c, SY_TYPE_F32, 2, (int64_t[]){LARGE_N, LARGE_K})};
+    if (has_bias) {
+        in[2] = compare_weight(c, SY_TYPE_F16, 1, (int64_t[]){LARGE_N});
+    }
+    uint32_t y = compare_output(c, SY_TYPE_F32, 2, y_dims);
+    sy_test_graph_node(&c->graph, "switchyard", "Linear", 1, has_bias ? 3 : 2, in, 1, &y);
+    CHECK_OK_ERROR(sy_test_graph_finish(&c->graph, &error), error);
+}
+
+/* A row alone has the bits it has in the whole. */
 static void xnnpack_keeps_the_bits(void) {
-    enum { K = 384, N = 300 };
-    static float whole[ROWS][N], alone[N];
+    static float whole[ROWS][LARGE_N], alone[LARGE_N];
     sy_error error = {0};
     sy_test_host host;
     sy_op_runner runner;
     sy_op_unit unit;
     compare c;
-    compare_init(&c, 0.0);
-    sy_dimension x_dims[2] = {sy_test_symbol(SY_SYMBOL_TOKENS, ROWS), sy_test_fixed(K)};
-    sy_dimension y_dims[2] = {x_dims[0], sy_test_fixed(N)};
-    uint32_t in[2] = {compare_input(&c, SY_TYPE_F32, 2, x_dims),
-                      compare_weight(&c, SY_TYPE_F32, 2, (int64_t[]){N, K})};
-    uint32_t y = compare_output(&c, SY_TYPE_F32, 2, y_dims);
-    sy_test_graph_node(&c.graph, "switchyard", "Linear", 1, 2, in, 1, &y);
-    CHECK_OK_ERROR(sy_test_graph_finish(&c.graph, &error), error);
+    large_product_build(&c, false);
     CHECK_OK_ERROR(sy_test_host_init(&host, 2, &error), error);
     CHECK_OK_ERROR(
         sy_op_runner_open(&runner, compare_delegate_entry(&host), &host, 0, NULL, &error), error);
@@ -289,7 +300,7 @@ static void xnnpack_keeps_the_bits(void) {
     CHECK_OK_ERROR(sy_op_submit(&unit, &job, &error), error);
     symbols[1] = 1;
     for (uint32_t r = 0; r < ROWS; r++) {
-        const float *row = (const float *)c.inputs[0] + (size_t)r * K;
+        const float *row = (const float *)c.inputs[0] + (size_t)r * LARGE_K;
         job.inputs = (const void *[]){row};
         job.outputs = (void *[]){alone};
         CHECK_OK_ERROR(sy_op_submit(&unit, &job, &error), error);
@@ -299,6 +310,60 @@ static void xnnpack_keeps_the_bits(void) {
     CHECK_OK(sy_op_runner_close(&runner));
     sy_test_host_deinit(&host);
     compare_deinit(&c);
+}
+
+static void large_product_run(const compare *c, sy_op_unit *unit, float out[ROWS][LARGE_N]) {
+    sy_error error = {0};
+    int64_t symbols[2] = {0, ROWS};
+    sy_op_step job = {
+        .inputs = c->inputs, .outputs = (void *[]){out}, .symbols = symbols, .n_symbols = 2};
+    CHECK_OK_ERROR(sy_op_submit(unit, &job, &error), error);
+}
+
+/* Weights are packed by the first unit that has them, and kept until the last one goes. */
+static void units_share_what_xnnpack_packed(void) {
+    enum { PACKED = LARGE_K * LARGE_N * 4, BIAS = LARGE_N * 4 };
+    static float first[ROWS][LARGE_N], again[ROWS][LARGE_N];
+    for (int has_bias = 0; has_bias < 2; has_bias++) {
+        const uint64_t own = has_bias ? BIAS : 0;
+        sy_error error = {0};
+        sy_test_host host;
+        sy_op_runner runner;
+        sy_op_unit a, b;
+        compare c, other;
+        large_product_build(&c, has_bias != 0);
+        large_product_build(&other, has_bias != 0); /* the same numbers, but not the same weights */
+        CHECK_OK_ERROR(sy_test_host_init(&host, 2, &error), error);
+        CHECK_OK_ERROR(
+            sy_op_runner_open(&runner, compare_delegate_entry(&host), &host, 0, NULL, &error),
+            error);
+        CHECK_OK_ERROR(sy_op_load(&runner, &c.graph, &a, &error), error);
+        if (a.info.weight_bytes <= BIAS) {
+            SKIP("built without XNNPACK");
+        }
+        CHECK(a.info.weight_bytes == PACKED + own);
+        CHECK_OK_ERROR(sy_op_load(&runner, &other.graph, &b, &error), error);
+        CHECK(b.info.weight_bytes == PACKED + own);
+        sy_op_unload(&b);
+        CHECK_OK_ERROR(sy_op_load(&runner, &c.graph, &b, &error), error);
+        CHECK(b.info.weight_bytes == own);
+        large_product_run(&c, &a, first);
+        large_product_run(&c, &b, again);
+        CHECK(memcmp(first, again, sizeof(first)) == 0);
+        sy_op_unload(&a);
+        memset(again, 0, sizeof(again));
+        large_product_run(&c, &b, again);
+        CHECK(memcmp(first, again, sizeof(first)) == 0);
+        sy_op_unload(&b);
+        CHECK_OK_ERROR(sy_op_load(&runner, &c.graph, &a, &error), error);
+        CHECK(a.info.weight_bytes == PACKED + own);
+        sy_op_unload(&a);
+        CHECK_OK(sy_op_runner_close(&runner));
+        CHECK(host.n_live == 0);
+        sy_test_host_deinit(&host);
+        compare_deinit(&other);
+        compare_deinit(&c);
+    }
 }
 
 /* After a step was given up, the same step again gives what it would have given. */
@@ -371,6 +436,7 @@ static const sy_test_case cases[] = {
     {"layers_match", layers_match},
     {"batching_keeps_the_bits", batching_keeps_the_bits},
     {"xnnpack_keeps_the_bits", xnnpack_keeps_the_bits},
+    {"units_share_what_xnnpack_packed", units_share_what_xnnpack_packed},
     {"a_repeated_step_is_the_same", a_repeated_step_is_the_same},
     {"load_survives_refused_memory", load_survives_refused_memory},
     {"steps_allocate_nothing", steps_allocate_nothing},

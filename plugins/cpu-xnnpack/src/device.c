@@ -123,6 +123,13 @@ sy_status cpu_open(sy_context *context, uint32_t i_device, const char *options,
     if (status == SY_OK && device->use_xnnpack && !cpu_xnnpack_start()) {
         status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "XNNPACK could not be initialised");
     }
+    if (status == SY_OK && device->use_xnnpack) {
+        device->products = cpu_xnnpack_products_create();
+        if (device->products == NULL) {
+            cpu_xnnpack_stop();
+            status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a device");
+        }
+    }
     if (status != SY_OK) {
         cpu_release(device, sizeof(*device));
         return status;
@@ -140,6 +147,7 @@ sy_status cpu_close(sy_device *device) {
                           (unsigned long long)atomic_load(&device->live_handles));
     }
     if (device->use_xnnpack) {
+        cpu_xnnpack_products_destroy(device->products);
         cpu_xnnpack_stop();
     }
     cpu_pools_trim(&device->pools, true);

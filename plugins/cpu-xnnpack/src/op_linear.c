@@ -94,6 +94,27 @@ static sy_status bias_prepare(cpu_builder *builder, const cpu_node *node, cpu_st
     return SY_OK;
 }
 
+/* Priced as if nobody had packed it. */
+static sy_status product_prepare(cpu_builder *builder, const cpu_node *node, cpu_params *p) {
+    uint64_t n_bytes = p->k * p->n * sizeof(float);
+    sy_status status = SY_OK;
+    if (!cpu_builder_is_dry(builder)) {
+        cpu_xnnpack_product product = {
+            .w = (const float *)(const void *)cpu_weight_bytes(&node->in[1]),
+            .bias = p->bias,
+            .k = p->k,
+            .n = p->n};
+        if (p->bias != NULL) {
+            product.bias_bytes = cpu_weight_bytes(&node->in[2]);
+            product.bias_type = node->in[2].type;
+        }
+        status = cpu_xnnpack_linear_join(cpu_builder_device(builder)->products, &product,
+                                         &p->object, &n_bytes);
+    }
+    cpu_builder_owns(builder, n_bytes);
+    return status;
+}
+
 static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
     const sy_device *device = cpu_builder_device(builder);
     cpu_params *p = &step->params;
@@ -102,12 +123,7 @@ static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_
         return status;
     }
     if (use_xnnpack(device, node)) {
-        cpu_builder_owns(builder, cpu_bound_count(&node->in[1]) > 0 ? p->k * p->n * 4 : 0);
-        return cpu_builder_is_dry(builder)
-                   ? SY_OK
-                   : cpu_xnnpack_linear_create(
-                         (const float *)(const void *)cpu_weight_bytes(&node->in[1]), p->bias, p->k,
-                         p->n, &p->object);
+        return product_prepare(builder, node, p);
     }
     cpu_params derived;
     memset(&derived, 0, sizeof(derived));

@@ -16,7 +16,8 @@ struct sy_device {
     uint32_t n_workers;
     float read_gb_per_s, int8_gops, f32_gflops; /* of all workers together */
     atomic_ullong live_handles, live_jobs;
-    cpu_pool *pools; /* of the blocks of states */
+    cpu_pool *pools;                       /* of the blocks of states */
+    struct cpu_xnnpack_products *products; /* NULL without XNNPACK */
 };
 
 struct sy_buffer {

@@ -9,8 +9,9 @@ void cpu_xnnpack_release(void *object) {
 }
 
 #ifdef CPU_HAVE_XNNPACK
-#include <math.h>
 #include <dlfcn.h>
+#include <math.h>
+#include <pthread.h>
 #include <xnnpack.h>
 
 /* XNNPACK and cpuinfo keep tables for the life of the process. Unmapping them with this plugin
@@ -37,22 +38,67 @@ void cpu_xnnpack_stop(void) {
     xnn_deinitialize();
 }
 
-/* One operator per CPU_LINEAR_COLUMNS columns, so that tasks never share one. */
+/* One operator per CPU_LINEAR_COLUMNS columns, so that tasks never share one. A run sets them up
+ * for its rows, so runs take turns. */
 typedef struct xnnpack_linear {
     cpu_xnnpack_object object;
-    uint64_t k, n, n_operators;
+    cpu_xnnpack_products *products;
+    struct xnnpack_linear *next;
+    cpu_xnnpack_product product;
+    pthread_mutex_t turn;
+    uint64_t n_operators;
+    uint32_t n_users;
     size_t n_bytes;
     xnn_operator_t operators[];
 } xnnpack_linear;
 
-static void linear_destroy(void *object) {
-    xnnpack_linear *linear = object;
+struct cpu_xnnpack_products {
+    xnnpack_linear *first;
+};
+
+cpu_xnnpack_products *cpu_xnnpack_products_create(void) {
+    return cpu_alloc(sizeof(cpu_xnnpack_products));
+}
+
+void cpu_xnnpack_products_destroy(cpu_xnnpack_products *products) {
+    cpu_release(products, sizeof(*products));
+}
+
+static void linear_free(xnnpack_linear *linear) {
     for (uint64_t i = 0; i < linear->n_operators; i++) {
         if (linear->operators[i] != NULL) {
             xnn_delete_operator(linear->operators[i]);
         }
     }
+    pthread_mutex_destroy(&linear->turn);
     cpu_release(linear, linear->n_bytes);
+}
+
+/* The last user ends it. */
+static void linear_leave(void *object) {
+    xnnpack_linear *linear = object, **link = &linear->products->first;
+    if (--linear->n_users > 0) {
+        return;
+    }
+    while (*link != linear) {
+        link = &(*link)->next;
+    }
+    *link = linear->next;
+    linear_free(linear);
+}
+
+/* Weights stay where they are while a unit reads them, so equal addresses are equal weights. */
+static xnnpack_linear *linear_find(const cpu_xnnpack_products *products,
+                                   const cpu_xnnpack_product *product) {
+    for (xnnpack_linear *linear = products->first; linear != NULL; linear = linear->next) {
+        const cpu_xnnpack_product *known = &linear->product;
+        if (known->w == product->w && known->bias_bytes == product->bias_bytes &&
+            known->bias_type == product->bias_type && known->k == product->k &&
+            known->n == product->n) {
+            return linear;
+        }
+    }
+    return NULL;
 }
 
 static enum xnn_status operator_create(uint64_t k, uint64_t n, const float *w, const float *bias,
@@ -78,29 +124,51 @@ static enum xnn_status operator_run(xnn_operator_t op, uint64_t n_rows, const fl
     return status == xnn_status_success ? xnn_run_operator(op, NULL) : status;
 }
 
-sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t k, uint64_t n,
-                                    void **out_object) {
-    uint64_t n_operators = (n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
+static sy_status linear_pack(const cpu_xnnpack_product *p, xnnpack_linear **out_linear) {
+    uint64_t n_operators = (p->n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
     size_t n_bytes = sizeof(xnnpack_linear) + n_operators * sizeof(xnn_operator_t);
     xnnpack_linear *linear = cpu_alloc(n_bytes);
     if (linear == NULL) {
         return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for an XNNPACK product");
     }
     *linear = (xnnpack_linear){
-        .object = {linear_destroy}, .k = k, .n = n, .n_operators = n_operators, .n_bytes = n_bytes};
+        .object = {linear_leave}, .product = *p, .n_operators = n_operators, .n_bytes = n_bytes};
+    pthread_mutex_init(&linear->turn, NULL);
     for (uint64_t i = 0; i < n_operators; i++) {
         uint64_t first = i * CPU_LINEAR_COLUMNS;
-        uint64_t count = n - first < CPU_LINEAR_COLUMNS ? n - first : CPU_LINEAR_COLUMNS;
-        enum xnn_status status = operator_create(
-            k, count, w + first * k, bias != NULL ? bias + first : NULL, n, &linear->operators[i]);
+        uint64_t count = p->n - first < CPU_LINEAR_COLUMNS ? p->n - first : CPU_LINEAR_COLUMNS;
+        enum xnn_status status =
+            operator_create(p->k, count, p->w + first * p->k,
+                            p->bias != NULL ? p->bias + first : NULL, p->n, &linear->operators[i]);
         if (status != xnn_status_success) {
-            linear_destroy(linear);
+            linear_free(linear);
             return cpu_report(status == xnn_status_out_of_memory ? SY_RESOURCE_EXHAUSTED
                                                                  : SY_INTERNAL,
                               SY_NO_VALUE, "XNNPACK refused a product of %llu by %llu (%d)",
-                              (unsigned long long)k, (unsigned long long)count, (int)status);
+                              (unsigned long long)p->k, (unsigned long long)count, (int)status);
         }
     }
+    linear->product.bias = NULL; /* its unit may go before others */
+    *out_linear = linear;
+    return SY_OK;
+}
+
+sy_status cpu_xnnpack_linear_join(cpu_xnnpack_products *products,
+                                  const cpu_xnnpack_product *product, void **out_object,
+                                  uint64_t *out_bytes) {
+    xnnpack_linear *linear = linear_find(products, product);
+    *out_bytes = 0;
+    if (linear == NULL) {
+        sy_status status = linear_pack(product, &linear);
+        if (status != SY_OK) {
+            return status;
+        }
+        linear->products = products;
+        linear->next = products->first;
+        products->first = linear;
+        *out_bytes = product->k * product->n * sizeof(float);
+    }
+    linear->n_users++;
     *out_object = linear;
     return SY_OK;
 }
@@ -127,8 +195,11 @@ sy_status cpu_xnnpack_linear_run(cpu_run *run, void *object, const float *x, uin
                                  float *y) {
     xnnpack_linear *linear = object;
     linear_call call = {run, linear, x, y, n_rows};
-    return cpu_run_tasks(run, linear_task, &call, linear->n_operators,
-                         n_rows * linear->k * linear->n / 8);
+    pthread_mutex_lock(&linear->turn);
+    sy_status status = cpu_run_tasks(run, linear_task, &call, linear->n_operators,
+                                     n_rows * linear->product.k * linear->product.n / 8);
+    pthread_mutex_unlock(&linear->turn);
+    return status;
 }
 
 #else
@@ -140,9 +211,16 @@ bool cpu_xnnpack_start(void) {
     return false;
 }
 void cpu_xnnpack_stop(void) {}
-sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t k, uint64_t n,
-                                    void **out_object) {
-    (void)w, (void)bias, (void)k, (void)n, (void)out_object;
+cpu_xnnpack_products *cpu_xnnpack_products_create(void) {
+    return NULL;
+}
+void cpu_xnnpack_products_destroy(cpu_xnnpack_products *products) {
+    (void)products;
+}
+sy_status cpu_xnnpack_linear_join(cpu_xnnpack_products *products,
+                                  const cpu_xnnpack_product *product, void **out_object,
+                                  uint64_t *out_bytes) {
+    (void)products, (void)product, (void)out_object, (void)out_bytes;
     return SY_UNIMPLEMENTED;
 }
 sy_status cpu_xnnpack_linear_run(cpu_run *run, void *object, const float *x, uint64_t n_rows,

@@ -26,9 +26,26 @@ typedef struct cpu_xnnpack_object {
 /* NULL is fine. */
 void cpu_xnnpack_release(void *object);
 
-/* y = x w' + bias in f32; w is [n, k]. bias may be NULL. */
-sy_status cpu_xnnpack_linear_create(const float *w, const float *bias, uint64_t k, uint64_t n,
-                                    void **out_object);
+/* y = x w' + bias in f32; w is [n, k]. */
+typedef struct cpu_xnnpack_product {
+    const float *w;
+    const float *bias;      /* or NULL */
+    const void *bias_bytes; /* of the graph, from which bias was decoded */
+    sy_element_type bias_type;
+    uint64_t k, n;
+} cpu_xnnpack_product;
+
+/* The products of a device. Units with the same one, as those of prefill and decode, share it: its
+ * weights are packed once. NULL: no memory, or none are needed. */
+typedef struct cpu_xnnpack_products cpu_xnnpack_products;
+cpu_xnnpack_products *cpu_xnnpack_products_create(void);
+void cpu_xnnpack_products_destroy(cpu_xnnpack_products *products);
+
+/* One more user of a product; each ends with cpu_xnnpack_release. Writes the bytes that this call
+ * packed, 0 where others had done so. */
+sy_status cpu_xnnpack_linear_join(cpu_xnnpack_products *products,
+                                  const cpu_xnnpack_product *product, void **out_object,
+                                  uint64_t *out_bytes);
 sy_status cpu_xnnpack_linear_run(cpu_run *run, void *object, const float *x, uint64_t n_rows,
                                  float *y);
 
