@@ -21,9 +21,9 @@ import report
 import turns
 from engine_calls import Cell
 
-# measure: (seconds that a call takes when nothing is known yet, rounds of it; 0: all)
-MEASURES = {"clone": (40, 1), "memory": (8, 1), "windows": (15, 1), "together": (10, 0), "guesses": (25, 0), "lora": (6, 0),
-            "prefix": (15, 0), "start": (5, 0)}
+# measure: (seconds that a call takes when nothing is known yet, those of a peer's, rounds of it; 0: all)
+MEASURES = {"clone": (20, 80, 1), "memory": (5, 10, 1), "windows": (15, 3, 1), "together": (8, 15, 0), "guesses": (25, 25, 0),
+            "lora": (2, 5, 0), "prefix": (6, 22, 0), "start": (1, 4, 0)}
 
 
 def default_cells():
@@ -77,7 +77,7 @@ class Bench(turns.Turns):
     def all_jobs(self):
         for i_round in range(1, self.flags.rounds + 1):
             for measure in self.flags.measures:
-                if i_round <= (MEASURES[measure][1] or i_round):
+                if i_round <= (MEASURES[measure][2] or i_round):
                     for cell in default_cells()[measure]:
                         yield from self.jobs_of_series(i_round, measure, cell)
 
@@ -89,7 +89,7 @@ class Bench(turns.Turns):
     def estimate(self, job):
         known = [s["seconds"] for s in self.samples
                  if (s["measure"], s["cell"], s["engine"]) == (job.measure, job.cell.name, job.engine.name)]
-        return max(known, default=MEASURES[job.measure][0] * (1 if job.engine.name == report.OURS else 2))
+        return max(known, default=MEASURES[job.measure][0 if job.engine.name == report.OURS else 1])
 
     def beside(self, job):
         return self.limits(self.flags.threads)

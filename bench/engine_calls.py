@@ -275,8 +275,8 @@ class LiteRtLm(Calls, engines.LiteRtLm):
 
 KINDS = {"llama.cpp": LlamaCpp, "litert-lm": LiteRtLm}
 NOT_OFFERED = {
-    "clone": "LiteRT-LM clones conversations (litert_lm_conversation_clone; the Python package does not wrap it), which take "
-             "texts: a token comes behind a short message. It copies when the clone writes.",
+    "clone": "LiteRT-LM clones conversations (litert_lm_conversation_clone; the Python package does not wrap it), which take\n"
+             "texts: a message is two words and one token of the answer. It copies when the clone writes.",
     "memory": "LiteRT-LM: foretells no peak.",
     "windows": "LiteRT-LM: not offered (a container of this model is needed; windows are fixed when it is made).",
     "together": "LiteRT-LM: not offered (one executor, one session at a time).",

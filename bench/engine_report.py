@@ -146,7 +146,7 @@ def behind(groups):
         for (cell, row), by_engine in rows.items():
             for peer in by_engine:
                 times = advantage(by_engine, peer) if peer != OURS else None
-                if times is not None and times < 1:
+                if times is not None and times < 0.99:
                     yield [TITLES[measure], cell, row, shown(by_engine, OURS), peer, shown(by_engine, peer), number(times)]
 
 

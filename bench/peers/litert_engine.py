@@ -4,8 +4,8 @@
   litert_engine.py clone MODEL THREADS CACHE DEPTH...    litert_lm_conversation_clone
   litert_engine.py start MODEL THREADS CACHE PROMPT      the first piece of an answer on standard output
 
-A conversation takes texts, so that depths are those its own counter tells, and a token after a clone comes behind a short
-message. CACHE is the folder where it keeps packed weights: they are there after the first start.
+A conversation takes texts, so that depths are those its own counter tells, and what follows a clone is a short message and
+one token of its answer. CACHE is the folder where it keeps packed weights: they are there after the first start.
 """
 import copy
 import ctypes
@@ -80,12 +80,12 @@ def clone(model, threads, cache, *depths):
         for _ in range(ROUNDS):
             plain, _ = filled(engine, n_words)
             took, _ = timed(plain.send_message, MESSAGE, max_output_tokens=1)
-            say(f"a token at {depth}", "ms", took, "behind a short message")
+            say(f"a message at {depth}", "ms", took)
             plain.close()
             ms, branch = timed(clone_of, conversation)
             say(f"clone at {depth}", "us", 1e3 * ms)
             took, _ = timed(branch.send_message, MESSAGE, max_output_tokens=1)
-            say(f"clone, then a token at {depth}", "ms", ms + took, "behind a short message")
+            say(f"clone, then a message at {depth}", "ms", ms + took)
             branch.close()
         conversation.close()
     engine.close()
