@@ -74,15 +74,24 @@ void sy__file_map_close(sy__file_map *map) {
     map->n_bytes = 0;
 }
 
-void sy__file_map_page_out(const void *bytes, uint64_t n_bytes) {
-#if defined(MADV_PAGEOUT)
+/* The whole pages within a part of a mapping. */
+static void advise(const void *bytes, uint64_t n_bytes, int advice) {
     uintptr_t begin = ((uintptr_t)bytes + 4095u) & ~(uintptr_t)4095u;
     uintptr_t end = ((uintptr_t)bytes + (uintptr_t)n_bytes) & ~(uintptr_t)4095u;
     if (end > begin) {
-        (void)madvise((void *)begin, end - begin, MADV_PAGEOUT);
+        (void)madvise((void *)begin, end - begin, advice);
     }
+}
+
+void sy__file_map_page_out(const void *bytes, uint64_t n_bytes) {
+#if defined(MADV_PAGEOUT)
+    advise(bytes, n_bytes, MADV_PAGEOUT);
 #else
     (void)bytes;
     (void)n_bytes;
 #endif
+}
+
+void sy__file_map_forget(const void *bytes, uint64_t n_bytes) {
+    advise(bytes, n_bytes, MADV_DONTNEED);
 }

@@ -16,5 +16,8 @@ void sy__file_map_close(sy__file_map *map);
 /* Pages of a mapping that will not be read again soon: the page cache keeps them while it has room.
  */
 void sy__file_map_page_out(const void *bytes, uint64_t n_bytes);
+/* Pages of a file's mapping, and of no other memory, leave this process; the page cache keeps them.
+ */
+void sy__file_map_forget(const void *bytes, uint64_t n_bytes);
 
 #endif

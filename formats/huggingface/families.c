@@ -149,6 +149,8 @@ static bool put_gemma_embedding(sy__hf *hf) {
 static bool put_bert(sy__hf *hf) {
     const sy__json_document *json = &hf->config.json;
     sy__json_index positions = sy__hf_find(hf, "position_embedding_type");
+    sy_gguf_writer_put_u32(hf->writer, "tokenizer.ggml.token_type_count",
+                           sy__hf_u32(hf, "type_vocab_size", 2)); /* llama.cpp wants it */
     return positions == SY__JSON_NONE || sy__json_is(json, positions, "absolute") ||
            sy__hf_fail(hf, SY_UNIMPLEMENTED, hint_feature,
                        "position_embedding_type is not 'absolute'.");

@@ -66,7 +66,7 @@ void sy__hf_stack_rows(const void *stack, uint64_t first_row, uint64_t n_rows, v
             repack_rows(s, s->pieces[i], s->scales[i], row, n, out);
         }
         if (row + n == s->n_rows) { /* read to its end: there need not be two copies of it */
-            sy__file_map_page_out(s->pieces[i], s->piece_bytes);
+            sy__file_map_forget(s->pieces[i], s->piece_bytes);
         }
         out += n * row_bytes;
         first_row += n;

@@ -84,7 +84,31 @@ static void refuses_what_it_may_not_read(void) {
     rmdir(folder);
 }
 
+static void what_is_let_go_can_be_read_again(void) {
+    char path[128];
+    sy__file_map map = {NULL, 0};
+    sy_error error;
+    make_folder();
+    path_of(path, "long");
+    FILE *file = fopen(path, "w");
+    CHECK(file != NULL);
+    for (int i = 0; i < 5000; i++) {
+        CHECK(fprintf(file, "%04d", i) == 4);
+    }
+    fclose(file);
+    CHECK_OK_ERROR(sy__file_map_open(path, &map, &error), error);
+    sy__file_map_page_out(map.bytes + 1, map.n_bytes - 2);
+    CHECK(memcmp(map.bytes + 4 * 2500, "2500", 4) == 0);
+    sy__file_map_forget(map.bytes, map.n_bytes);
+    sy__file_map_forget(map.bytes, 0);
+    CHECK(memcmp(map.bytes + 4 * 4999, "4999", 4) == 0 && memcmp(map.bytes, "0000", 4) == 0);
+    sy__file_map_close(&map);
+    unlink(path);
+    rmdir(folder);
+}
+
 static const sy_test_case cases[] = {
+    {"what_is_let_go_can_be_read_again", what_is_let_go_can_be_read_again},
     {"maps_what_the_file_holds", maps_what_the_file_holds},
     {"refuses_what_is_no_file_with_content", refuses_what_is_no_file_with_content},
     {"refuses_what_it_may_not_read", refuses_what_it_may_not_read},

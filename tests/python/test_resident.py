@@ -3,6 +3,7 @@
 than the memory its process may have, and one whose experts are mostly idle. The files are sparse,
 so they cost no disk."""
 import ctypes
+import json
 import mmap
 import os
 import pathlib
@@ -23,6 +24,7 @@ LIMIT = 128 * MIB
 CGROUPS = pathlib.Path("/sys/fs/cgroup/memory")
 VOCAB = 131072
 IDS = [5, 70000, 131071, 9, 44444, 100001, 5, 3]
+IDS_SMALL = [5, 17, 80]
 
 
 def write_sparse(path, name, config, n_layers, shapes):
@@ -84,10 +86,10 @@ def cgroup():
     folder.rmdir()
 
 
-def peak_of(pid):
+def peak_of(pid, program="logits_dump"):
     """The largest resident set of a process so far, 0 before it is the program that is measured."""
     try:
-        if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() != "logits_dump":
+        if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() != program:
             return 0
         text = pathlib.Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -168,3 +170,58 @@ def test_experts_that_no_row_chose_are_not_read(tmp_path):
             # 3 of 64 are used; the system may read by 2 MiB.
             assert 0 < resident_bytes(path, offset, n_bytes) <= n_bytes // 3, ours
 
+
+
+def write_sparse_folder(folder, n_layers, n_experts, ff):
+    """A mixtral of zeros in f16 whose experts lie apart; answers the bytes of its experts."""
+    from families import folder_config, experts_apart, weights
+    config = dict(folder_config("mixtral"), num_hidden_layers=n_layers, num_local_experts=n_experts,
+                  intermediate_size=ff)
+    (folder / "config.json").write_text(json.dumps(config))
+    width, header, at, n_expert_bytes = BASE["hidden_size"], {}, 0, 0
+    shapes = {name: array.shape for name, array in experts_apart("Mixtral", weights("mixtral")).items()
+              if "experts" not in name and "gate.weight" not in name and ".layers." not in name
+              or ".layers.0." in name and "experts" not in name}
+    shapes["model.layers.0.block_sparse_moe.gate.weight"] = (n_experts, width)
+    for i in range(n_experts):
+        for matrix, shape in (("w1", (ff, width)), ("w2", (width, ff)), ("w3", (ff, width))):
+            shapes[f"model.layers.0.block_sparse_moe.experts.{i}.{matrix}.weight"] = shape
+    for name, shape in shapes.items():
+        copies = [name.replace(".0.", f".{i}.", 1) for i in range(n_layers)] if ".layers." in name else [name]
+        for copy in copies:
+            n_bytes = 2 * int(np.prod(shape))
+            header[copy] = dict(dtype="F16", shape=list(shape), data_offsets=[at, at + n_bytes])
+            at += n_bytes
+            n_expert_bytes += n_bytes if "experts" in copy else 0
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text)
+    os.truncate(folder / "model.safetensors", 8 + len(text) + at)
+    return n_expert_bytes
+
+
+def peak_of_program(command):
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, peak_of(process.pid, pathlib.Path(command[0]).name))
+            time.sleep(0.001)
+        assert process.returncode == 0, process.stderr.read().decode()
+    return peak
+
+
+def test_experts_of_a_folder_are_held_once(tmp_path):
+    """192 MiB of experts: one copy in an engine; none, but a few chunks, while they are quantised."""
+    n_bytes = write_sparse_folder(tmp_path, 2, 8, 32768)
+    assert n_bytes == 192 * MIB
+    dump = [BUILD / "bin/logits_dump", tmp_path, "f32", "1"]
+    peak = peak_of_program([*dump, "--", *IDS_SMALL])
+    assert n_bytes < peak < n_bytes + 48 * MIB, peak / MIB
+    peak = peak_of_program([BUILD / "bin/switchyard", "quantize", tmp_path, tmp_path / "out.gguf", "--type", "Q8_0"])
+    assert peak < 80 * MIB, peak / MIB
+    assert (tmp_path / "out.gguf").stat().st_size > n_bytes // 2
+    peak = peak_of_program([*dump, "--quantization", "Q4_0", "--", *IDS_SMALL])
+    assert peak < n_bytes * 9 // 32 + 64 * MIB, peak / MIB
+    result = subprocess.run([BUILD / "bin/switchyard", "run", tmp_path, "x", "--memory-budget", "100"],
+                            capture_output=True, text=True)
+    assert result.returncode == 1 and "in pieces take 201326592 bytes together" in result.stderr
