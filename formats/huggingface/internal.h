@@ -5,7 +5,7 @@
 #define SY_HUGGINGFACE_INTERNAL_H
 
 #include "base/file_map.h"
-#include "base/json_read.h"
+#include "json/json_read.h"
 #include "switchyard/gguf_writer.h"
 #include "switchyard/huggingface.h"
 #include "switchyard/limits.h"

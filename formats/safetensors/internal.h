@@ -4,7 +4,7 @@
 #define SY_SAFETENSORS_INTERNAL_H
 
 #include "base/file_map.h"
-#include "base/json_read.h"
+#include "json/json_read.h"
 #include "switchyard/safetensors.h"
 
 /* Headers: the largest models have some MiB of them; the format's own reader stops at 100 MB. */

@@ -5,7 +5,7 @@
 #include "lora/peft.h"
 
 #include "base/file_map.h"
-#include "base/json_read.h"
+#include "json/json_read.h"
 #include "switchyard/limits.h"
 
 #include <math.h>

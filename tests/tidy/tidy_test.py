@@ -59,6 +59,12 @@ class Includes(Tree):
         self.bad({**self.public, "llm/x.c": SPDX + '#include "plan/p.h"\n'},
                  "include-matrix", "llm may not include core/plan/p.h")
 
+    def test_core_does_not_see_json(self):
+        tree = {**self.public, "formats/json/json_read.h": SPDX}
+        self.good({**tree, "llm/x.c": SPDX + '#include "json/json_read.h"\n'}, "include-matrix")
+        self.bad({**tree, "core/base/x.c": SPDX + '#include "json/json_read.h"\n'},
+                 "include-matrix", "core/base may not include formats/json/json_read.h")
+
     def test_exec_sees_one_header_of_the_reference(self):
         tree = {**self.public, "core/reference/reference.h": SPDX, "core/reference/inner.h": SPDX}
         self.good({**tree, "core/exec/x.c": SPDX + '#include "reference/reference.h"\n'},

@@ -4,8 +4,8 @@
  * escapes, numbers - and becomes a flat array of nodes over the caller's bytes, 16 bytes each.
  * Nothing is copied; a string with escapes is decoded when it is asked for.
  */
-#ifndef SY_BASE_JSON_READ_H
-#define SY_BASE_JSON_READ_H
+#ifndef SY_JSON_READ_H
+#define SY_JSON_READ_H
 
 #include "base/memory.h"
 

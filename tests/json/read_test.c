@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/json_read.h"
+#include "json/json_read.h"
 
 #include "harness.h"
 
