@@ -437,18 +437,23 @@ static void *short_reallocate(void *self, void *pointer, size_t old_bytes, size_
     return whole->reallocate(whole->self, pointer, old_bytes, new_bytes, alignment);
 }
 
+static sy_allocator short_allocator(short_heap *heap) {
+    sy_allocator allocator = *sy_allocator_heap();
+    allocator.self = heap;
+    allocator.reallocate = short_reallocate;
+    return allocator;
+}
+
 static void refused_memory_adds_nothing(void) {
     const old_file file = make_old();
     const char *path = scratch_file(file.bytes, file.n);
     sy_status status = SY_INTERNAL;
     for (uint32_t n = 0; status != SY_OK; n++) {
         short_heap heap = {n};
-        sy_allocator allocator = *sy_allocator_heap();
+        sy_allocator allocator = short_allocator(&heap);
         sy_importance *importance = NULL;
         sy_error error;
         CHECK(n < 64);
-        allocator.self = &heap;
-        allocator.reallocate = short_reallocate;
         status = sy_importance_create(&allocator, &importance, &error);
         if (status == SY_OK) {
             status = sy_importance_read(importance, path, &error);
@@ -457,6 +462,32 @@ static void refused_memory_adds_nothing(void) {
         }
         sy_importance_destroy(importance);
         CHECK(status != SY_OK || n > 6);
+    }
+}
+
+/* Some of the many places where loading and measuring take memory. */
+static void refused_memory_is_told(void) {
+    sy_status status = SY_INTERNAL;
+    engine_model_make("qwen3moe", 1, 0);
+    fill_tokens();
+    for (uint32_t n = 0; status != SY_OK; n += 1 + n / 32) {
+        short_heap heap = {n};
+        sy_allocator allocator = short_allocator(&heap);
+        sy_importance *importance = create();
+        sy_importance_text text = whole_text();
+        sy_engine_options options;
+        engine_kit kit;
+        sy_error error;
+        sy_engine_options_default(&options);
+        options.measure_importance = 1;
+        status = engine_kit_open(&kit, &allocator, 1, NULL, &options);
+        if (status == SY_OK) {
+            status = sy_importance_measure(importance, kit.engine, &text, &error);
+        }
+        CHECK(status == SY_OK || SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED);
+        CHECK(status == SY_OK ? importance->n_chunks == 3 : importance->n_entries == 0);
+        sy_importance_destroy(importance);
+        engine_kit_close(&kit);
     }
 }
 
@@ -472,5 +503,6 @@ static const sy_test_case cases[] = {
     {"damaged_files_add_nothing", damaged_files_add_nothing},
     {"another_model_adds_nothing", another_model_adds_nothing},
     {"refused_memory_adds_nothing", refused_memory_adds_nothing},
+    {"refused_memory_is_told", refused_memory_is_told},
 };
 SY_TEST_MAIN(cases)
