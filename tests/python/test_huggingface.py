@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Models as Hugging Face folders: logits of each family against transformers, the ways in which a
 folder may be written, and folders that must be refused."""
+import functools
 import json
 import os
 import pathlib
@@ -10,21 +11,17 @@ import sys
 import numpy as np
 import pytest
 
+from logits_probe import logits_of
+
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
 sys.path.insert(0, str(SOURCE / "tests/families"))
 from families import (FAMILIES, IDS, folder_config, stored, weights, write_folder,  # noqa: E402
                       write_gguf)
 
+dump = functools.partial(logits_of, IDS)
 GOLDENS = json.loads((SOURCE / "tests/families/goldens.json").read_text())
 PLUGINS = ["--without", "reference", "--plugins", str(BUILD / "plugins")]
-
-
-def dump(path, *flags):
-    command = [BUILD / "bin/logits_dump", path, "f32", "1", *flags, "--", *IDS]
-    result = subprocess.run(list(map(str, command)), capture_output=True)
-    assert result.returncode == 0, result.stderr.decode()
-    return np.frombuffer(result.stdout, np.float32).astype(np.float64).reshape(len(IDS), -1)
 
 
 def check_golden(name, found, tolerance=2e-5):

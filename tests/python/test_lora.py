@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Logits of tiny random models with LoRA adapters against peft in float64 and merged weights."""
+import functools
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+
+from logits_probe import logits_of
 
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
@@ -16,6 +18,7 @@ from adapters import (ADAPTED, ALPHA, RANK, VARIATION, VARIED, pairs, write_adap
                       write_merged, write_peft)
 from families import IDS, all_shapes, write_folder, write_gguf  # noqa: E402
 
+dump = functools.partial(logits_of, IDS)
 GOLDENS = json.loads((SOURCE / "tests/families/goldens_lora.json").read_text())
 DELEGATES = {"reference": [], "cpu-xnnpack": ["--without", "reference", "--plugins",
                                               BUILD / "plugins"]}
@@ -34,13 +37,6 @@ def files(tmp_path_factory):
     return folder
 
 
-def dump(path, chunk, *flags):
-    command = [BUILD / "bin/logits_dump", path, "f32", chunk, *flags, "--", *IDS]
-    result = subprocess.run(list(map(str, command)), capture_output=True)
-    assert result.returncode == 0, result.stderr.decode()
-    return np.frombuffer(result.stdout, np.float32).astype(np.float64)
-
-
 def difference(a, b):
     return np.abs(a - b).max() / max(np.abs(b).max(), 1)
 
@@ -50,9 +46,9 @@ def difference(a, b):
 def test_logits_equal_peft_and_merged_weights(files, name, delegate):
     golden = np.array(GOLDENS["rows"][name])
     lora = ["--lora", files / f"{name}-lora.gguf", *DELEGATES[delegate]]
-    found = dump(files / f"{name}.gguf", 1, *lora).reshape(len(IDS), -1)
-    base = dump(files / f"{name}.gguf", 1, *DELEGATES[delegate]).reshape(len(IDS), -1)
-    merged = dump(files / f"{name}-merged.gguf", 1, *DELEGATES[delegate]).reshape(len(IDS), -1)
+    found = dump(files / f"{name}.gguf", *lora)
+    base = dump(files / f"{name}.gguf", *DELEGATES[delegate])
+    merged = dump(files / f"{name}-merged.gguf", *DELEGATES[delegate])
     assert difference(found[-len(golden):], golden) < 2e-5
     assert difference(found, merged) < 2e-5
     assert difference(base[-len(golden):], golden) > 0.05  # the adapter does something
@@ -66,7 +62,7 @@ def test_files_and_folders_mix(files, name, kind, delegate):
     lora = files / (f"{name}-peft" if adapter == "peft" else f"{name}-lora.gguf")
     model = files / (name if base == "folder" else f"{name}.gguf")
     golden = np.array(GOLDENS["rows"][name])
-    found = dump(model, 1, "--lora", lora, *DELEGATES[delegate]).reshape(len(IDS), -1)
+    found = dump(model, "--lora", lora, *DELEGATES[delegate])
     assert difference(found[-len(golden):], golden) < 2e-5
 
 
@@ -76,7 +72,7 @@ def test_ranks_and_scales_by_module_equal_peft(files, tmp_path, name, base):
     write_peft(name, tmp_path / "varied", **VARIATION)
     model = files / (name if base == "folder" else f"{name}.gguf")
     golden = np.array(GOLDENS["varied"][name])
-    found = dump(model, 1, "--lora", tmp_path / "varied").reshape(len(IDS), -1)
+    found = dump(model, "--lora", tmp_path / "varied")
     assert difference(found[-len(golden):], golden) < 2e-5
     assert difference(np.array(GOLDENS["rows"][name]), golden) > 0.05
 
@@ -86,8 +82,8 @@ def test_ranks_and_scales_by_module_equal_peft(files, tmp_path, name, base):
 def test_peft_in_halves_is_near(files, tmp_path, dtype, delegate):
     write_peft("llama", tmp_path / "half", dtype)
     flags = DELEGATES[delegate]
-    exact = dump(files / "llama.gguf", 1, "--lora", files / "llama-peft", *flags)
-    half = dump(files / "llama.gguf", 1, "--lora", tmp_path / "half", *flags)
+    exact = dump(files / "llama.gguf", "--lora", files / "llama-peft", *flags)
+    half = dump(files / "llama.gguf", "--lora", tmp_path / "half", *flags)
     assert 0 < difference(half, exact) < (5e-3 if dtype == "F16" else 4e-2)
 
 
@@ -98,7 +94,7 @@ def test_blocks_equal_what_they_hold(files, tmp_path, name, blocks, delegate):
     write_adapter(name, tmp_path / "blocks.gguf", blocks=blocks)
     write_adapter(name, tmp_path / "held.gguf", blocks=blocks, unpacked=True)
     for model in (f"{name}.gguf", name):
-        found, held = (dump(files / model, 1, "--lora", tmp_path / f"{file}.gguf",
+        found, held = (dump(files / model, "--lora", tmp_path / f"{file}.gguf",
                             *DELEGATES[delegate]) for file in ("blocks", "held"))
         assert np.array_equal(found, held)
 
@@ -106,15 +102,15 @@ def test_blocks_equal_what_they_hold(files, tmp_path, name, blocks, delegate):
 @pytest.mark.parametrize("name", ADAPTED)
 def test_one_prefill_equals_single_tokens(files, name):
     lora = ["--lora", files / f"{name}-lora.gguf", *DELEGATES["cpu-xnnpack"]]
-    single = dump(files / f"{name}.gguf", 1, *lora).reshape(len(IDS), -1)[-1]
-    assert np.array_equal(single, dump(files / f"{name}.gguf", len(IDS), *lora))
+    single = dump(files / f"{name}.gguf", *lora)[-1]
+    assert np.array_equal(single, dump(files / f"{name}.gguf", *lora, chunk=len(IDS))[0])
 
 
 @pytest.mark.parametrize("delegate", DELEGATES)
 def test_adapter_in_f16_is_near(files, delegate):
     flags = DELEGATES[delegate]
-    exact = dump(files / "qwen2.gguf", 1, "--lora", files / "qwen2-lora.gguf", *flags)
-    half = dump(files / "qwen2.gguf", 1, "--lora", files / "qwen2-lora-f16.gguf", *flags)
+    exact = dump(files / "qwen2.gguf", "--lora", files / "qwen2-lora.gguf", *flags)
+    half = dump(files / "qwen2.gguf", "--lora", files / "qwen2-lora-f16.gguf", *flags)
     assert 0 < difference(half, exact) < 5e-3
 
 
@@ -156,8 +152,8 @@ def test_quantised_base_equals_the_merge_of_what_it_holds(files, delegate):
     rewrite(files / "qwen2.gguf", merged, lambda name, w: (
         dequantize(quantize(w, q8), q8) + deltas.get(name, np.float32(0)), None))
     flags, lora = DELEGATES[delegate], ["--lora", files / "qwen2-lora.gguf"]
-    expected, found = dump(merged, 1, *flags), dump(base, 1, *lora, *flags)
+    expected, found = dump(merged, *flags), dump(base, *lora, *flags)
     assert difference(found, expected) < 1e-3
-    last = found.reshape(len(IDS), -1)[-1]
-    assert delegate == "reference" or np.array_equal(last, dump(base, len(IDS), *lora, *flags))
-    assert difference(dump(base, 1, *flags), expected) > 0.05
+    last = found[-1]
+    assert delegate == "reference" or np.array_equal(last, dump(base, *lora, *flags, chunk=len(IDS))[0])
+    assert difference(dump(base, *flags), expected) > 0.05

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quantised rows against the Python package gguf, and `switchyard quantize` from folder and file to
 files that say what they said before; llama.cpp loads them where it is installed."""
+import functools
 import json
 import os
 import pathlib
@@ -12,11 +13,14 @@ import numpy as np
 import pytest
 from gguf import GGMLQuantizationType, quants
 
+from logits_probe import logits_of
+
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
 sys.path.insert(0, str(SOURCE / "tests/families"))
 from families import FAMILIES, IDS, weights, write_folder, write_gguf  # noqa: E402
 
+dump = functools.partial(logits_of, IDS)
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
          "IQ4_XS", "MXFP4", "TQ1_0", "TQ2_0"]
 
@@ -56,13 +60,6 @@ def quantize(source, target, kind, *flags):
     result = run("quantize", source, target, "--type", kind, *flags)
     assert result.returncode == 0, result.stderr
     return gguf.GGUFReader(target)
-
-
-def dump(path, *flags):
-    command = [BUILD / "bin/logits_dump", path, "f32", "1", *flags, "--", *IDS]
-    result = subprocess.run(list(map(str, command)), capture_output=True)
-    assert result.returncode == 0, result.stderr.decode()
-    return np.frombuffer(result.stdout, np.float32).astype(np.float64)
 
 
 def keys_of(reader):
@@ -270,7 +267,7 @@ def test_llama_cpp_runs_what_folders_become(name, tmp_path):
     model = llama_cpp.Llama(str(tmp_path / "out.gguf"), n_ctx=64, logits_all=True, verbose=False)
     model.eval(IDS)
     theirs = np.array(model.scores[:len(IDS)])
-    ours = dump(tmp_path / "out.gguf").reshape(len(IDS), -1)
+    ours = dump(tmp_path / "out.gguf")
     if name == "gpt-oss":  # it rounds the ends of YaRN's ramp to pairs: all alike where nothing turns
         theirs, ours = theirs[:1], ours[:1]
     difference = np.sqrt(np.mean((theirs - ours) ** 2) / np.mean(ours ** 2))
@@ -288,7 +285,7 @@ def test_llama_cpp_generates_the_same_tokens(tmp_path, monkeypatch):
         model = llama_cpp.Llama(str(path), n_ctx=64, logits_all=True, verbose=False)
         model.eval(IDS)
         theirs = np.array(model.scores[:len(IDS)])
-        ours = dump(path).reshape(len(IDS), -1)
+        ours = dump(path)
         # llama.cpp rounds activations to 8 bits where weights are quantised
         difference = np.sqrt(np.mean((theirs - ours) ** 2) / np.mean(ours ** 2))
         assert difference < (0.01 if kind == "f16" else 0.2), (kind, difference)

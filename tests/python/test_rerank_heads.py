@@ -12,6 +12,8 @@ import sys
 import numpy as np
 import pytest
 
+from logits_probe import logits_of
+
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
 sys.path.insert(0, str(SOURCE / "tests/families"))
@@ -35,13 +37,6 @@ def ids_of(model, text, *flags):
     return [int(i) for i in result.stdout.split()]
 
 
-def rows_of(model, ids):
-    command = [BUILD / "bin/logits_dump", model, "f32", "1", "--", *ids]
-    result = subprocess.run(list(map(str, command)), capture_output=True)
-    assert result.returncode == 0, result.stderr
-    return np.frombuffer(result.stdout, np.float32).astype(np.float64).reshape(len(ids), -1)
-
-
 def scores(model):
     words = [word for d in DOCUMENTS for word in ("--document", d)]
     result = call("rerank", model, "--query", QUERY, *words, "--json")
@@ -62,7 +57,7 @@ def test_modernbert_head(mean, tmp_path):
     first = ids_of(path, QUERY)
     for document, score in scores(path).items():
         second = ids_of(path, document)
-        rows = rows_of(path, first + (second[1:] if second[0] == first[0] else second))
+        rows = logits_of(first + (second[1:] if second[0] == first[0] else second), path)
         x = DENSE @ (rows.mean(axis=0) if mean else rows[0])
         x = x * 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
         x = (x - x.mean()) / np.sqrt(x.var() + 1e-5) * NORM
@@ -79,7 +74,7 @@ def test_a_decoder_says_yes_or_no(tmp_path):
                flags={"tokenizer.chat_template.rerank": TEMPLATE})
     for document, score in scores(path).items():
         text = TEMPLATE.replace("{query}", QUERY).replace("{document}", document)
-        yes, no = OUTPUT @ rows_of(path, ids_of(path, text))[-1]
+        yes, no = OUTPUT @ logits_of(ids_of(path, text), path)[-1]
         assert score == pytest.approx(1 / (1 + math.exp(no - yes)), abs=1e-5)
 
 
@@ -99,7 +94,7 @@ def test_a_decoder_that_pools_embeds_its_last_row(tmp_path):
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)["embeddings"]
     for text, one in zip(texts, found):
-        row = rows_of(path, ids_of(path, text))[-1]
+        row = logits_of(ids_of(path, text), path)[-1]
         assert np.abs(np.array(one["vector"]) - row / np.linalg.norm(row)).max() < 1e-5
     alone = json.loads(call("embed", path, "--text", QUERY, "--json").stdout)["embeddings"]
     assert alone == found[:1]  # company changes nothing

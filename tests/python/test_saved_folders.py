@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Folders as transformers' own save_pretrained writes them: names, configuration and layout of
 experts are its choice, not ours. Needs torch and transformers; skips without them."""
+import functools
 import json
 import os
 import pathlib
@@ -10,6 +11,8 @@ import sys
 import numpy as np
 import pytest
 
+from logits_probe import logits_of
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 SOURCE = pathlib.Path(__file__).parents[2]
@@ -18,14 +21,8 @@ sys.path.insert(0, str(SOURCE / "tests/families"))
 from families import BASE, FAMILIES, IDS, weights, write_modules  # noqa: E402
 from make_goldens import model_of  # noqa: E402
 
+dump = functools.partial(logits_of, IDS)
 GOLDENS = json.loads((SOURCE / "tests/families/goldens.json").read_text())
-
-
-def dump(path):
-    command = [BUILD / "bin/logits_dump", path, "f32", "1", "--", *IDS]
-    result = subprocess.run(list(map(str, command)), capture_output=True)
-    assert result.returncode == 0, result.stderr.decode()
-    return np.frombuffer(result.stdout, np.float32).astype(np.float64).reshape(len(IDS), -1)
 
 
 def call(*arguments):
