@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 
+import gguf
 import numpy as np
 
 import cache_types
@@ -33,8 +34,22 @@ def measured(build, model, text, out):
     return out
 
 
+def weighed_error(model, path, imatrix):
+    """Root mean square error of the weights over that of the weights, columns counted by their importance."""
+    exact, found, sums = ({t.name: t for t in gguf.GGUFReader(p).tensors} for p in (model, path, imatrix))
+    errors = squares = 0.0
+    for name, tensor in found.items():
+        if tensor.tensor_type.name != "F32" and f"{name}.in_sum2" in sums:
+            weights = np.array(exact[name].data, np.float64)
+            means = sums[f"{name}.in_sum2"].data / sums[f"{name}.counts"].data.reshape(-1, 1)
+            rows = gguf.dequantize(tensor.data, tensor.tensor_type).reshape(weights.shape)
+            errors += float((means * (weights - rows) ** 2).sum())
+            squares += float((means * weights ** 2).sum())
+    return (errors / squares) ** 0.5
+
+
 def compare(build, model, kinds, texts, folder):
-    """(type, KL without, KL with) over the texts that were not measured."""
+    """(type, KL without, KL with) over the texts that were not measured, error without, error with, tokens."""
     (folder / "measured.txt").write_text("\n".join(texts[0]))
     imatrix = measured(build, model, folder / "measured.txt", folder / "imatrix.gguf")
     pieces = []
@@ -43,12 +58,13 @@ def compare(build, model, kinds, texts, folder):
         pieces += cache_types.token_ids(build, model, folder / "other.txt", 512, False)
     exact = [cache_types.logits(build, model, "f32", ids) for ids in pieces]
     for kind in kinds:
-        found = []
+        found, errors = [], []
         for flags in ([], ["--imatrix", imatrix]):
             path = quantized(build, model, folder / "out.gguf", kind, *flags)
             rows = [cache_types.logits(build, path, "f32", ids) for ids in pieces]
             found.append(measures.divergence(np.concatenate(exact), np.concatenate(rows))[0])
-        yield kind, *found, sum(map(len, pieces))
+            errors.append(weighed_error(model, path, imatrix))
+        yield kind, *found, *errors, sum(map(len, pieces))
 
 
 def main():
@@ -63,11 +79,12 @@ def main():
     n = arguments.texts
     texts = [stories(arguments.build, arguments.model, arguments.prompt, arguments.tokens, seeds)
              for seeds in (range(1, n[0] + 1), range(1000, 1000 + n[1]))]
-    print("| type | mean KL, nats | weighed | ratio |\n|---|---|---|---|")
+    print("| type | mean KL, nats | weighed | ratio | weighed error | weighed | ratio |\n|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
-        for kind, plain, weighed, n_tokens in compare(arguments.build, arguments.model, arguments.types.split(","),
-                                                      texts, pathlib.Path(folder)):
-            print(f"| {kind} | {plain:.4g} | {weighed:.4g} | {weighed / plain:.3f} |", flush=True)
+        rows = compare(arguments.build, arguments.model, arguments.types.split(","), texts, pathlib.Path(folder))
+        for kind, plain, weighed, error, less, n_tokens in rows:
+            print(f"| {kind} | {plain:.4g} | {weighed:.4g} | {weighed / plain:.3f} | {error:.4f} | {less:.4f} | "
+                  f"{less / error:.3f} |", flush=True)
     print(f"\n{n_tokens} tokens in {n[1]} texts that were not measured")
 
 
