@@ -75,6 +75,7 @@ sy_status sy_gguf_gather(sy_gguf *gguf, uint64_t max_bytes, sy_error *error) {
         }
         source->rows(source->self, 0, rows_of(tensor), source->made);
         source->data = source->made;
+        gguf->facts.gathered_bytes += tensor->n_bytes;
     }
     return SY_OK;
 }

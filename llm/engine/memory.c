@@ -50,21 +50,35 @@ static uint64_t session_bytes(const sy_engine *engine, uint32_t max_tokens) {
            sy__engine_state_bytes(engine, max_tokens);
 }
 
+/* Weights that are no mapping of a file: made while loading, so that load_bytes has them. */
+static uint64_t weights_in_memory(const sy_engine *engine) {
+    const sy_gguf_facts *facts = sy_gguf_get_facts(engine->gguf);
+    uint64_t n_bytes = facts->gathered_bytes;
+    for (uint32_t i = 0; engine->options.quantization != NULL && i < facts->n_tensors; i++) {
+        sy_gguf_tensor tensor;
+        bool made =
+            sy_gguf_tensor_at(engine->gguf, i, &tensor) != 0 && sy_type_get(tensor.type)->is_block;
+        n_bytes += made ? tensor.n_bytes : 0;
+    }
+    return n_bytes;
+}
+
 void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
                           sy_engine_memory *out_memory) {
     sy_memory_report report;
     sy_executor_memory(engine->executor, &report);
     max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
-    *out_memory =
-        (sy_engine_memory){.weight_bytes = report.weight_bytes,
-                           .load_bytes = engine->load_bytes,
-                           .activation_bytes = report.arena_bytes + report.device_bytes,
-                           .scratch_bytes = report.scratch_bytes,
-                           .unit_bytes = report.unit_bytes,
-                           .budget_bytes = engine->options.budget_bytes,
-                           .reserved_bytes = engine->reserved_bytes,
-                           .metadata_bytes = sy_gguf_get_facts(engine->gguf)->metadata_bytes,
-                           .n_batch_tokens = engine->options.n_batch_tokens};
+    uint64_t n_made = weights_in_memory(engine);
+    *out_memory = (sy_engine_memory){
+        .weight_bytes = report.weight_bytes > n_made ? report.weight_bytes - n_made : 0,
+        .load_bytes = engine->load_bytes,
+        .activation_bytes = report.arena_bytes + report.device_bytes,
+        .scratch_bytes = report.scratch_bytes,
+        .unit_bytes = report.unit_bytes,
+        .budget_bytes = engine->options.budget_bytes,
+        .reserved_bytes = engine->reserved_bytes,
+        .metadata_bytes = sy_gguf_get_facts(engine->gguf)->metadata_bytes,
+        .n_batch_tokens = engine->options.n_batch_tokens};
     if (engine->prefixes != NULL) {
         out_memory->prefix_bytes = sy__prefix_bytes(engine->prefixes);
     }

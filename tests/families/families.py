@@ -680,3 +680,13 @@ def write_folder(name, folder, dtype="F32", n_shards=1, as_older=False, padding=
         write_safetensors(folder / file, part, dtype, padding)
         files.update({n: file for n in part})
     (folder / "model.safetensors.index.json").write_text(json.dumps(dict(weight_map=files)))
+
+
+def write_tokenizer(folder):
+    """A token for each byte, as far as they go."""
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(93)]
+    (folder / "tokenizer.json").write_text(json.dumps(dict(
+        added_tokens=[dict(id=i, content=tokens[i], special=True) for i in range(3)],
+        normalizer=dict(type="Replace", pattern=dict(String=" "), content="\u2581"),
+        model=dict(type="BPE", vocab={t: i for i, t in enumerate(tokens)}, merges=[],
+                   unk_token="<unk>", byte_fallback=True))))

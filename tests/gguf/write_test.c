@@ -247,6 +247,7 @@ static void gathers_within_a_budget(void) {
     CHECK_OK_ERROR(sy_gguf_gather(view, 240, &error), error);
     CHECK_OK_ERROR(sy_gguf_gather(view, 1, &error), error); /* there is nothing left to do */
     CHECK(sy_gguf_find_tensor(view, "parts", &tensor) && tensor.data != NULL && n_made == 1);
+    CHECK(sy_gguf_get_facts(view)->gathered_bytes == 240);
     memcpy(&last, (const uint8_t *)tensor.data + 59 * sizeof(last), sizeof(last));
     CHECK(last == 219.0f);
     CHECK_OK_ERROR(sy_gguf_tensor_rows(view, tensor.i_tensor, 19, 1, &(float[3]){0}, &error),

@@ -2,7 +2,6 @@
 """Quantised rows against the Python package gguf, and `switchyard quantize` from folder and file to
 files that say what they said before; llama.cpp loads them where it is installed."""
 import functools
-import json
 import os
 import pathlib
 import subprocess
@@ -18,7 +17,7 @@ from logits_probe import logits_of
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
 sys.path.insert(0, str(SOURCE / "tests/families"))
-from families import FAMILIES, IDS, weights, write_folder, write_gguf  # noqa: E402
+from families import FAMILIES, IDS, weights, write_folder, write_gguf, write_tokenizer  # noqa: E402
 
 dump = functools.partial(logits_of, IDS)
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
@@ -242,16 +241,6 @@ def test_quantising_while_loading_equals_the_file(source, tmp_path):
     quantize(tmp_path / "in", tmp_path / "out.gguf", "Q8_0")
     loaded = dump(tmp_path / "in", "--quantization", "Q8_0")
     assert np.array_equal(loaded, dump(tmp_path / "out.gguf"))
-
-
-def write_tokenizer(folder):
-    """A token for each byte, as far as they go."""
-    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{i:02X}>" for i in range(93)]
-    (folder / "tokenizer.json").write_text(json.dumps(dict(
-        added_tokens=[dict(id=i, content=tokens[i], special=True) for i in range(3)],
-        normalizer=dict(type="Replace", pattern=dict(String=" "), content="\u2581"),
-        model=dict(type="BPE", vocab={t: i for i, t in enumerate(tokens)}, merges=[],
-                   unk_token="<unk>", byte_fallback=True))))
 
 
 # Not gemma3n, whose per-layer width llama.cpp takes for 256, and not the small gemma4, whose layers

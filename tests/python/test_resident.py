@@ -7,6 +7,7 @@ import json
 import mmap
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pytest
 SOURCE = pathlib.Path(__file__).parents[2]
 BUILD = pathlib.Path(os.environ.get("SY_BUILD_DIR", SOURCE / "build/release"))
 sys.path.insert(0, str(SOURCE / "tests/families"))
-from families import BASE, FAMILIES, all_shapes, write_keys  # noqa: E402
+from families import BASE, FAMILIES, all_shapes, write_keys, write_tokenizer  # noqa: E402
 
 MIB = 1 << 20
 LIMIT = 128 * MIB
@@ -212,16 +213,25 @@ def peak_of_program(command):
 
 def test_experts_of_a_folder_are_held_once(tmp_path):
     """192 MiB of experts: one copy in an engine; none, but a few chunks, while they are quantised."""
-    n_bytes = write_sparse_folder(tmp_path, 2, 8, 32768)
+    n_bytes = write_sparse_folder(tmp_path, 4, 8, 16384)
     assert n_bytes == 192 * MIB
     dump = [BUILD / "bin/logits_dump", tmp_path, "f32", "1"]
     peak = peak_of_program([*dump, "--", *IDS_SMALL])
     assert n_bytes < peak < n_bytes + 48 * MIB, peak / MIB
     peak = peak_of_program([BUILD / "bin/switchyard", "quantize", tmp_path, tmp_path / "out.gguf", "--type", "Q8_0"])
-    assert peak < 80 * MIB, peak / MIB
+    assert peak < 96 * MIB, peak / MIB
     assert (tmp_path / "out.gguf").stat().st_size > n_bytes // 2
     peak = peak_of_program([*dump, "--quantization", "Q4_0", "--", *IDS_SMALL])
-    assert peak < n_bytes * 9 // 32 + 64 * MIB, peak / MIB
+    assert peak < n_bytes * 9 // 32 + 96 * MIB, peak / MIB  # and what the file maps around what is read
     result = subprocess.run([BUILD / "bin/switchyard", "run", tmp_path, "x", "--memory-budget", "100"],
                             capture_output=True, text=True)
     assert result.returncode == 1 and "in pieces take 201326592 bytes together" in result.stderr
+    write_tokenizer(tmp_path)
+    for flags in (["--batch-size", "16"], ["--batch-size", "16", "--quantization", "Q4_0"]):
+        plan = subprocess.run([BUILD / "bin/switchyard", "plan", tmp_path, "--memory", "--max-tokens", "64", *flags],
+                              capture_output=True, text=True, check=True).stdout
+        predicted = int(re.search(r"^peak +(\d+) bytes", plan, re.M).group(1))
+        measured = peak_of_program([BUILD / "bin/switchyard", "run", tmp_path, " " * 40, "--raw", "-c", "64",
+                                    "--ignore-eos", *flags])
+        # pages of the file around a piece are mapped while it is copied, and not foreseen
+        assert abs(predicted - measured) < n_bytes // 4, (flags, predicted / MIB, measured / MIB)

@@ -92,6 +92,7 @@ typedef struct sy_gguf_facts {
     uint64_t data_offset_bytes; /* of the data section; may lie past the end without tensors */
     uint64_t tensor_bytes;      /* sum over all tensors */
     uint64_t n_elements;        /* sum over all tensors */
+    uint64_t gathered_bytes;    /* of tensor_bytes: put together in memory by sy_gguf_gather */
 } sy_gguf_facts;
 
 /* Maps a file read-only and checks all of it except the weights' own values.
