@@ -90,7 +90,8 @@ sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n
     while (status == SY_OK && session->n_tokens < n_tokens) {
         uint32_t n_left = n_tokens - session->n_tokens, n = session->engine->options.n_batch_tokens;
         n = n < n_left ? n : n_left;
-        status = sy__session_commit(session, &session->tokens[session->n_tokens], n, error);
+        status =
+            sy__session_commit(session, &session->tokens[session->n_tokens], n, n == n_left, error);
         session->stats.n_recomputed_tokens += status == SY_OK ? n : 0;
     }
     return status;

@@ -117,7 +117,7 @@ sy_status sy__session_step(sy_session *session, const int32_t *tokens, uint32_t 
                            sy_error *error);
 /* Runs one chunk and commits it: tokens, count and logits. The tokens were checked. */
 sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
-                             sy_error *error);
+                             bool wants_logits, sy_error *error);
 /* The newest n_tokens tokens were committed as part of a prompt. */
 void sy__session_count_prefilled(sy_session *session, uint32_t n_tokens);
 /* Are they tokens of the vocabulary? */

@@ -122,17 +122,19 @@ sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tok
 }
 
 sy_status sy__session_commit(sy_session *session, const int32_t *tokens, uint32_t n_tokens,
-                             sy_error *error) {
+                             bool wants_logits, sy_error *error) {
     const float *row = NULL;
-    sy_status status =
-        sy__session_step(session, tokens, n_tokens, session->n_tokens, 1, &row, error);
+    sy_status status = sy__session_step(session, tokens, n_tokens, session->n_tokens,
+                                        wants_logits ? 1 : 0, &row, error);
     if (status != SY_OK) {
         return status;
     }
-    memcpy(session->logits, row, session->engine->info.n_vocabulary * sizeof(float));
+    if (wants_logits) {
+        memcpy(session->logits, row, session->engine->info.n_vocabulary * sizeof(float));
+    }
     memmove(&session->tokens[session->n_tokens], tokens, n_tokens * sizeof(int32_t));
     session->n_tokens += n_tokens;
-    session->has_logits = true;
+    session->has_logits = wants_logits;
     return SY_OK;
 }
 
@@ -143,7 +145,7 @@ void sy__session_count_prefilled(sy_session *session, uint32_t n_tokens) {
     }
 }
 
-/* One chunk of what is left, cut where the session is full. */
+/* One chunk of what is left, cut where the session is full. Only the last one makes logits. */
 static sy_status prefill_chunk(sy_session *session, const int32_t *tokens, uint32_t n_left,
                                uint32_t *out_n, sy_error *error) {
     sy_status status = sy__session_make_room(session, 1, error);
@@ -152,12 +154,12 @@ static sy_status prefill_chunk(sy_session *session, const int32_t *tokens, uint3
     n = n < n_left ? n : n_left;
     n = n < n_free ? n : n_free;
     if (status == SY_OK) {
-        status = sy__session_commit(session, tokens, n, error);
+        status = sy__session_commit(session, tokens, n, n == n_left, error);
     }
     if (status == SY_OK) {
         sy__session_count_prefilled(session, n);
     }
-    *out_n = n;
+    *out_n = status == SY_OK ? n : 0;
     return status;
 }
 
@@ -172,7 +174,8 @@ sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_
         status = sy__session_catch_up(session, error);
     }
     uint32_t n_reused = status == SY_OK ? sy__session_reuse(session, tokens, n_tokens) : 0;
-    for (uint32_t done = n_reused, n = 0; status == SY_OK && done < n_tokens; done += n) {
+    uint32_t done = n_reused;
+    for (uint32_t n = 0; status == SY_OK && done < n_tokens; done += n) {
         if (sy__session_is_cancelled(session)) {
             status = sy_error_set(error, SY_CANCELLED,
                                   "Prefill was cancelled after %" PRIu32 " of %" PRIu32 " tokens.",
@@ -185,6 +188,9 @@ sy_status sy_session_prefill(sy_session *session, const int32_t *tokens, uint32_
         sy__session_store(session);
     } else if (n_reused > 0 && session->n_tokens == n_reused) {
         (void)sy__session_recompute(session, 0, 0, NULL); /* as empty as before */
+    } else if (done > n_reused && !session->has_logits) {
+        /* cut off between chunks: the newest token is left to be computed again */
+        (void)sy__session_recompute(session, session->n_tokens, session->n_tokens, NULL);
     }
     sy__session_end(session);
     return status;
@@ -206,7 +212,7 @@ sy_status sy_session_decode(sy_session *session, sy_sampler *sampler, int32_t *o
         status = sy__session_make_room(session, 1, error);
     }
     if (status == SY_OK) {
-        status = sy__session_commit(session, &token, 1, error);
+        status = sy__session_commit(session, &token, 1, true, error);
     }
     if (status == SY_OK) {
         *out_token = token;

@@ -461,6 +461,51 @@ static void cancel_leaves_the_session_usable(void) {
     engine_kit_close(&kit);
 }
 
+#define LONG_PROMPT 6000u
+
+static void *cancel_once(void *argument) {
+    usleep(4000);
+    sy_session_cancel(argument);
+    return NULL;
+}
+
+/* Only the last chunk of a prompt makes logits; a prompt that is cut off gets them when asked. */
+static void prompts_in_chunks_have_the_logits_of_their_end(void) {
+    engine_kit kit;
+    sy_engine_options engine_options;
+    static int32_t tokens[LONG_PROMPT + 100];
+    sy_engine_options_default(&engine_options);
+    engine_options.n_context_tokens = 1u << 13;
+    engine_options.n_batch_tokens = 16;
+    open_kit(&kit, 1, &engine_options);
+    for (uint32_t i = 0; i < LONG_PROMPT + 100; i++) {
+        tokens[i] = prompt[i % N_PROMPT];
+    }
+    sy_session *cut = NULL, *whole = NULL;
+    pthread_t thread;
+    CHECK_OK(sy_session_open(kit.engine, LONG_PROMPT + 100, &cut, &kit.error));
+    CHECK(pthread_create(&thread, NULL, cancel_once, cut) == 0);
+    sy_status status = sy_session_prefill(cut, tokens, LONG_PROMPT, &kit.error);
+    pthread_join(thread, NULL);
+    CHECK(status == SY_OK || SY_STATUS_CLASS(status) == SY_CANCELLED);
+    uint32_t n = 0;
+    sy_session_tokens(cut, &n);
+    CHECK(n % 16 == 0);
+    for (uint32_t i = 0; n > 0 && i < 2; i++) {
+        const float *a = NULL, *b = NULL;
+        CHECK_OK(sy_session_open(kit.engine, LONG_PROMPT + 100, &whole, &kit.error));
+        CHECK_OK_ERROR(sy_session_prefill(whole, tokens, n, &kit.error), kit.error);
+        CHECK_OK_ERROR(sy_session_logits(cut, &a, &kit.error), kit.error);
+        CHECK_OK_ERROR(sy_session_logits(whole, &b, &kit.error), kit.error);
+        CHECK(memcmp(a, b, sy_engine_info(kit.engine)->n_vocabulary * sizeof(float)) == 0);
+        sy_session_close(whole);
+        CHECK_OK_ERROR(sy_session_prefill(cut, tokens + n % N_PROMPT, 37, &kit.error), kit.error);
+        n += 37;
+    }
+    sy_session_close(cut);
+    engine_kit_close(&kit);
+}
+
 static void two_sessions_do_not_disturb_each_other(void) {
     engine_kit kit;
     int32_t alone[10], first[10], second[10];
@@ -610,6 +655,8 @@ static const sy_test_case cases[] = {
     {"budget_is_a_wall", budget_is_a_wall},
     {"a_small_budget_makes_small_chunks", a_small_budget_makes_small_chunks},
     {"cancel_leaves_the_session_usable", cancel_leaves_the_session_usable},
+    {"prompts_in_chunks_have_the_logits_of_their_end",
+     prompts_in_chunks_have_the_logits_of_their_end},
     {"two_sessions_do_not_disturb_each_other", two_sessions_do_not_disturb_each_other},
     {"two_runtimes_do_not_share_a_plugin", two_runtimes_do_not_share_a_plugin},
     {"together_each_gets_what_it_gets_alone", together_each_gets_what_it_gets_alone},
