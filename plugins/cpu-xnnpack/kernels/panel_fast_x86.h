@@ -285,11 +285,15 @@ CPU_BLOCK_TYPES(LANES_ENUM)
         lanes_to_rows(source, n, LANES_KIND(name, zero, n_fit), out);       \
     }
 #if LANES_ROWS >= 4
-#define ROWS_OF_FOUR(name, zero, n_fit) ROWS_FUNCTION(name, zero, n_fit, 4)
-#define ROWS_FOUR(name) rows_##name##_4
+#define ROWS_PAST_TWO(name, zero, n_fit) \
+    ROWS_FUNCTION(name, zero, n_fit, 3)  \
+    ROWS_FUNCTION(name, zero, n_fit, 4)
+#define ROWS_OF(name) \
+    { rows_##name##_1, rows_##name##_2, rows_##name##_3, rows_##name##_4 }
 #else
-#define ROWS_OF_FOUR(name, zero, n_fit)
-#define ROWS_FOUR(name) NULL
+#define ROWS_PAST_TWO(name, zero, n_fit)
+#define ROWS_OF(name) \
+    { rows_##name##_1, rows_##name##_2 }
 #endif
 #define FAST_TYPE(NAME, name, zero, n_fit)                                 \
     static void fast_##name(const unpack_source *source, const panel *p) { \
@@ -297,28 +301,26 @@ CPU_BLOCK_TYPES(LANES_ENUM)
     }                                                                      \
     ROWS_FUNCTION(name, zero, n_fit, 1)                                    \
     ROWS_FUNCTION(name, zero, n_fit, 2)                                    \
-    ROWS_OF_FOUR(name, zero, n_fit)
+    ROWS_PAST_TWO(name, zero, n_fit)
 FAST_TYPES(FAST_TYPE)
 
 typedef void (*rows_function)(const rows_source *source, vfloat *out);
 typedef struct fast_functions {
     void (*unpack)(const unpack_source *source, const panel *p);
-    rows_function one, two, four; /* rows */
+    rows_function of_rows[LANES_ROWS]; /* one row, two ... */
 } fast_functions;
 /* For whole groups of columns; other types are NULL. */
-#define FAST_ENTRY(NAME, name, zero, n_fit) \
-    [SY_TYPE_##NAME] = {fast_##name, rows_##name##_1, rows_##name##_2, ROWS_FOUR(name)},
+#define FAST_ENTRY(NAME, name, zero, n_fit) [SY_TYPE_##NAME] = {fast_##name, ROWS_OF(name)},
 static const fast_functions fast_of[CPU_TYPE_TABLE] = {FAST_TYPES(FAST_ENTRY)};
 #define FAST_UNPACK(type) (fast_of[type].unpack)
 
-static void store_lanes(const cpu_linear *l, size_t column, size_t row, size_t n_rows,
-                        const vfloat *acc) {
-    for (size_t r = 0; r < n_rows; r++) {
+static void store_lanes(const cpu_linear *l, size_t column, const vfloat *acc) {
+    for (size_t r = 0; r < l->n_rows; r++) {
         vfloat y = acc[r];
         if (l->bias != NULL) {
             y += vf_load(l->bias + column);
         }
-        vf_store(l->out + (row + r) * l->out_stride + column, y);
+        vf_store(l->out + r * l->out_stride + column, y);
     }
 }
 
@@ -327,7 +329,8 @@ static void store_lanes(const cpu_linear *l, size_t column, size_t row, size_t n
 static size_t fast_rows(const cpu_linear *l, sy_element_type type) {
     const fast_functions *fast = &fast_of[type];
     size_t column = 0;
-    if (fast->one == NULL || l->n_rows > LANES_ROWS || l->planes != CPU_PLANES_8) {
+    if (fast->unpack == NULL || l->n_rows == 0 || l->n_rows > LANES_ROWS ||
+        l->planes != CPU_PLANES_8) {
         return 0;
     }
     for (; column + VF <= l->n_columns; column += VF) {
@@ -335,18 +338,13 @@ static size_t fast_rows(const cpu_linear *l, sy_element_type type) {
         rows_source source = {.weights = l->weights + column * l->weight_row_bytes,
                               .row_bytes = l->weight_row_bytes,
                               .k = l->k,
+                              .rows = l->rows,
                               .record_row_bytes = l->row_bytes};
+        vfloat acc[LANES_ROWS];
         source.ahead =
             next + VF <= l->n_columns ? l->weights + next * l->weight_row_bytes : l->ahead;
-        for (size_t row = 0; row < l->n_rows;) {
-            size_t left = l->n_rows - row, n = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-            vfloat acc[LANES_ROWS];
-            source.rows = l->rows + row * l->row_bytes;
-            (n == 4 ? fast->four : n == 2 ? fast->two : fast->one)(&source, acc);
-            store_lanes(l, column, row, n, acc);
-            source.ahead = NULL;
-            row += n;
-        }
+        fast->of_rows[l->n_rows - 1](&source, acc);
+        store_lanes(l, column, acc);
     }
     return column;
 }
