@@ -81,6 +81,7 @@ static sy_status make_delegates(sy_plan *plan, sy_error *error) {
 
 static sy_status make_phases(sy_plan *plan, const sy_plan_options *options, sy_error *error) {
     plan->n_phases = options != NULL && options->n_phases > 0 ? options->n_phases : 1u;
+    plan->n_lanes = options != NULL && options->one_placement != 0 ? 1u : plan->n_phases;
     if (plan->n_phases > SY__LANES_MAX) {
         return sy_error_set(error, SY_OUT_OF_RANGE, "A plan holds at most %u phases.",
                             SY__LANES_MAX);
@@ -112,7 +113,7 @@ static sy_status make_phases(sy_plan *plan, const sy_plan_options *options, sy_e
 
 /* Says who refused a node that nobody runs, in the words of the delegate that ranks first. */
 static sy_status nobody_runs(const sy_plan *plan, uint32_t i_problem_node, sy_error *error) {
-    uint32_t i_node = i_problem_node / plan->n_phases, i_phase = i_problem_node % plan->n_phases;
+    uint32_t i_node = i_problem_node / plan->n_lanes, i_phase = i_problem_node % plan->n_lanes;
     sy_node_view node = sy__plan_node_view(plan, i_node);
     const sy__offer *first = NULL;
     uint32_t i_first = 0;

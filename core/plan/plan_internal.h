@@ -72,6 +72,7 @@ struct sy_plan {
     float margin_pct;
     sy_source mode_source;
     uint32_t n_nodes, n_values, n_delegates, n_phases;
+    uint32_t n_lanes; /* of the problem: n_phases, or one for all phases with one placement */
     sy__plan_delegate *delegates;
     sy__phase_plan *phases;
     uint32_t *node_group;  /* [node] SY__NONE or a set of states */
@@ -81,7 +82,7 @@ struct sy_plan {
     uint32_t *state_delegate;             /* [value] */
     sy__placement_problem problem;
     sy__time_ps *times;      /* what problem.time points at */
-    uint32_t *problem_value; /* [value] first of n_phases values of the problem, SY__NONE none */
+    uint32_t *problem_value; /* [value] first of n_lanes values of the problem, SY__NONE none */
     sy__placement_result result;
     uint64_t budget_used_bytes[SY__BUDGETS_MAX];
     uint32_t *weight_seen; /* [weight of the problem] delegates that hold it */
@@ -91,9 +92,9 @@ struct sy_plan {
     uint64_t hash;
 };
 
-/* Number of a node of a phase in the problem: phases take turns. */
+/* Number of a node of a phase in the problem: its lanes take turns. */
 static inline uint32_t sy__plan_node(const sy_plan *plan, uint32_t i_node, uint32_t i_phase) {
-    return i_node * plan->n_phases + i_phase;
+    return i_node * plan->n_lanes + i_phase % plan->n_lanes;
 }
 static inline sy__offer *sy__plan_offer(const sy_plan *plan, uint32_t i_phase, uint32_t i_node,
                                         uint32_t i_delegate) {
@@ -130,6 +131,10 @@ bool sy__plan_price(sy_plan *plan);
 /* plan_reason.c: why not the others. */
 void sy__plan_find_reasons(sy_plan *plan);
 
+/* Runs over which the problem counts what happens in a phase: its own, or those of all phases. */
+uint64_t sy__plan_searched_runs(const sy_plan *plan, uint32_t i_phase);
+/* Bytes of a value at the typical sizes of a phase. */
+uint64_t sy__plan_value_bytes(const sy_plan *plan, uint32_t i_phase, uint32_t i_value);
 /* How long a value takes to and from a delegate that is not on the host, a run. */
 double sy__plan_way_us(const sy_plan *plan, uint32_t i_phase, uint32_t i_value, uint32_t i_delegate,
                        bool to_host);

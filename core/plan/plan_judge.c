@@ -128,6 +128,33 @@ static sy_status judge_phase(sy_plan *plan, uint32_t i_phase, uint32_t i_delegat
                                        delegate->name, n_mute);
 }
 
+/* Where all phases share a place, a delegate that refuses a node in one of them refuses it. */
+static sy_status share_refusals(sy_plan *plan, sy_error *error) {
+    size_t n_offers =
+        plan->n_lanes < plan->n_phases ? (size_t)plan->n_nodes * plan->n_delegates : 0;
+    for (size_t i = 0; i < n_offers; i++) {
+        const sy__offer *refused = NULL;
+        const char *phase = "";
+        for (uint32_t p = 0; p < plan->n_phases && refused == NULL; p++) {
+            refused =
+                plan->phases[p].offers[i].kind != SY__COST ? &plan->phases[p].offers[i] : NULL;
+            phase = sy__phase_name(plan->phases[p].phase.phase);
+        }
+        for (uint32_t p = 0; p < plan->n_phases && refused != NULL; p++) {
+            sy__offer *offer = &plan->phases[p].offers[i];
+            if (offer->kind != SY__COST) {
+                continue;
+            }
+            offer->kind = refused->kind;
+            offer->text = sy__plan_text(plan, "in %s: %s", phase, refused->text);
+            if (offer->text == NULL) {
+                return sy__plan_no_memory(error);
+            }
+        }
+    }
+    return SY_OK;
+}
+
 /* A delegate that does not know its time is taken to be as fast as the reference. */
 static void fill_unknown_times(sy_plan *plan) {
     for (uint32_t p = 0; p < plan->n_phases; p++) {
@@ -273,6 +300,7 @@ sy_status sy__plan_judge(sy_plan *plan, sy_error *error) {
     }
     sy_status status = judge_all(plan, verdicts, error);
     sy__free_array(plan->allocator, verdicts, (size_t)plan->n_nodes + 1u, sizeof(*verdicts));
+    status = status == SY_OK ? share_refusals(plan, error) : status;
     if (status != SY_OK) {
         return status;
     }

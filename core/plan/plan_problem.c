@@ -39,6 +39,24 @@ static void weigh_phases(sy_plan *plan) {
     }
 }
 
+uint64_t sy__plan_searched_runs(const sy_plan *plan, uint32_t i_phase) {
+    uint64_t runs = 0;
+    for (uint32_t p = i_phase % plan->n_lanes; p < plan->n_phases; p += plan->n_lanes) {
+        runs += plan->phases[p].runs;
+    }
+    return runs;
+}
+
+/* With one placement the only lane runs once, and what happens in it is all runs of all phases. */
+static uint64_t lane_runs(const sy_plan *plan, uint32_t lane) {
+    return plan->n_lanes < plan->n_phases ? 1u : plan->phases[lane].runs;
+}
+
+/* Runs of a phase in one run of its lane. */
+static uint64_t runs_in_lane(const sy_plan *plan, uint32_t i_phase) {
+    return plan->n_lanes < plan->n_phases ? plan->phases[i_phase].runs : 1u;
+}
+
 static sy__time_ps to_ps(double us) {
     return (sy__time_ps)(fmin(fmax(us, 0.0), TIME_MAX_US) * 1e6 + 0.5);
 }
@@ -51,23 +69,55 @@ static sy__time_ps searched_time(const sy_plan *plan, const sy__offer *offer, ui
     return to_ps(us);
 }
 
+static sy__time_ps lane_time(const sy_plan *plan, uint32_t lane, uint32_t i_node,
+                             uint32_t i_delegate) {
+    sy__time_ps sum = 0;
+    for (uint32_t p = lane; p < plan->n_phases; p += plan->n_lanes) {
+        const sy__offer *offer = sy__plan_offer(plan, p, i_node, i_delegate);
+        sy__time_ps time =
+            offer->kind == SY__COST ? searched_time(plan, offer, i_delegate) : SY__FOREVER;
+        sum = sy__time_add(sum, sy__time_times(time, runs_in_lane(plan, p)));
+    }
+    return sum;
+}
+
 void sy__plan_fill_times(sy_plan *plan, sy__time_ps *times) {
     for (uint32_t i = 0; i < plan->n_nodes; i++) {
-        for (uint32_t p = 0; p < plan->n_phases; p++) {
+        for (uint32_t lane = 0; lane < plan->n_lanes; lane++) {
             for (uint32_t d = 0; d < plan->n_delegates; d++) {
-                const sy__offer *offer = sy__plan_offer(plan, p, i, d);
-                times[(size_t)sy__plan_node(plan, i, p) * plan->n_delegates + d] =
-                    offer->kind == SY__COST ? searched_time(plan, offer, d) : SY__FOREVER;
+                times[(size_t)sy__plan_node(plan, i, lane) * plan->n_delegates + d] =
+                    lane_time(plan, lane, i, d);
             }
         }
     }
+}
+
+uint64_t sy__plan_value_bytes(const sy_plan *plan, uint32_t i_phase, uint32_t i_value) {
+    sy_value_view value;
+    return sy_graph_value(plan->graph, i_value, &value) == SY_OK
+               ? sy_value_bytes(&value, plan->phases[i_phase].phase.typical)
+               : 0;
+}
+
+/* Bytes that travel in a run of a lane. */
+static uint64_t lane_bytes(const sy_plan *plan, uint32_t lane, uint32_t i_value) {
+    uint64_t sum = 0;
+    for (uint32_t p = lane; p < plan->n_phases; p += plan->n_lanes) {
+        uint64_t n_bytes = 0;
+        if (__builtin_mul_overflow(sy__plan_value_bytes(plan, p, i_value), runs_in_lane(plan, p),
+                                   &n_bytes) ||
+            __builtin_add_overflow(sum, n_bytes, &sum)) {
+            return UINT64_MAX;
+        }
+    }
+    return sum;
 }
 
 static bool is_data(const sy_value_view *value) {
     return value->kind != SY_VALUE_WEIGHT && value->kind != SY_VALUE_STATE;
 }
 
-/* Values that travel: each once a phase, with the bytes it has at the phase's typical sizes. */
+/* Values that travel: each once a lane, with the bytes it has at its phases' typical sizes. */
 static sy_status fill_values(builder *build, sy_error *error) {
     sy_plan *plan = build->plan;
     sy__placement_problem *problem = &plan->problem;
@@ -82,16 +132,17 @@ static sy_status fill_values(builder *build, sy_error *error) {
             continue;
         }
         plan->problem_value[v] = problem->n_values;
-        for (uint32_t p = 0; p < plan->n_phases; p++) {
+        for (uint32_t lane = 0; lane < plan->n_lanes; lane++) {
             sy__placement_value *item = &build->values[problem->n_values++];
-            item->producer = producer == SY_NO_VALUE ? SY__NONE : sy__plan_node(plan, producer, p);
-            item->lane = p;
+            item->producer =
+                producer == SY_NO_VALUE ? SY__NONE : sy__plan_node(plan, producer, lane);
+            item->lane = lane;
             item->leaves = value.kind == SY_VALUE_OUTPUT;
-            item->n_bytes = sy_value_bytes(&value, plan->phases[p].phase.typical);
+            item->n_bytes = lane_bytes(plan, lane, v);
             item->i_consumer = problem->n_consumers;
             for (uint32_t c = plan->consumer_first[v]; c < plan->consumer_first[v + 1u]; c++) {
                 build->consumers[problem->n_consumers++] =
-                    sy__plan_node(plan, plan->consumers[c], p);
+                    sy__plan_node(plan, plan->consumers[c], lane);
                 item->n_consumers++;
             }
         }
@@ -99,24 +150,39 @@ static sy_status fill_values(builder *build, sy_error *error) {
     return SY_OK;
 }
 
+/* The solver knows one launch for all lanes: the longest, or that of all runs of the only lane. */
+static sy__time_ps searched_launch(const sy_plan *plan, const sy__plan_delegate *who) {
+    sy__time_ps most = 0, sum = 0;
+    for (uint32_t p = 0; p < plan->n_phases; p++) {
+        /* A segment must be worth what the policy asks of one, so it is made to cost that. */
+        float launch_us = fmaxf(who->launch_us[p], plan->policy->segment_min_us);
+        sy__time_ps launch = to_ps((double)launch_us * (double)who->bias);
+        most = launch > most ? launch : most;
+        sum = sy__time_add(sum, sy__time_times(launch, plan->phases[p].runs));
+    }
+    return plan->n_lanes < plan->n_phases ? sum : most;
+}
+
+static sy__placement_link searched_link(const sy_plan *plan, const sy__plan_delegate *who) {
+    sy__placement_link link = who->link;
+    uint64_t runs = plan->n_lanes < plan->n_phases ? sy__plan_searched_runs(plan, 0) : 1u;
+    link.to_host_latency = sy__time_times(link.to_host_latency, runs);
+    link.from_host_latency = sy__time_times(link.from_host_latency, runs);
+    return link;
+}
+
 static void fill_nodes(builder *build) {
     sy_plan *plan = build->plan;
     for (uint32_t i = 0; i < plan->n_nodes; i++) {
-        for (uint32_t p = 0; p < plan->n_phases; p++) {
-            build->node_lane[sy__plan_node(plan, i, p)] = p;
-            build->node_group[sy__plan_node(plan, i, p)] = plan->node_group[i];
+        for (uint32_t lane = 0; lane < plan->n_lanes; lane++) {
+            build->node_lane[sy__plan_node(plan, i, lane)] = lane;
+            build->node_group[sy__plan_node(plan, i, lane)] = plan->node_group[i];
         }
     }
     for (uint32_t d = 0; d < plan->n_delegates; d++) {
         const sy__plan_delegate *who = &plan->delegates[d];
-        float launch_us = who->launch_us[0];
-        for (uint32_t p = 1; p < plan->n_phases; p++) {
-            launch_us = who->launch_us[p] > launch_us ? who->launch_us[p] : launch_us;
-        }
-        /* A segment must be worth what the policy asks of one, so it is made to cost that. */
-        launch_us = fmaxf(launch_us, plan->policy->segment_min_us);
-        build->launch[d] = to_ps((double)launch_us * (double)who->bias);
-        build->links[d] = who->link;
+        build->launch[d] = searched_launch(plan, who);
+        build->links[d] = searched_link(plan, who);
         build->rank[d] = who->rank;
         plan->problem.on_host |= who->on_host ? 1u << d : 0u;
     }
@@ -157,8 +223,8 @@ static void fill_node_weights(builder *build) {
     for (uint32_t i = 0; i < plan->n_nodes; i++) {
         sy_node_view node;
         bool known = sy_graph_node(plan->graph, i, &node) == SY_OK;
-        for (uint32_t p = 0; p < plan->n_phases; p++) {
-            uint32_t at = sy__plan_node(plan, i, p), start = problem->n_node_weights;
+        for (uint32_t lane = 0; lane < plan->n_lanes; lane++) {
+            uint32_t at = sy__plan_node(plan, i, lane), start = problem->n_node_weights;
             build->node_weight_first[at] = start;
             for (uint32_t k = 0; known && k < node.n_inputs; k++) {
                 uint32_t weight =
@@ -242,13 +308,13 @@ static uint64_t count_inputs(const sy_plan *plan) {
 static bool reserve(builder *build) {
     sy_plan *plan = build->plan;
     sy__arena *arena = &plan->arena;
-    size_t n_phases = plan->n_phases, n_delegates = plan->n_delegates;
-    size_t n = (size_t)plan->n_nodes * n_phases, n_inputs = (size_t)count_inputs(plan) * n_phases;
+    size_t n_lanes = plan->n_lanes, n_delegates = plan->n_delegates;
+    size_t n = (size_t)plan->n_nodes * n_lanes, n_inputs = (size_t)count_inputs(plan) * n_lanes;
     size_t n_weights = (size_t)plan->n_values + plan->n_groups;
-    build->lane_runs = sy__arena_alloc(arena, n_phases, sizeof(uint64_t));
+    build->lane_runs = sy__arena_alloc(arena, n_lanes, sizeof(uint64_t));
     build->node_lane = sy__arena_alloc(arena, n, sizeof(uint32_t));
     build->node_group = sy__arena_alloc(arena, n, sizeof(uint32_t));
-    build->values = sy__arena_alloc(arena, plan->n_values * n_phases, sizeof(*build->values));
+    build->values = sy__arena_alloc(arena, plan->n_values * n_lanes, sizeof(*build->values));
     build->consumers = sy__arena_alloc(arena, n_inputs + 1u, sizeof(uint32_t));
     build->launch = sy__arena_alloc(arena, n_delegates, sizeof(sy__time_ps));
     build->links = sy__arena_alloc(arena, n_delegates, sizeof(*build->links));
@@ -290,16 +356,16 @@ static void point_at(const builder *build) {
 sy_status sy__plan_build_problem(sy_plan *plan, sy_error *error) {
     builder build = {.plan = plan};
     memset(&plan->problem, 0, sizeof(plan->problem));
-    plan->problem.n_nodes = plan->n_nodes * plan->n_phases;
+    plan->problem.n_nodes = plan->n_nodes * plan->n_lanes;
     plan->problem.n_devices = plan->n_delegates;
-    plan->problem.n_lanes = plan->n_phases;
+    plan->problem.n_lanes = plan->n_lanes;
     plan->problem.n_groups = plan->n_groups;
     if (!reserve(&build)) {
         return sy__plan_no_memory(error);
     }
     weigh_phases(plan);
-    for (uint32_t p = 0; p < plan->n_phases; p++) {
-        build.lane_runs[p] = plan->phases[p].runs;
+    for (uint32_t lane = 0; lane < plan->n_lanes; lane++) {
+        build.lane_runs[lane] = lane_runs(plan, lane);
     }
     fill_nodes(&build);
     number_weights(&build);

@@ -13,8 +13,7 @@ typedef struct change {
 static double ways_us(const sy_plan *plan, uint32_t i_phase, uint32_t i_value, uint32_t node,
                       uint32_t device) {
     const sy__phase_plan *phase = &plan->phases[i_phase];
-    const sy__placement_value *value =
-        &plan->problem.values[plan->problem_value[i_value] + i_phase];
+    const sy__placement_value *value = &plan->problem.values[plan->problem_value[i_value]];
     uint32_t producer = sy_graph_producer(plan->graph, i_value), reached = 0;
     uint32_t from = producer == SY_NO_VALUE ? SY__NONE
                     : producer == node      ? device
@@ -144,7 +143,8 @@ static void explain_loser(sy_plan *plan, uint32_t i_phase, uint32_t k, uint32_t 
     offer->regret_known = true;
     offer->regret_exact =
         !by_mode && plan->result.marginal_exact[(size_t)at * plan->n_delegates + device];
-    offer->regret_us = ((double)marginal - total) * 1e-6 / (double)phase->runs;
+    offer->regret_us =
+        ((double)marginal - total) * 1e-6 / (double)sy__plan_searched_runs(plan, i_phase);
     if (over_budget(plan, at, device)) {
         offer->kind = SY__BUDGET;
         return;

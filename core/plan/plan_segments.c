@@ -13,18 +13,17 @@
 double sy__plan_way_us(const sy_plan *plan, uint32_t i_phase, uint32_t i_value, uint32_t i_delegate,
                        bool to_host) {
     const sy__placement_link *link = &plan->delegates[i_delegate].link;
-    const sy__placement_value *value =
-        &plan->problem.values[plan->problem_value[i_value] + i_phase];
+    uint64_t n_bytes = sy__plan_value_bytes(plan, i_phase, i_value);
     double latency = (double)(to_host ? link->to_host_latency : link->from_host_latency);
     double per_kib = (double)(to_host ? link->to_host_per_kib : link->from_host_per_kib);
-    return (latency + per_kib * (double)value->n_bytes / 1024.0) * 1e-6;
+    return (latency + per_kib * (double)n_bytes / 1024.0) * 1e-6;
 }
 
 /* Time and bytes of one value's ways in a phase. */
 static void add_ways(sy_plan *plan, uint32_t i_phase, uint32_t i_value) {
     sy__phase_plan *phase = &plan->phases[i_phase];
-    const sy__placement_value *value =
-        &plan->problem.values[plan->problem_value[i_value] + i_phase];
+    const sy__placement_value *value = &plan->problem.values[plan->problem_value[i_value]];
+    uint64_t n_bytes = sy__plan_value_bytes(plan, i_phase, i_value);
     uint32_t producer = sy_graph_producer(plan->graph, i_value), reached = 0;
     uint32_t from = producer == SY_NO_VALUE ? SY__NONE : phase->device[producer];
     bool on_host = from == SY__NONE || plan->delegates[from].on_host, to_host = value->leaves != 0;
@@ -34,12 +33,12 @@ static void add_ways(sy_plan *plan, uint32_t i_phase, uint32_t i_value) {
         if (to != from && !plan->delegates[to].on_host && (reached >> to & 1u) == 0) {
             reached |= 1u << to;
             phase->transfer_us += sy__plan_way_us(plan, i_phase, i_value, to, false);
-            phase->transfer_bytes += value->n_bytes;
+            phase->transfer_bytes += n_bytes;
         }
     }
     if (!on_host && to_host) {
         phase->transfer_us += sy__plan_way_us(plan, i_phase, i_value, from, true);
-        phase->transfer_bytes += value->n_bytes;
+        phase->transfer_bytes += n_bytes;
     }
 }
 
@@ -197,16 +196,18 @@ static bool cut_phase(sy_plan *plan, uint32_t i_phase, border *edge) {
 static void copy_placement(sy_plan *plan) {
     uint32_t n_placed[SY__LANES_MAX] = {0};
     for (uint32_t k = 0; k < plan->result.n_nodes; k++) {
-        uint32_t i_phase = plan->result.order[k] % plan->n_phases;
-        uint32_t i_node = plan->result.order[k] / plan->n_phases;
-        plan->phases[i_phase].order[n_placed[i_phase]++] = i_node;
-        plan->phases[i_phase].device[i_node] = plan->result.device[plan->result.order[k]];
+        uint32_t lane = plan->result.order[k] % plan->n_lanes;
+        uint32_t i_node = plan->result.order[k] / plan->n_lanes;
+        for (uint32_t p = lane; p < plan->n_phases; p += plan->n_lanes) {
+            plan->phases[p].order[n_placed[p]++] = i_node;
+            plan->phases[p].device[i_node] = plan->result.device[plan->result.order[k]];
+        }
     }
     for (uint32_t d = 0; d < plan->n_delegates; d++) {
         plan->delegates[d].n_nodes_run = 0;
     }
     for (uint32_t k = 0; k < plan->result.n_nodes; k++) {
-        plan->delegates[plan->result.device[k]].n_nodes_run++;
+        plan->delegates[plan->result.device[k]].n_nodes_run += plan->n_phases / plan->n_lanes;
     }
     for (uint32_t v = 0; v < plan->n_values; v++) {
         plan->state_delegate[v] = SY_NO_VALUE;

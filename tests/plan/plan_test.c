@@ -133,6 +133,78 @@ static char *explain(const sy_plan *plan, sy_plan_format format) {
     return text;
 }
 
+static double total_us(const sy_plan *plan) {
+    char *text = explain(plan, SY_PLAN_JSON);
+    const char *at = strstr(text, "\"searched_total_us\":");
+    double total = -1;
+    CHECK(at != NULL && sscanf(at, "\"searched_total_us\": %lf", &total) == 1);
+    sy_string_destroy(NULL, text);
+    return total;
+}
+
+/* What a plan costs when everything that can is on one delegate. */
+static double total_on(fixture *f, const sy_plan_options *options, const char *delegate) {
+    const sy_policy_rule pin = {
+        SY_RULE_PIN, SY_RULE_OPERATOR, "switchyard.Linear", delegate, {NULL, 0}};
+    sy_plan_options pinned = *options;
+    pinned.rules = &pin;
+    pinned.n_rules = 1;
+    sy_plan *plan = plan_or_fail(f, NULL, &pinned);
+    double total = total_us(plan);
+    sy_plan_destroy(plan);
+    return total;
+}
+
+/* All phases together choose: the NPU when prompts are long, the CPU when many tokens follow. */
+static void one_placement_serves_all_phases(void) {
+    fixture f;
+    sy_plan_phase phases[2];
+    sy_plan_options options;
+    fixture_begin(&f, NULL, 3);
+    fixture_phases(phases, &options);
+    for (int k = 0; k < 2; k++) {
+        phases[1].n_runs = k == 0 ? 1 : 1000;
+        options.one_placement = 0;
+        sy_plan *free_plan = plan_or_fail(&f, NULL, &options);
+        options.one_placement = 1;
+        sy_plan *plan = plan_or_fail(&f, NULL, &options);
+        for (uint32_t i = 0; i < sy_graph_n_nodes(f.graph); i++) {
+            CHECK(strcmp(delegate_of(plan, 0, i), delegate_of(plan, 1, i)) == 0);
+        }
+        check_segments(&f, plan, 0);
+        check_segments(&f, plan, 1);
+        CHECK(sy_plan_n_segments(plan, 0) == sy_plan_n_segments(plan, 1));
+        CHECK(strcmp(delegate_of(plan, 0, node_named(&f, "blk.1.up")),
+                     k == 0 ? "fake-npu" : "fake-cpu") == 0);
+        double total = total_us(plan);
+        CHECK_TEXT(total >= total_us(free_plan) && total <= total_on(&f, &options, "fake-npu") &&
+                       total <= total_on(&f, &options, "fake-cpu"),
+                   "%g us", total);
+        sy_plan_destroy(free_plan);
+        sy_plan_destroy(plan);
+    }
+    fixture_end(&f);
+}
+
+/* A delegate that only decodes cannot have a node of all phases, and the plan says why. */
+static void one_placement_needs_all_phases(void) {
+    fixture f;
+    sy_plan_phase phases[2];
+    sy_plan_options options;
+    fixture_begin(&f, NULL, 1);
+    fixture_phases(phases, &options);
+    options.one_placement = 1;
+    f.devices[0].only_static = "Linear"; /* sizes 1 and 32 */
+    f.devices[0].us_per_linear = 0.001f;
+    sy_plan *plan = plan_or_fail(&f, NULL, &options);
+    CHECK(strcmp(delegate_of(plan, 1, node_named(&f, "blk.0.up")), "fake-cpu") == 0);
+    char *text = explain(plan, SY_PLAN_TEXT);
+    CHECK(strstr(text, "in prefill: only with 1 tokens a step and other fixed sizes") != NULL);
+    sy_string_destroy(NULL, text);
+    sy_plan_destroy(plan);
+    fixture_end(&f);
+}
+
 static void rules_decide_and_are_named(void) {
     fixture f;
     sy_plan_phase phases[2];
@@ -473,6 +545,8 @@ static void every_allocation_may_fail(void) {
 
 static const sy_test_case cases[] = {
     {"phases_differ_and_states_stay", phases_differ_and_states_stay},
+    {"one_placement_serves_all_phases", one_placement_serves_all_phases},
+    {"one_placement_needs_all_phases", one_placement_needs_all_phases},
     {"rules_decide_and_are_named", rules_decide_and_are_named},
     {"alternatives_may_be_left_out", alternatives_may_be_left_out},
     {"without_requirements_and_fallback_hold", without_requirements_and_fallback_hold},

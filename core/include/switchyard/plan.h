@@ -33,6 +33,9 @@ typedef struct sy_plan_options {
     const char *const *without;
     const sy_policy_rule *rules;
     uint32_t no_alternatives; /* 1: what other places would cost is not worked out: made faster */
+    /* 1: all phases have a node on the same delegate, so that what it computes does not depend on
+     * the phase; a delegate must be able to run the node in all of them. */
+    uint32_t one_placement;
 } sy_plan_options;
 
 /* One segment in execution order. All lists belong to the plan. */
