@@ -7,7 +7,8 @@
 #include <string.h>
 
 #define NO_ID UINT32_MAX
-#define ENDS_MAX 3u /* the format has keys for eos, eot and eom */
+#define NAMED_ENDS 3u /* the format has keys for eos, eot and eom; a key of ours has the others */
+#define ENDS_MAX 64u
 
 static uint32_t id_of_text(const sy__hf_vocabulary *v, const char *text) {
     size_t n = text != NULL ? strlen(text) : 0;
@@ -119,10 +120,18 @@ static bool read_frame(sy__hf *hf, const sy__hf_vocabulary *v, frame *f) {
     return true;
 }
 
+static bool is_listed(const uint32_t *ids, uint32_t n, uint32_t id) {
+    uint32_t i = 0;
+    while (i < n && ids[i] != id) {
+        i++;
+    }
+    return i < n;
+}
+
 /* The list of tokens that end a generation: eos first, then whatever else the model was given. */
 static bool put_ends(sy__hf *hf, const sy__hf_vocabulary *v, uint32_t eos) {
-    static const char *const names[ENDS_MAX] = {"eos", "eot", "eom"};
-    uint32_t ends[ENDS_MAX] = {eos, NO_ID, NO_ID}, n = eos != NO_ID;
+    static const char *const names[NAMED_ENDS] = {"eos", "eot", "eom"};
+    uint32_t ends[ENDS_MAX] = {eos}, n = eos != NO_ID;
     const sy__hf_json *file = &hf->generation;
     sy__json_index list = sy__json_member(&file->json, 0, "eos_token_id");
     if (list == SY__JSON_NONE) {
@@ -133,18 +142,23 @@ static bool put_ends(sy__hf *hf, const sy__hf_vocabulary *v, uint32_t eos) {
     sy__json_index item = is_list ? sy__json_first(&file->json, list) : list;
     for (uint32_t i = 0; i < (is_list ? sy__json_n(&file->json, list) : 1); i++) {
         uint32_t id = id_of_number(file, item, v);
-        bool is_new = id != NO_ID && id != ends[0] && id != ends[1] && id != ends[2];
+        bool is_new = id != NO_ID && !is_listed(ends, n, id);
         if (is_new && n == ENDS_MAX) {
             return sy__hf_fail(hf, SY_UNIMPLEMENTED, "Shorten the list in generation_config.json.",
-                               "The model has more than three tokens that end a generation.");
+                               "The model has more than %u tokens that end a generation.",
+                               ENDS_MAX);
         }
         if (is_new) {
             ends[n++] = id;
         }
         item = is_list ? sy__json_next(&file->json, item) : item;
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < n && i < NAMED_ENDS; i++) {
         put_id(hf, names[i], ends[i]);
+    }
+    if (n > NAMED_ENDS) {
+        sy_gguf_writer_put_array(hf->writer, SY_HUGGINGFACE_MORE_ENDS, SY_GGUF_U32,
+                                 ends + NAMED_ENDS, n - NAMED_ENDS);
     }
     return true;
 }

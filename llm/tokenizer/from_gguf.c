@@ -211,6 +211,22 @@ static bool is_true(const sy_gguf *gguf, const char *key) {
     return sy_gguf_get_bool(gguf, key, &flag, NULL) == SY_OK && flag != 0;
 }
 
+static sy_status read_more_ends(reader *r, sy_error *error) {
+    sy_gguf_value value;
+    if (sy_gguf_find(r->gguf, SY_HUGGINGFACE_MORE_ENDS, &value) == 0 || !value.is_array ||
+        value.type != SY_GGUF_U32 || value.n_elements > r->v.n_tokens) {
+        return SY_OK;
+    }
+    int32_t *ids = sy__arena_alloc(&r->arena, (size_t)value.n_elements, sizeof(int32_t));
+    if (ids == NULL) {
+        return no_memory(error);
+    }
+    memcpy(ids, value.bytes, (size_t)value.n_elements * sizeof(int32_t));
+    r->v.more_ends = ids;
+    r->v.n_more_ends = (uint32_t)value.n_elements;
+    return SY_OK;
+}
+
 /* What only a model folder can say. */
 static void read_folder_keys(reader *r) {
     sy_gguf_value strips;
@@ -279,7 +295,8 @@ static sy_status read_all(reader *r, sy_error *error) {
         r->v.n_charsmap_bytes = (size_t)charsmap.n_elements;
     }
     read_folder_keys(r);
-    return read_strips(r, error);
+    status = read_more_ends(r, error);
+    return status == SY_OK ? read_strips(r, error) : status;
 }
 
 sy_status sy__tokenizer_from_gguf(const sy_allocator *allocator, const sy_gguf *gguf,

@@ -150,9 +150,10 @@ static bool find_ends(sy_tokenizer *t, const sy_vocabulary *v, const odd_list *o
         t->has_user = t->has_user || t->types[id] == SY_TOKEN_USER_DEFINED;
     }
     const int32_t ends[] = {v->eos, v->eot, v->eom};
-    for (size_t i = 0; i < 3; i++) {
-        if (ends[i] != SY_NO_TOKEN) {
-            t->ends[ends[i] / 8] |= (uint8_t)(1u << ends[i] % 8);
+    for (uint32_t i = 0; i < 3 + v->n_more_ends; i++) {
+        int32_t id = i < 3 ? ends[i] : v->more_ends[i - 3];
+        if (id != SY_NO_TOKEN) {
+            t->ends[id / 8] |= (uint8_t)(1u << id % 8);
         }
     }
     return true;

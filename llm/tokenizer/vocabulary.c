@@ -85,6 +85,13 @@ static sy_status check_ids(const sy_tokenizer *t, const sy_vocabulary *v, sy_err
                                 (int)ids[i], t->n_tokens);
         }
     }
+    for (uint32_t i = 0; i < v->n_more_ends; i++) {
+        if (v->more_ends[i] < 0 || (uint32_t)v->more_ends[i] >= t->n_tokens) {
+            return sy_error_set(error, SY_INVALID_ARGUMENT,
+                                "End token id %d lies outside the vocabulary of %u tokens.",
+                                (int)v->more_ends[i], t->n_tokens);
+        }
+    }
     return SY_OK;
 }
 

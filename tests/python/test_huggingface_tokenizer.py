@@ -237,3 +237,24 @@ def test_special_tokens_and_template(tmp_path):
     assert found["tokenizer.ggml.eot_token_id"] == ids[2]
     assert found["tokenizer.ggml.padding_token_id"] == ids[2]
     assert answer["chat_template"] == "{{ messages }}" and ROOT.is_dir()
+    assert "switchyard.tokenizer.more_end_token_ids" not in found
+
+
+def test_any_number_of_end_tokens(tmp_path):
+    """GGUF has keys for three; the others are not lost, and end a generation too."""
+    import subprocess
+    from test_tokenizer import BUILD
+    tokens, types, merges = gpt2_parts(SHARED / "ggml-vocab-gpt-2.gguf")
+    tokenizer = outside_bpe(tokens, types, merges, "gpt-2")
+    ends = [f"<|over{i}|>" for i in range(6)]
+    tokenizer.add_special_tokens(ends)
+    ids = [tokenizer.token_to_id(t) for t in ends]
+    folder = folder_of(tokenizer, tmp_path, config=dict(eos_token=ends[0]))
+    (folder / "generation_config.json").write_text(json.dumps(dict(eos_token_id=ids + ids[:2])))
+    found = json.loads(subprocess.run(
+        [BUILD / "bin/switchyard", "describe", "--json", "--metadata", folder],
+        capture_output=True, text=True, check=True).stdout)["metadata"]
+    assert [found[f"tokenizer.ggml.{name}_token_id"] for name in ("eos", "eot", "eom")] == ids[:3]
+    assert found["switchyard.tokenizer.more_end_token_ids"] == ids[3:]
+    (folder / "generation_config.json").write_text(json.dumps(dict(eos_token_id=list(range(65)))))
+    assert "more than 64" in refusal(folder)

@@ -123,6 +123,14 @@ static void test_contract(void) {
     CHECK(find(t, "no such token") == SY_NO_TOKEN);
     sy_tokenizer_destroy(t);
     sy_tokenizer_destroy(NULL);
+    const int32_t more[2] = {word, (int32_t)small.v.n_tokens};
+    small.v.more_ends = more;
+    small.v.n_more_ends = 1;
+    t = small_create(&small);
+    CHECK(sy_tokenizer_is_end(t, word) && sy_tokenizer_is_end(t, find(t, "</s>")));
+    sy_tokenizer_destroy(t);
+    small.v.n_more_ends = 2; /* the second is no token */
+    CHECK(sy_tokenizer_create(NULL, &small.v, &t, NULL) == SY_INVALID_ARGUMENT);
 }
 
 static void test_decoding(void) {

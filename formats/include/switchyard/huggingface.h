@@ -23,6 +23,8 @@ extern "C" {
 #define SY_HUGGINGFACE_HALF_SPLIT "switchyard.rope.half_split"
 /* One byte a token: what a special token swallows beside it (SY_TOKEN_STRIP_*). */
 #define SY_HUGGINGFACE_STRIPS "switchyard.tokenizer.strips"
+/* u32 ids: tokens that end a generation beside the three that GGUF has keys for. */
+#define SY_HUGGINGFACE_MORE_ENDS "switchyard.tokenizer.more_end_token_ids"
 /* True: the space that a SentencePiece vocabulary puts in front comes only in front of the whole
  * text, not behind special tokens; only where the text has none; "bert" leaves case and accents. */
 #define SY_HUGGINGFACE_PREFIX_ONCE "switchyard.tokenizer.prefix_once"

@@ -62,6 +62,8 @@ typedef struct sy_vocabulary {
     size_t n_charsmap_bytes;
     /* Ids, SY_NO_TOKEN where there is none. */
     int32_t bos, eos, eot, eom, unk, sep, pad, cls, mask;
+    const int32_t *more_ends; /* [n_more_ends] that end a generation beside eos, eot and eom */
+    uint32_t n_more_ends;
     sy_choice add_bos, add_eos, add_sep;
     sy_choice add_space_prefix, remove_extra_whitespaces, escape_whitespaces;
     sy_choice whitespace_as_suffix;
