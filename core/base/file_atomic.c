@@ -83,8 +83,9 @@ sy_status sy__file_atomic_write(sy__file_atomic *file, const void *bytes, size_t
 sy_status sy__file_atomic_commit(sy__file_atomic *file, sy_error *error) {
     mode_t mask = umask(0); /* mkstemp gives 0600; the file gets what any other would */
     umask(mask);
+    mode_t mode = file->is_private ? 0600 : 0666 & ~mask;
     sy_status status = flush(file, error);
-    if (status == SY_OK && (fchmod(file->fd, 0666 & ~mask) != 0 || fsync(file->fd) != 0)) {
+    if (status == SY_OK && (fchmod(file->fd, mode) != 0 || fsync(file->fd) != 0)) {
         status = failed(file, "written", error);
     }
     if (status == SY_OK && rename(file->temporary, file->path) != 0) {

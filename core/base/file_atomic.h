@@ -13,6 +13,7 @@ typedef struct sy__file_atomic {
     uint8_t *buffer;
     size_t n_buffered;
     uint64_t n_written; /* with what is buffered */
+    bool is_private;    /* may be set before the commit: for nobody's eyes but the owner's */
     int fd;
 } sy__file_atomic;
 

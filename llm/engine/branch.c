@@ -5,24 +5,36 @@
 #include <inttypes.h>
 #include <string.h>
 
-sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_error *error) {
+/* May a session of max_tokens go on from this one, with its limit? */
+static sy_status check_copy(const sy_session *session, uint32_t max_tokens, sy_error *error) {
+    sy_status status = sy__session_check_length(session->engine, max_tokens, error);
+    if (status == SY_OK && max_tokens < session->n_tokens) {
+        status = sy_error_set(error, SY_INVALID_ARGUMENT,
+                              "A session of %" PRIu32 " tokens cannot begin with %" PRIu32 ".",
+                              max_tokens, session->n_tokens);
+    }
+    return status == SY_OK ? sy__limit_check(&session->limit, max_tokens, error) : status;
+}
+
+static sy_status copy_session(sy_session *session, uint32_t max_tokens, sy_session **out_session,
+                              sy_error *error) {
     sy_session *copy = NULL;
+    sy_state_set *states = NULL;
     sy_state_memory need;
     uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
-    sy_status status =
-        sy_state_need_fork(session->states, n_rows, session->max_tokens, &need, error);
+    sy_status status = sy_state_need_fork(session->states, n_rows, max_tokens, &need, error);
     if (status == SY_OK) {
-        status =
-            sy__session_new(session->engine, session->max_tokens, need.own_bytes, &copy, error);
+        status = sy__session_new(session->engine, max_tokens, need.own_bytes, &copy, error);
     }
     if (status != SY_OK) {
         return status;
     }
-    status = sy_state_set_clone(session->states, n_rows, &copy->states, error);
+    status = sy_state_set_fork(session->states, n_rows, max_tokens, &states, error);
     if (status != SY_OK) {
         sy_session_close(copy);
         return status;
     }
+    sy__session_attach(copy, states);
     memcpy(copy->tokens, session->tokens, session->n_tokens * sizeof(int32_t));
     memcpy(copy->logits, session->logits, session->engine->info.n_vocabulary * sizeof(float));
     copy->n_tokens = session->n_tokens;
@@ -37,17 +49,25 @@ sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_err
     return SY_OK;
 }
 
-sy_status sy_session_fork(sy_session *session, uint32_t n_sessions, sy_session **out_sessions,
-                          sy_error *error) {
+sy_status sy_session_clone(sy_session *session, sy_session **out_session, sy_error *error) {
+    return copy_session(session, session->max_tokens, out_session, error);
+}
+
+sy_status sy_session_fork(sy_session *session, uint32_t max_tokens, uint32_t n_sessions,
+                          sy_session **out_sessions, sy_error *error) {
     const sy_allocator *allocator = session->engine->allocator;
+    max_tokens = max_tokens != 0 ? max_tokens : session->max_tokens;
+    sy_status status = check_copy(session, max_tokens, error);
+    if (status != SY_OK) {
+        return status;
+    }
     sy_session **made = sy__alloc_array(allocator, n_sessions, sizeof(sy_session *));
     if (made == NULL) {
         return sy__no_memory(error, n_sessions * sizeof(sy_session *), "forking a session");
     }
-    sy_status status = SY_OK;
     uint32_t n = 0;
     while (status == SY_OK && n < n_sessions) {
-        status = sy_session_clone(session, &made[n], error);
+        status = copy_session(session, max_tokens, &made[n], error);
         n += status == SY_OK;
     }
     if (status == SY_OK) {
@@ -60,19 +80,32 @@ sy_status sy_session_fork(sy_session *session, uint32_t n_sessions, sy_session *
     return status;
 }
 
+/* Rows from n_rows on become the session's own, to be written again. */
+static sy_status truncate_states(sy_session *session, uint32_t n_rows, sy_error *error) {
+    sy_status status = sy__session_admit_writes(session, n_rows, error);
+    if (status != SY_OK) {
+        return status;
+    }
+    uint64_t own_bytes = sy__states_own_bytes(session->states);
+    status = sy_state_set_truncate(session->states, n_rows, error);
+    if (SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED && session->engine->prefixes != NULL) {
+        sy__prefix_shrink(session->engine->prefixes, 0); /* with whom the rows may be shared */
+        own_bytes = sy__states_own_bytes(session->states);
+        status = sy_state_set_truncate(session->states, n_rows, error);
+    }
+    session->engine->reserved_bytes += sy__states_own_bytes(session->states) - own_bytes;
+    return status;
+}
+
 sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n_tokens,
                                 sy_error *error) {
     /* the newest token's step gives the logits, so its row is written again in any case */
     n_rows = n_rows < n_tokens ? n_rows : n_tokens - (n_tokens > 0);
     n_rows = n_rows < session->n_loaded_rows ? 0 : n_rows;
-    sy_status status = sy_state_set_truncate(session->states, n_rows, error);
-    if (SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED && session->engine->prefixes != NULL) {
-        sy__prefix_shrink(session->engine->prefixes, 0); /* with whom the rows may be shared */
-        status = sy_state_set_truncate(session->states, n_rows, error);
-    }
+    sy_status status = truncate_states(session, n_rows, error);
     if (SY_STATUS_CLASS(status) == SY_OUT_OF_RANGE && n_rows > 0) {
         n_rows = 0; /* the first of them have left a window */
-        status = sy_state_set_truncate(session->states, 0, error);
+        status = truncate_states(session, 0, error);
     }
     if (status != SY_OK) {
         return status;

@@ -177,7 +177,8 @@ static sy_status make_plan(sy_engine *engine, sy_error *error) {
                             .without = options->without,
                             .n_rules = options->n_rules,
                             .rules = options->rules,
-                            .no_alternatives = options->no_alternatives};
+                            .no_alternatives = options->no_alternatives,
+                            .one_placement = options->phases_apart == 0};
     return sy_plan_create(engine->runtime, engine->model.graph, options->policy, &plan,
                           &engine->plan, error);
 }
@@ -259,6 +260,30 @@ static sy_status load_graph(sy_engine *engine, uint64_t *inout_now, sy_error *er
     return status;
 }
 
+static sy_status reload(sy_engine *engine, const sy_engine_options *options, uint64_t *inout_now,
+                        sy_error *error) {
+    unload(engine);
+    engine->options = *options;
+    return load_graph(engine, inout_now, error);
+}
+
+/* The refusal tells of what was asked for; what would load instead is found by trying. */
+static sy_status refuse(sy_engine *engine, uint64_t heap_before, uint64_t *inout_now,
+                        sy_error *error) {
+    sy_status status = sy__engine_over_budget(engine, error), tried = SY_OK;
+    sy_engine_options less = engine->options;
+    bool fits = false;
+    less.n_context_tokens = engine->info.n_context_tokens;
+    while (tried == SY_OK && !fits && sy__engine_smaller_load(engine, &less)) {
+        tried = reload(engine, &less, inout_now, NULL);
+        fits = tried == SY_OK && sy__engine_fits(engine, heap_before);
+    }
+    if (fits) {
+        sy__engine_hint_load(engine, error);
+    }
+    return status;
+}
+
 /* The arenas that a plan takes are pages that nobody has written yet, so it may be made and then
  * found too large. */
 static sy_status load(sy_engine *engine, const char *model_path, sy_error *error) {
@@ -279,15 +304,11 @@ static sy_status load(sy_engine *engine, const char *model_path, sy_error *error
         status = load_graph(engine, &now, error);
     }
     while (status == SY_OK && !sy__engine_fits(engine, heap_before)) {
-        uint32_t n_batch = engine->options.n_batch_tokens;
-        if (!sy__engine_smaller_batch(engine)) {
-            return sy__engine_over_budget(engine, error);
+        sy_engine_options smaller = engine->options;
+        if (!sy__engine_smaller_batch(engine, &smaller)) {
+            return refuse(engine, heap_before, &now, error);
         }
-        uint32_t n_smaller = engine->options.n_batch_tokens;
-        engine->options.n_batch_tokens = n_batch; /* what unload frees was made for */
-        unload(engine);
-        engine->options.n_batch_tokens = n_smaller;
-        status = load_graph(engine, &now, error);
+        status = reload(engine, &smaller, &now, error);
     }
     return status == SY_OK ? sy__engine_make_prefixes(engine, error) : status;
 }

@@ -28,7 +28,7 @@ struct sy_engine {
     bool has_identity;          /* both are computed when a session is first saved or loaded */
     bool has_vocabulary;
     uint64_t load_bytes;                 /* all that loading took beside the mapped weights */
-    uint64_t reserved_bytes;             /* of open sessions */
+    uint64_t reserved_bytes;             /* of open sessions and stored prefixes */
     sy__prefix_store *prefixes;          /* NULL: none are stored */
     bool can_move_rows;                  /* no learned positions in them */
     int32_t *positions, *rows;           /* [n_batch_tokens], [n_output_rows] */
@@ -46,8 +46,8 @@ struct sy_session {
     sy_state_set *states; /* NULL for encoders */
     int32_t *tokens;      /* [max_tokens] */
     uint32_t n_tokens, max_tokens;
-    uint64_t reserved_bytes;
-    float *logits; /* [n_vocabulary], after the newest token when has_logits */
+    uint64_t reserved_bytes; /* beside its states, which say themselves what they hold */
+    float *logits;           /* [n_vocabulary], after the newest token when has_logits */
     bool has_logits;
     bool is_behind;    /* the newest token's step has not run: its logits may never be asked for */
     uint32_t activity; /* atomic sy__activity */
@@ -73,9 +73,14 @@ void sy__engine_read_ahead(sy_engine *engine);
 /* memory.c: counts what loading took since the heap stood at heap_before; within the budget? */
 bool sy__engine_fits(sy_engine *engine, uint64_t heap_before);
 /* The next rung down: half of the prefill chunk. False when there is none. */
-bool sy__engine_smaller_batch(sy_engine *engine);
+bool sy__engine_smaller_batch(const sy_engine *engine, sy_engine_options *options);
 /* The sentence for a model that does not fit. */
 sy_status sy__engine_over_budget(const sy_engine *engine, sy_error *error);
+/* What a model may be asked for that does not fit: one row and sequence, then half of the context.
+ * False at the end. */
+bool sy__engine_smaller_load(const sy_engine *engine, sy_engine_options *options);
+/* Names the options under which the engine was found to fit, and the session that then does. */
+void sy__engine_hint_load(const sy_engine *engine, sy_error *error);
 /* What a session takes: its states, and what it keeps beside them. */
 uint64_t sy__engine_state_bytes(const sy_engine *engine, uint32_t max_tokens);
 uint64_t sy__engine_session_heap_bytes(const sy_engine *engine, uint32_t max_tokens);
@@ -91,8 +96,10 @@ sy_status sy__engine_make_prefixes(sy_engine *engine, sy_error *error);
 uint32_t sy__session_reuse(sy_session *session, const int32_t *tokens, uint32_t n_tokens);
 /* Stores what prefill made of the session's tokens. */
 void sy__session_store(sy_session *session);
-/* Lets stored prefixes go until the budget leaves n_bytes, or there are none. */
-void sy__engine_free_prefixes(sy_engine *engine, uint64_t n_bytes);
+/* Does the budget leave n_bytes, with the prefixes that are stored? */
+bool sy__engine_has_room(const sy_engine *engine, uint64_t n_bytes);
+/* May the session write its rows from `first` on? Those that it shares will take memory. */
+sy_status sy__session_admit_writes(sy_session *session, uint32_t first, sy_error *error);
 /* session.c: text that one session may hold back. */
 size_t sy__session_pending_bytes(const sy_engine *engine);
 
@@ -127,6 +134,8 @@ sy_status sy__session_check_tokens(const sy_session *session, const int32_t *tok
 sy_status sy__session_check_room(const sy_session *session, uint32_t n_tokens, sy_error *error);
 /* limit.c: the same, after the session's limit has acted where they do not. */
 sy_status sy__session_make_room(sy_session *session, uint32_t n_tokens, sy_error *error);
+/* Do the options make sense for a session of max_tokens? */
+sy_status sy__limit_check(const sy_limit_options *options, uint32_t max_tokens, sy_error *error);
 bool sy__engine_can_move_rows(const sy_engine *engine);
 /* branch.c: the states hold rows of the first n_rows tokens (or of fewer, where they cannot be cut
  * there): processes the rest of the first n_tokens again. */
@@ -135,6 +144,8 @@ sy_status sy__session_recompute(sy_session *session, uint32_t n_rows, uint32_t n
 /* session.c: a session without states, let in with those that will take n_state_bytes. */
 sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_state_bytes,
                           sy_session **out_session, sy_error *error);
+/* Gives a session its states, and counts them. */
+void sy__session_attach(sy_session *session, sy_state_set *states);
 sy_status sy__session_check_length(const sy_engine *engine, uint32_t max_tokens, sy_error *error);
 /* Makes sure that session->logits belong to the newest token. */
 sy_status sy__session_need_logits(sy_session *session, sy_error *error);

@@ -21,30 +21,38 @@ bool sy__engine_can_move_rows(const sy_engine *engine) {
     return true;
 }
 
-sy_status sy_session_set_limit(sy_session *session, const sy_limit_options *options,
-                               sy_error *error) {
-    static const sy_limit_options stop = {.struct_bytes = sizeof(stop)};
-    options = options != NULL ? options : &stop;
+sy_status sy__limit_check(const sy_limit_options *options, uint32_t max_tokens, sy_error *error) {
     if (options->at_limit > SY_AT_LIMIT_PRUNE ||
         (options->at_limit == SY_AT_LIMIT_PRUNE && options->prune == NULL)) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "A session stops, slides, or prunes by a callback at its limit.");
     }
     if (options->at_limit == SY_AT_LIMIT_SLIDE &&
-        (options->n_sink_tokens >= session->max_tokens ||
-         session->max_tokens - options->n_sink_tokens < 2)) {
+        (options->n_sink_tokens >= max_tokens || max_tokens - options->n_sink_tokens < 2)) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "%" PRIu32 " sinks leave no room to slide in a session of %" PRIu32
                             " tokens.",
-                            options->n_sink_tokens, session->max_tokens);
+                            options->n_sink_tokens, max_tokens);
     }
-    session->limit = *options;
     return SY_OK;
 }
 
+sy_status sy_session_set_limit(sy_session *session, const sy_limit_options *options,
+                               sy_error *error) {
+    static const sy_limit_options stop = {.struct_bytes = sizeof(stop)};
+    options = options != NULL ? options : &stop;
+    sy_status status = sy__limit_check(options, session->max_tokens, error);
+    if (status == SY_OK) {
+        session->limit = *options;
+    }
+    return status;
+}
+
+/* Also tells the first row that is written: that behind the first range, or the newest one that
+ * stays, which may be made again. */
 static sy_status check_ranges(const sy_session *session, const sy_token_range *ranges, uint32_t n,
-                              sy_error *error) {
-    uint32_t end = 0, n_dropped = 0;
+                              uint32_t *out_first, sy_error *error) {
+    uint32_t end = 0, n_dropped = 0, first = session->n_tokens;
     for (uint32_t i = 0; i < n; i++) {
         if (ranges[i].first < end || ranges[i].first > session->n_tokens ||
             ranges[i].n_tokens > session->n_tokens - ranges[i].first) {
@@ -53,6 +61,7 @@ static sy_status check_ranges(const sy_session *session, const sy_token_range *r
                                 ") overlaps the one before it or passes the %" PRIu32 " tokens.",
                                 i, ranges[i].first, ranges[i].n_tokens, session->n_tokens);
         }
+        first = n_dropped == 0 && ranges[i].n_tokens > 0 ? ranges[i].first : first;
         end = ranges[i].first + ranges[i].n_tokens;
         n_dropped += ranges[i].n_tokens;
     }
@@ -60,6 +69,8 @@ static sy_status check_ranges(const sy_session *session, const sy_token_range *r
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "All tokens were named to be dropped; rewind to 0 instead.");
     }
+    uint32_t n_left = session->n_tokens - n_dropped;
+    *out_first = first < n_left ? first : n_left - (n_left > 0);
     return SY_OK;
 }
 
@@ -70,27 +81,40 @@ static void drop_tokens(sy_session *session, uint32_t first, uint32_t count, uin
     session->stats.n_dropped_tokens += count;
 }
 
+static sy_status move_rows(sy_session *session, uint32_t n_tokens, uint32_t first, uint32_t count,
+                           sy_error *error) {
+    uint64_t own_bytes = sy__states_own_bytes(session->states);
+    sy_status status = sy_state_set_drop(session->states, n_tokens, first, count, error);
+    session->engine->reserved_bytes += sy__states_own_bytes(session->states) - own_bytes;
+    return status;
+}
+
 /* The first range first: once its rows are the session's own, the others need no memory any more.
  * Where rows cannot be moved, the tokens that stay are processed again behind the first range. */
 sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uint32_t n_ranges,
                           sy_error *error) {
-    sy_status status = check_ranges(session, ranges, n_ranges, error);
+    uint32_t first_written = 0;
+    sy_status status = check_ranges(session, ranges, n_ranges, &first_written, error);
     if (status == SY_OK) {
         status = sy__session_catch_up(session, error);
     }
+    if (status == SY_OK) {
+        status = sy__session_admit_writes(session, first_written, error);
+    }
     uint32_t n_tokens = session->n_tokens, n_good = n_tokens, n_dropped = 0;
-    bool moved = session->engine->can_move_rows;
+    bool moved = session->engine->can_move_rows, is_tail = false;
     for (uint32_t i = 0; status == SY_OK && i < n_ranges; i++) {
         uint32_t first = ranges[i].first - n_dropped, count = ranges[i].n_tokens;
         sy_status moving = SY_OK;
         if (moved && count > 0) {
-            moving = sy_state_set_drop(session->states, n_tokens, first, count, error);
+            moving = move_rows(session, n_tokens, first, count, error);
         }
         if (n_dropped == 0 && SY_STATUS_CLASS(moving) == SY_RESOURCE_EXHAUSTED) {
             return moving; /* nothing has changed */
         }
         moved = moved && moving == SY_OK;
         n_good = n_dropped == 0 && count > 0 ? first : n_good;
+        is_tail = count > 0 ? first + count == n_tokens : is_tail;
         drop_tokens(session, first, count, &n_tokens);
         n_dropped += count;
     }
@@ -101,12 +125,13 @@ sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uin
     if (session->n_prefilled_rows > n_good) {
         session->n_prefilled_rows = n_good; /* those behind have seen what was dropped */
     }
-    if (moved) {
+    if (moved && !is_tail) {
         return SY_OK;
     }
     sy_error_clear(error);
-    session->has_logits = false;
-    return sy__session_recompute(session, n_good, n_tokens, error);
+    session->has_logits = false; /* of a token that went, or whose row is to be made again */
+    status = sy__session_recompute(session, moved ? n_tokens : n_good, n_tokens, error);
+    return status == SY_OK ? sy__session_catch_up(session, error) : status; /* steps may follow */
 }
 
 static sy_status slide(sy_session *session, uint32_t n_wanted, sy_error *error) {

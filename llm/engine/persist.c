@@ -6,20 +6,15 @@
  */
 #include "base/checked.h"
 #include "base/digest.h"
+#include "base/file_atomic.h"
 #include "base/file_map.h"
 #include "engine/engine_internal.h"
 #include "lora/adapter_internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define SESSION_MAGIC "SYSESS2"
-#define PATH_BYTES 4096u
 
 typedef struct session_header {
     char magic[8];
@@ -36,76 +31,60 @@ typedef struct saved_adapter {
     float scale;
 } saved_adapter;
 
-typedef struct writer {
-    int fd;
-    sy__sha256 sha;
-    bool failed;
-} writer;
-
-static void write_bytes(writer *w, const void *bytes, size_t n_bytes) {
-    const uint8_t *from = bytes;
-    sy__sha256_update(&w->sha, bytes, n_bytes);
-    while (!w->failed && n_bytes > 0) {
-        ssize_t n = write(w->fd, from, n_bytes);
-        if (n < 0 && errno != EINTR) {
-            w->failed = true;
-        } else if (n > 0) {
-            from += n;
-            n_bytes -= (size_t)n;
-        }
-    }
+/* Writes bytes and adds them to the checksum. */
+static sy_status write_bytes(sy__file_atomic *file, sy__sha256 *sha, const void *bytes,
+                             size_t n_bytes, sy_error *error) {
+    sy__sha256_update(sha, bytes, n_bytes);
+    return sy__file_atomic_write(file, bytes, n_bytes, error);
 }
 
-static sy_status file_error(const char *path, const char *what, sy_error *error) {
-    sy_status status = errno == EACCES || errno == EPERM ? SY_PERMISSION_DENIED
-                       : errno == ENOSPC                 ? SY_RESOURCE_EXHAUSTED
-                                                         : SY_UNAVAILABLE;
-    char reason[96] = "";
-    const char *text = strerror_r(errno, reason, sizeof(reason));
-    sy_error_set(error, status, "The session file cannot be %s: %s.", what, text);
-    sy_error_at(error, path, UINT64_MAX);
+static sy_status write_adapters(sy__file_atomic *file, sy__sha256 *sha, const sy_session *session,
+                                sy_error *error) {
+    sy__adapter_use uses[SY_LIMIT_ADAPTERS_PER_SEQUENCE];
+    uint32_t n_uses = sy__session_adapters(session, uses);
+    sy_status status = SY_OK;
+    for (uint32_t i = 0; status == SY_OK && i < n_uses; i++) {
+        saved_adapter saved = {.scale = uses[i].scale};
+        memcpy(saved.identity, uses[i].adapter->identity, SY__DIGEST_BYTES);
+        status = write_bytes(file, sha, &saved, sizeof(saved), error);
+    }
     return status;
 }
 
-static void write_all(writer *w, const sy_session *session, const session_header *header,
-                      const void *state) {
+static sy_status write_all(sy__file_atomic *file, const sy_session *session,
+                           const session_header *header, const void *state, sy_error *error) {
     uint8_t digest[SY__DIGEST_BYTES];
-    sy__sha256_init(&w->sha);
-    write_bytes(w, header, sizeof(*header));
-    sy__adapter_use uses[SY_LIMIT_ADAPTERS_PER_SEQUENCE];
-    uint32_t n_uses = sy__session_adapters(session, uses);
-    for (uint32_t i = 0; i < n_uses; i++) {
-        saved_adapter saved = {.scale = uses[i].scale};
-        memcpy(saved.identity, uses[i].adapter->identity, SY__DIGEST_BYTES);
-        write_bytes(w, &saved, sizeof(saved));
+    sy__sha256 sha;
+    sy__sha256_init(&sha);
+    sy_status status = write_bytes(file, &sha, header, sizeof(*header), error);
+    if (status == SY_OK) {
+        status = write_adapters(file, &sha, session, error);
     }
-    write_bytes(w, session->tokens, header->n_tokens * sizeof(int32_t));
-    write_bytes(w, state, (size_t)header->state_bytes);
-    sy__sha256_final(&w->sha, digest);
-    write_bytes(w, digest, sizeof(digest));
-    w->failed = w->failed || fsync(w->fd) != 0;
+    if (status == SY_OK) {
+        status =
+            write_bytes(file, &sha, session->tokens, header->n_tokens * sizeof(int32_t), error);
+    }
+    if (status == SY_OK) {
+        status = write_bytes(file, &sha, state, (size_t)header->state_bytes, error);
+    }
+    sy__sha256_final(&sha, digest);
+    return status == SY_OK ? sy__file_atomic_write(file, digest, sizeof(digest), error) : status;
 }
 
+/* What was said to a model is for its owner alone. */
 static sy_status write_file(const sy_session *session, const session_header *header,
                             const void *state, const char *path, sy_error *error) {
-    char temporary[PATH_BYTES];
-    int n = snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);
-    if (n < 0 || (size_t)n >= sizeof(temporary)) {
-        return sy_error_set(error, SY_INVALID_ARGUMENT, "The path of the session is too long.");
-    }
-    writer w = {.fd = mkstemp(temporary)};
-    if (w.fd < 0) {
-        return file_error(path, "created", error);
-    }
-    write_all(&w, session, header, state);
-    sy_status status = w.failed ? file_error(path, "written", error) : SY_OK;
-    close(w.fd);
-    if (status == SY_OK && rename(temporary, path) != 0) {
-        status = file_error(path, "put in place", error);
-    }
+    sy__file_atomic file;
+    sy_status status = sy__file_atomic_open(session->engine->allocator, path, &file, error);
     if (status != SY_OK) {
-        unlink(temporary);
+        return status;
     }
+    file.is_private = true;
+    status = write_all(&file, session, header, state, error);
+    if (status == SY_OK) {
+        return sy__file_atomic_commit(&file, error);
+    }
+    sy__file_atomic_abandon(&file);
     return status;
 }
 

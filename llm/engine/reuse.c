@@ -23,7 +23,8 @@ sy_status sy__engine_make_prefixes(sy_engine *engine, sy_error *error) {
     const sy__prefix_options options = {
         .block_tokens = need.block_tokens != 0 ? (uint32_t)need.block_tokens : BLOCK_TOKENS,
         .cannot_be_cut = sy__engine_has_windows(engine),
-        .limit_bytes = limit};
+        .limit_bytes = limit,
+        .reserved = &engine->reserved_bytes};
     return sy__prefix_create(engine->allocator, &options, &engine->prefixes, error);
 }
 
@@ -41,8 +42,8 @@ uint32_t sy__session_reuse(sy_session *session, const int32_t *tokens, uint32_t 
         sy_state_set_fork(match.set, match.n_rows, session->max_tokens, &states, NULL) != SY_OK) {
         return 0; /* computed then */
     }
-    sy_state_set_destroy(session->states);
-    session->states = states;
+    sy__states_release(session->states, &session->engine->reserved_bytes);
+    sy__session_attach(session, states);
     memcpy(session->tokens, tokens, match.n_rows * sizeof(int32_t));
     session->n_tokens = match.n_rows;
     session->n_prefilled_rows = match.n_rows;
@@ -61,6 +62,8 @@ void sy__session_store(sy_session *session) {
     uint32_t n = sy__prefix_whole(engine->prefixes, session->n_prefilled_rows);
     uint64_t n_bytes = sy_state_set_bytes(session->states, n);
     if (!sy__prefix_wants(engine->prefixes, session->adapter_key, session->tokens, n, n_bytes) ||
+        sy_state_need_fork(session->states, n, n, &held, NULL) != SY_OK ||
+        !sy__engine_has_room(engine, held.own_bytes) ||
         sy_state_set_fork(session->states, n, n, &states, NULL) != SY_OK) {
         return;
     }

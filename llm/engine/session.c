@@ -41,8 +41,8 @@ sy_status sy__session_check_length(const sy_engine *engine, uint32_t max_tokens,
 
 sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_state_bytes,
                           sy_session **out_session, sy_error *error) {
-    uint64_t n_bytes = sy__engine_session_heap_bytes(engine, max_tokens) + n_state_bytes;
-    sy_status status = sy__engine_admit(engine, max_tokens, n_bytes, error);
+    uint64_t n_bytes = sy__engine_session_heap_bytes(engine, max_tokens);
+    sy_status status = sy__engine_admit(engine, max_tokens, n_bytes + n_state_bytes, error);
     if (status != SY_OK) {
         return status;
     }
@@ -63,9 +63,15 @@ sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_sta
     return SY_OK;
 }
 
+void sy__session_attach(sy_session *session, sy_state_set *states) {
+    session->states = states;
+    session->engine->reserved_bytes += sy__states_own_bytes(states);
+}
+
 sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
                           sy_error *error) {
     sy_session *session = NULL;
+    sy_state_set *states = NULL;
     max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
     sy_status status = sy__session_check_length(engine, max_tokens, error);
     if (status == SY_OK) {
@@ -75,11 +81,12 @@ sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **o
     if (status != SY_OK) {
         return status;
     }
-    status = sy_state_set_create(engine->executor, session->max_tokens, &session->states, error);
+    status = sy_state_set_create(engine->executor, session->max_tokens, &states, error);
     if (status != SY_OK) {
         sy_session_close(session);
         return status;
     }
+    sy__session_attach(session, states);
     *out_session = session;
     return SY_OK;
 }
@@ -90,7 +97,7 @@ void sy_session_close(sy_session *session) {
     }
     sy_engine *engine = session->engine;
     engine->reserved_bytes -= session->reserved_bytes;
-    sy_state_set_destroy(session->states);
+    sy__states_release(session->states, &engine->reserved_bytes);
     sy__free_array(engine->allocator, session->tokens, session->max_tokens, sizeof(int32_t));
     sy__free_array(engine->allocator, session->logits, engine->info.n_vocabulary, sizeof(float));
     sy__free_array(engine->allocator, session->pending, session->pending_capacity, 1);

@@ -19,8 +19,20 @@ struct sy__prefix_store {
     const sy_allocator *allocator;
     sy__prefix_options options;
     node root;
-    uint64_t n_bytes, clock;
+    uint64_t n_bytes, clock, uncounted;
 };
+
+uint64_t sy__states_own_bytes(const sy_state_set *set) {
+    sy_state_memory held;
+    return sy_state_set_usage(set, &held, NULL) == SY_OK ? held.own_bytes : 0;
+}
+
+void sy__states_release(sy_state_set *set, uint64_t *inout_reserved) {
+    if (set != NULL) {
+        *inout_reserved -= sy__states_own_bytes(set);
+        sy_state_set_destroy(set);
+    }
+}
 
 sy_status sy__prefix_create(const sy_allocator *allocator, const sy__prefix_options *options,
                             sy__prefix_store **out_store, sy_error *error) {
@@ -30,6 +42,9 @@ sy_status sy__prefix_create(const sy_allocator *allocator, const sy__prefix_opti
     }
     store->allocator = allocator;
     store->options = *options;
+    if (store->options.reserved == NULL) {
+        store->options.reserved = &store->uncounted;
+    }
     *out_store = store;
     return SY_OK;
 }
@@ -40,7 +55,7 @@ static void free_node(sy__prefix_store *store, node *n) {
 }
 
 static void drop_set(sy__prefix_store *store, node *n) {
-    sy_state_set_destroy(n->set);
+    sy__states_release(n->set, store->options.reserved);
     store->n_bytes -= n->n_bytes;
     n->set = NULL;
     n->n_bytes = 0;
@@ -270,6 +285,7 @@ sy_status sy__prefix_put(sy__prefix_store *store, uint64_t key, const int32_t *t
         drop_set(store, n);
     }
     n->set = set;
+    *store->options.reserved += sy__states_own_bytes(set);
     n->n_bytes = n_bytes;
     n->used_at = ++store->clock;
     store->n_bytes += n_bytes;

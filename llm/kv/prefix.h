@@ -19,6 +19,7 @@ typedef struct sy__prefix_options {
     uint32_t block_tokens; /* prefixes are whole blocks */
     bool cannot_be_cut;    /* a set serves its own length only (states with windows) */
     uint64_t limit_bytes;  /* of all sets */
+    uint64_t *reserved;    /* where bytes of states in use are counted; NULL: nowhere */
 } sy__prefix_options;
 
 /* What was found: rows [0, n_rows) of a set. Valid until the store changes. */
@@ -26,6 +27,12 @@ typedef struct sy__prefix_match {
     sy_state_set *set; /* NULL: nothing */
     uint32_t n_rows;
 } sy__prefix_match;
+
+/* Bytes of a state set that no other shares. What several sets share is counted when the first of
+ * them is made and stays counted until the last one goes: by taking a set's own bytes off then. */
+uint64_t sy__states_own_bytes(const sy_state_set *set);
+/* Destroys a set, taking its own bytes off what is counted; NULL is fine. */
+void sy__states_release(sy_state_set *set, uint64_t *inout_reserved);
 
 /* A store; destroys its sets with it, before their executor goes. */
 sy_status sy__prefix_create(const sy_allocator *allocator, const sy__prefix_options *options,

@@ -40,7 +40,7 @@ static sy_status sessions_way(sy_engine *engine, sy_sampler *sampler, sy_error *
         status = sy_session_decode(session, sampler, &token, error);
     }
     if (status == SY_OK) {
-        status = sy_session_fork(session, 2, forks, error);
+        status = sy_session_fork(session, 0, 2, forks, error);
     }
     if (status == SY_OK) {
         status = sy_session_drop(forks[0], &range, 1, error);

@@ -408,6 +408,110 @@ static void a_small_budget_makes_small_chunks(void) {
     engine_kit_close(&kit);
 }
 
+/* The refusal of a load names options that do load, with the session that then fits. */
+static void a_refused_load_names_what_would_fit(void) {
+    engine_kit kit;
+    sy_engine_memory small;
+    sy_engine_options options, wide;
+    sy_engine_options_default(&options);
+    wide = options;
+    options.n_output_rows = 1;
+    options.n_batch_tokens = 16;
+    open_kit(&kit, 1, &options);
+    sy_engine_get_memory(kit.engine, 40, &small);
+    engine_kit_close(&kit);
+    wide.n_output_rows = wide.n_batch_tokens; /* so that the chunk cannot be made smaller */
+    wide.n_sequences = 8;
+    wide.budget_bytes = small.load_bytes + small.session_bytes;
+    CHECK(engine_kit_open(&kit, NULL, 1, built_plugins(), &wide) ==
+          SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
+    uint32_t n_context = 0, n_batch = 0, n_session = 0;
+    CHECK_TEXT(sscanf(kit.error.hint,
+                      "A context of %u tokens with one output row, one sequence and chunks of %u "
+                      "would fit, with a session of %u tokens",
+                      &n_context, &n_batch, &n_session) == 3,
+               "%s", kit.error.hint);
+    CHECK(n_batch == 16 && n_session >= 40 && n_context >= n_session);
+    engine_kit_close(&kit);
+    options.budget_bytes = wide.budget_bytes;
+    options.n_context_tokens = n_context;
+    open_kit(&kit, 1, &options);
+    sy_session *session = NULL;
+    CHECK_OK_ERROR(sy_session_open(kit.engine, n_session, &session, &kit.error), kit.error);
+    sy_session_close(session);
+    engine_kit_close(&kit);
+}
+
+/* What a session shared stays in memory when it closes, and stays counted. */
+static void rows_that_others_share_stay_counted(void) {
+    engine_kit kit;
+    sy_session *first = NULL, *fork = NULL, *other = NULL;
+    sy_engine_memory need, all;
+    sy_engine_options options;
+    int32_t tokens[500];
+    if (built_plugins() == NULL) {
+        SKIP("the reference delegate shares nothing");
+    }
+    sy_engine_options_default(&options);
+    options.n_context_tokens = 1024;
+    open_kit(&kit, 1, &options);
+    sy_engine_get_memory(kit.engine, 600, &need);
+    engine_kit_close(&kit);
+    options.budget_bytes = need.load_bytes + 7 * need.session_bytes / 4;
+    open_kit(&kit, 1, &options);
+    uint64_t heap = sy_runtime_heap_bytes(kit.runtime);
+    for (uint32_t i = 0; i < 500; i++) {
+        tokens[i] = (int32_t)(i * i % TINY_VOCAB);
+    }
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 600, &first, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_prefill(first, tokens, 500, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_fork(first, 0, 1, &fork, &kit.error), kit.error);
+    CHECK(sy_session_rewind(first, 0, &kit.error) ==
+          SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET)); /* it would need them twice */
+    sy_session_close(first);
+    CHECK(sy_session_open(kit.engine, 600, &other, &kit.error) ==
+          SY_STATUS(SY_RESOURCE_EXHAUSTED, SY_DETAIL_BUDGET));
+    CHECK_OK_ERROR(sy_session_rewind(fork, 0, &kit.error), kit.error); /* they are its own now */
+    sy_engine_get_memory(kit.engine, 600, &all);
+    CHECK(all.load_bytes + all.reserved_bytes <= options.budget_bytes);
+    CHECK(all.load_bytes + sy_runtime_heap_bytes(kit.runtime) - heap <= options.budget_bytes);
+    sy_session_close(fork);
+    CHECK_OK_ERROR(sy_session_open(kit.engine, 600, &other, &kit.error), kit.error);
+    sy_session_close(other);
+    sy_engine_get_memory(kit.engine, 600, &all);
+    CHECK(all.reserved_bytes == 0 && sy_runtime_heap_bytes(kit.runtime) == heap);
+    engine_kit_close(&kit);
+}
+
+static void forks_have_lengths_of_their_own(void) {
+    engine_kit kit;
+    int32_t wanted[20], found[20];
+    open_kit(&kit, 1, NULL);
+    sy_sampler *greedy = new_sampler(0, 0);
+    sy_session *session = open_session(&kit, 60), *shorter = NULL, *longer = NULL, *none = NULL;
+    CHECK_OK_ERROR(sy_session_fork(session, N_PROMPT + 3, 1, &shorter, &kit.error), kit.error);
+    CHECK_OK_ERROR(sy_session_fork(session, 100, 1, &longer, &kit.error), kit.error);
+    CHECK(sy_session_max_tokens(shorter) == N_PROMPT + 3 && sy_session_max_tokens(longer) == 100);
+    decode(&kit, session, greedy, 20, wanted);
+    decode(&kit, longer, greedy, 20, found);
+    CHECK(memcmp(found, wanted, sizeof(found)) == 0);
+    decode(&kit, shorter, greedy, 3, found);
+    CHECK(memcmp(found, wanted, 3 * sizeof(int32_t)) == 0);
+    CHECK(sy_session_decode(shorter, greedy, &found[0], &kit.error) == SY_OUT_OF_RANGE);
+    CHECK(sy_session_fork(session, N_PROMPT + 19, 1, &none, &kit.error) == SY_INVALID_ARGUMENT);
+    CHECK(sy_session_fork(session, TINY_CONTEXT + 1, 1, &none, &kit.error) == SY_OUT_OF_RANGE);
+    const sy_limit_options limit = {
+        .struct_bytes = sizeof(limit), .at_limit = SY_AT_LIMIT_SLIDE, .n_sink_tokens = 50};
+    CHECK_OK(sy_session_set_limit(longer, &limit, &kit.error));
+    CHECK(sy_session_fork(longer, 51, 1, &none, &kit.error) == SY_INVALID_ARGUMENT);
+    CHECK(none == NULL && strstr(kit.error.message, "50 sinks") != NULL);
+    sy_session_close(longer);
+    sy_session_close(shorter);
+    sy_session_close(session);
+    sy_sampler_destroy(greedy);
+    engine_kit_close(&kit);
+}
+
 typedef struct stream_log {
     sy_session *session;
     uint32_t n_calls, n_terminal, cancel_at;
@@ -654,6 +758,9 @@ static const sy_test_case cases[] = {
     {"limits_are_kept_with_a_sentence", limits_are_kept_with_a_sentence},
     {"budget_is_a_wall", budget_is_a_wall},
     {"a_small_budget_makes_small_chunks", a_small_budget_makes_small_chunks},
+    {"a_refused_load_names_what_would_fit", a_refused_load_names_what_would_fit},
+    {"rows_that_others_share_stay_counted", rows_that_others_share_stay_counted},
+    {"forks_have_lengths_of_their_own", forks_have_lengths_of_their_own},
     {"cancel_leaves_the_session_usable", cancel_leaves_the_session_usable},
     {"prompts_in_chunks_have_the_logits_of_their_end",
      prompts_in_chunks_have_the_logits_of_their_end},

@@ -46,6 +46,9 @@ typedef struct sy_engine_options {
     /* 1: the model can be measured for an importance matrix (importance.h). Its graph then has
      * nodes that sum up what the products read, in every step. */
     uint32_t measure_importance;
+    /* 1: prefill and decode may have a node on different delegates, which is faster where these
+     * are good at different sizes; the last bits then depend on how a prompt is cut into chunks. */
+    uint32_t phases_apart;
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */
@@ -100,8 +103,8 @@ typedef struct sy_engine_memory {
     uint64_t unit_bytes;     /* of loaded segments */
     uint64_t session_bytes;  /* one session; the next is a part of it */
     uint64_t state_bytes;    /* its states */
-    uint64_t reserved_bytes; /* all open sessions */
-    uint64_t prefix_bytes;   /* stored prefixes; they give way to sessions */
+    uint64_t reserved_bytes; /* all open sessions and stored prefixes; shared blocks once */
+    uint64_t prefix_bytes;   /* stored prefixes, with what they share; they give way to sessions */
     uint64_t metadata_bytes; /* of the file, beside weights: vocabulary, facts */
     uint64_t budget_bytes;   /* 0: none */
     uint32_t n_batch_tokens; /* the prefill chunk, after what the budget made of it */

@@ -158,15 +158,19 @@ void sy_session_cancel(sy_session *session);
 SY_MUST_CHECK sy_status sy_session_clone(sy_session *session, sy_session **out_session,
                                          sy_error *error);
 
-/* n_sessions such sessions, all or none.
- * shape: out_sessions [n_sessions]  unit: -  owner: caller, sy_session_close of each
- * errors: RESOURCE_EXHAUSTED  thread: one at a time per engine  cost: n clones  since: 0.1
- * source: - */
-SY_MUST_CHECK sy_status sy_session_fork(sy_session *session, uint32_t n_sessions,
-                                        sy_session **out_sessions, sy_error *error);
+/* n_sessions such sessions, all or none, each for max_tokens (0: as many as this one), of which it
+ * begins with those of this one.
+ * shape: out_sessions [n_sessions]  unit: tokens  owner: caller, sy_session_close of each
+ * errors: RESOURCE_EXHAUSTED, INVALID_ARGUMENT for fewer tokens than this one holds or than its
+ * limit needs, OUT_OF_RANGE over the engine's context  thread: one at a time per engine
+ * cost: n clones  since: 0.1  source: - */
+SY_MUST_CHECK sy_status sy_session_fork(sy_session *session, uint32_t max_tokens,
+                                        uint32_t n_sessions, sy_session **out_sessions,
+                                        sy_error *error);
 
 /* Goes back to the first n_tokens tokens.
- * shape: -  unit: tokens  owner: -  errors: OUT_OF_RANGE past the session's tokens; those of
+ * shape: -  unit: tokens  owner: -  errors: OUT_OF_RANGE past the session's tokens,
+ * RESOURCE_EXHAUSTED when rows that it shares do not fit into the budget a second time; those of
  * prefill where the states no longer hold what was there (windows)  thread: one at a time per
  * engine  cost: O(1); the next logits take one step  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_session_rewind(sy_session *session, uint32_t n_tokens, sy_error *error);
@@ -182,8 +186,8 @@ SY_MUST_CHECK sy_status sy_session_score(sy_session *session, const int32_t *tok
 
 /* Writes tokens and state to a file (temporary file, then rename), with version, checksum and the
  * identity of the model.
- * shape: -  unit: -  owner: -  errors: PERMISSION_DENIED, UNAVAILABLE for the file system,
- * RESOURCE_EXHAUSTED  thread: one at a time per engine  cost: O(state)  since: 0.1
+ * shape: -  unit: -  owner: -  errors: PERMISSION_DENIED, NOT_FOUND, UNAVAILABLE for the file
+ * system, RESOURCE_EXHAUSTED  thread: one at a time per engine  cost: O(state)  since: 0.1
  * source: docs/formats/session.md */
 SY_MUST_CHECK sy_status sy_session_save(sy_session *session, const char *path, sy_error *error);
 
