@@ -34,8 +34,9 @@ SY_MUST_CHECK sy_status sy_conversation_create(sy_session *session,
  * cost: O(1)  since: 0.1  source: - */
 void sy_conversation_destroy(sy_conversation *conversation);
 
-/* Adds a user's message and prefills it up to where the model answers. On failure the conversation
- * is as before.
+/* Adds a user's message and prefills it up to where the model answers. Where the session slides or
+ * prunes, oldest turns that do not fit any more are forgotten, never the system message
+ * (docs/sessions.md). On failure the conversation is as before.
  * shape: -  unit: -  owner: copies text  errors: those of prefill, OUT_OF_RANGE when it does not
  * fit
  * thread: one at a time per engine  cost: prefill of the new part  since: 0.1  source: - */
