@@ -57,8 +57,7 @@ struct sy_session {
     uint32_t n_prefilled_rows; /* the first rows, as prefill makes them of these tokens alone */
     sy_limit_options limit;
     sy_session_stats stats;
-    uint32_t
-        n_loaded_rows; /* came from a file that left out rows behind windows; 0: none missing */
+    uint32_t n_loaded_rows; /* from a file or moved, without rows behind windows; 0: none missing */
 };
 
 static inline uint32_t sy__smaller(uint32_t a, uint32_t b) {

@@ -125,6 +125,10 @@ sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uin
     if (session->n_prefilled_rows > n_good) {
         session->n_prefilled_rows = n_good; /* those behind have seen what was dropped */
     }
+    if (moved && sy__engine_has_windows(session->engine)) {
+        session->n_loaded_rows =
+            n_tokens; /* rows behind a window were not turned with the others */
+    }
     if (moved && !is_tail) {
         return SY_OK;
     }

@@ -130,10 +130,10 @@ static inline void soak_settle(soak_model *m, uint64_t n_recomputed) {
     }
     if (n_drops > 1) {
         m->is_unsure = true;
-    } else if (n_recomputed >= n_stood) {
+    } else if (n_drops == 0 ||
+               n_recomputed >= n_stood) { /* a way back makes all or nothing again */
         soak_is_pure(m);
     } else {
-        CHECK(n_drops == 1);
         uint32_t n_kept = n_stood - (uint32_t)n_recomputed;
         m->n_history = m->i_newest_drop;
         soak_note(m, SOAK_CUT);
