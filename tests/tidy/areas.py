@@ -32,7 +32,7 @@ MAY_INCLUDE = {
     "formats": CORE + ["formats-public"],
     "llm-public": ["core-public", "formats-public"],
     "umbrella": PUBLIC,
-    "llm": PUBLIC + ["core/base", "formats/json/json_read.h"],  # docs/decisions/0010, 0028
+    "llm": PUBLIC + ["core/base", "formats/json/json_read.h"],  # docs/decisions/0010, 0030
     "cli": PUBLIC + ["plugin-api", "plugin-api/conform/sy_conform.h"],
     "server": PUBLIC,
     "python": PUBLIC,
