@@ -81,7 +81,6 @@ static sy_status make_delegates(sy_plan *plan, sy_error *error) {
 
 static sy_status make_phases(sy_plan *plan, const sy_plan_options *options, sy_error *error) {
     plan->n_phases = options != NULL && options->n_phases > 0 ? options->n_phases : 1u;
-    plan->n_lanes = options != NULL && options->one_placement != 0 ? 1u : plan->n_phases;
     if (plan->n_phases > SY__LANES_MAX) {
         return sy_error_set(error, SY_OUT_OF_RANGE, "A plan holds at most %u phases.",
                             SY__LANES_MAX);
@@ -190,12 +189,27 @@ static sy_status solve_and_price(sy_plan *plan, bool want_marginals, sy_error *e
     return solve(plan, want_marginals, error);
 }
 
+/* Lanes of the problem: who takes part is known. */
+static uint32_t count_lanes(const sy_plan *plan, const sy_plan_options *options) {
+    uint32_t placement = options != NULL ? options->placement : SY_PLACEMENT_FREE;
+    bool only_cpus = true;
+    for (uint32_t d = 0; d < plan->n_delegates; d++) {
+        const sy__plan_delegate *who = &plan->delegates[d];
+        only_cpus =
+            only_cpus && (who->left_out || who->delegate->info.device_class == SY_DEVICE_CPU);
+    }
+    bool is_one =
+        placement == SY_PLACEMENT_ONE || (placement == SY_PLACEMENT_ONE_ON_CPUS && only_cpus);
+    return is_one ? 1u : plan->n_phases;
+}
+
 static sy_status make(sy_plan *plan, const sy_plan_options *options, sy_error *error) {
     bool want_marginals = options == NULL || options->no_alternatives == 0;
     sy_status status = make_delegates(plan, error);
     status = status == SY_OK ? make_phases(plan, options, error) : status;
     status = status == SY_OK ? sy__plan_read_graph(plan, error) : status;
     status = status == SY_OK ? sy__plan_leave_out(plan, options, error) : status;
+    plan->n_lanes = status == SY_OK ? count_lanes(plan, options) : 0;
     status = status == SY_OK ? sy__plan_judge(plan, error) : status;
     status = status == SY_OK ? sy__plan_apply_rules(plan, options, error) : status;
     status = status == SY_OK ? sy__plan_build_problem(plan, error) : status;

@@ -22,7 +22,8 @@ void sy_engine_options_default(sy_engine_options *out_options) {
                                        .n_output_rows = DEFAULT_OUTPUT_ROWS,
                                        .n_sequences = 1,
                                        .key_type = SY_TYPE_F16,
-                                       .value_type = SY_TYPE_F16};
+                                       .value_type = SY_TYPE_F16,
+                                       .placement = SY_PLACEMENT_ONE_ON_CPUS};
 }
 
 static sy_status check_options(const sy_engine_options *options, sy_error *error) {
@@ -178,7 +179,7 @@ static sy_status make_plan(sy_engine *engine, sy_error *error) {
                             .n_rules = options->n_rules,
                             .rules = options->rules,
                             .no_alternatives = options->no_alternatives,
-                            .one_placement = options->phases_apart == 0};
+                            .placement = options->placement};
     return sy_plan_create(engine->runtime, engine->model.graph, options->policy, &plan,
                           &engine->plan, error);
 }

@@ -164,9 +164,9 @@ static void one_placement_serves_all_phases(void) {
     fixture_phases(phases, &options);
     for (int k = 0; k < 2; k++) {
         phases[1].n_runs = k == 0 ? 1 : 1000;
-        options.one_placement = 0;
+        options.placement = SY_PLACEMENT_FREE;
         sy_plan *free_plan = plan_or_fail(&f, NULL, &options);
-        options.one_placement = 1;
+        options.placement = SY_PLACEMENT_ONE;
         sy_plan *plan = plan_or_fail(&f, NULL, &options);
         for (uint32_t i = 0; i < sy_graph_n_nodes(f.graph); i++) {
             CHECK(strcmp(delegate_of(plan, 0, i), delegate_of(plan, 1, i)) == 0);
@@ -186,6 +186,31 @@ static void one_placement_serves_all_phases(void) {
     fixture_end(&f);
 }
 
+/* An NPU may take the prompts and leave the tokens to a CPU; where it is left out, CPUs share. */
+static void one_placement_on_cpus_leaves_others_free(void) {
+    fixture f;
+    sy_plan_phase phases[2];
+    sy_plan_options options;
+    const char *without[] = {"fake-npu"};
+    fixture_begin(&f, NULL, 3);
+    fixture_phases(phases, &options);
+    sy_plan *free_plan = plan_or_fail(&f, NULL, &options);
+    options.placement = SY_PLACEMENT_ONE_ON_CPUS;
+    sy_plan *plan = plan_or_fail(&f, NULL, &options);
+    CHECK(total_us(plan) == total_us(free_plan));
+    CHECK(strcmp(delegate_of(plan, 0, node_named(&f, "blk.1.up")), "fake-npu") == 0);
+    sy_plan_destroy(plan);
+    options.without = without;
+    options.n_without = 1;
+    plan = plan_or_fail(&f, NULL, &options);
+    for (uint32_t i = 0; i < sy_graph_n_nodes(f.graph); i++) {
+        CHECK(strcmp(delegate_of(plan, 0, i), delegate_of(plan, 1, i)) == 0);
+    }
+    sy_plan_destroy(free_plan);
+    sy_plan_destroy(plan);
+    fixture_end(&f);
+}
+
 /* A delegate that only decodes cannot have a node of all phases, and the plan says why. */
 static void one_placement_needs_all_phases(void) {
     fixture f;
@@ -193,7 +218,7 @@ static void one_placement_needs_all_phases(void) {
     sy_plan_options options;
     fixture_begin(&f, NULL, 1);
     fixture_phases(phases, &options);
-    options.one_placement = 1;
+    options.placement = SY_PLACEMENT_ONE;
     f.devices[0].only_static = "Linear"; /* sizes 1 and 32 */
     f.devices[0].us_per_linear = 0.001f;
     sy_plan *plan = plan_or_fail(&f, NULL, &options);
@@ -546,6 +571,7 @@ static void every_allocation_may_fail(void) {
 static const sy_test_case cases[] = {
     {"phases_differ_and_states_stay", phases_differ_and_states_stay},
     {"one_placement_serves_all_phases", one_placement_serves_all_phases},
+    {"one_placement_on_cpus_leaves_others_free", one_placement_on_cpus_leaves_others_free},
     {"one_placement_needs_all_phases", one_placement_needs_all_phases},
     {"rules_decide_and_are_named", rules_decide_and_are_named},
     {"alternatives_may_be_left_out", alternatives_may_be_left_out},

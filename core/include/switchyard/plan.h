@@ -24,6 +24,14 @@ typedef struct sy_plan_phase {
     double n_runs;                        /* expected steps; weighs phases against each other */
 } sy_plan_phase;
 
+/* May a node be on different delegates in different phases? Where it may not, what it computes does
+ * not depend on the phase, and a delegate must be able to run it in all of them. */
+enum {
+    SY_PLACEMENT_FREE = 0,
+    SY_PLACEMENT_ONE = 1,
+    SY_PLACEMENT_ONE_ON_CPUS = 2 /* ONE, but FREE where a delegate that is no CPU may take part */
+};
+
 typedef struct sy_plan_options {
     uint32_t struct_bytes;
     uint32_t n_phases; /* 0: one phase ANY at the graph's bounds */
@@ -33,9 +41,7 @@ typedef struct sy_plan_options {
     const char *const *without;
     const sy_policy_rule *rules;
     uint32_t no_alternatives; /* 1: what other places would cost is not worked out: made faster */
-    /* 1: all phases have a node on the same delegate, so that what it computes does not depend on
-     * the phase; a delegate must be able to run the node in all of them. */
-    uint32_t one_placement;
+    uint32_t placement;       /* SY_PLACEMENT_* */
 } sy_plan_options;
 
 /* One segment in execution order. All lists belong to the plan. */

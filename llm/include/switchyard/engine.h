@@ -46,9 +46,9 @@ typedef struct sy_engine_options {
     /* 1: the model can be measured for an importance matrix (importance.h). Its graph then has
      * nodes that sum up what the products read, in every step. */
     uint32_t measure_importance;
-    /* 1: prefill and decode may have a node on different delegates, which is faster where these
-     * are good at different sizes; the last bits then depend on how a prompt is cut into chunks. */
-    uint32_t phases_apart;
+    /* SY_PLACEMENT_* (plan.h); default ONE_ON_CPUS. Where prefill and decode may have a node on
+     * different delegates, the last bits depend on how a prompt is cut into chunks. */
+    uint32_t placement;
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */
