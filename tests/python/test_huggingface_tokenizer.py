@@ -255,6 +255,6 @@ def test_any_number_of_end_tokens(tmp_path):
         [BUILD / "bin/switchyard", "describe", "--json", "--metadata", folder],
         capture_output=True, text=True, check=True).stdout)["metadata"]
     assert [found[f"tokenizer.ggml.{name}_token_id"] for name in ("eos", "eot", "eom")] == ids[:3]
-    assert found["switchyard.tokenizer.more_end_token_ids"] == ids[3:]
+    assert found["switchyard.tokenizer.more_end_token_ids"]["first"] == ids[3:]
     (folder / "generation_config.json").write_text(json.dumps(dict(eos_token_id=list(range(65)))))
     assert "more than 64" in refusal(folder)
