@@ -23,8 +23,8 @@ enum {
 #define PREFIX_BYTES ((uint64_t)96 << 10)
 /* Nodes of the tree of prefixes, their tokens, and the heads of blocks in pools of other sizes. */
 #define UNCOUNTED_BYTES ((uint64_t)48 << 10)
-/* What the C library and, with a pool of 64 KiB for each size, ASan may keep more of: pages of sizes
- * that came late. It has an end: 40 000 calls grow no more than 10 000. */
+/* What the C library and ASan, with a pool for each size, may keep more of: pages of sizes that
+ * came late. It has an end: 40 000 calls grow no more than 10 000. */
 #ifdef __SANITIZE_ADDRESS__
 #define GROWTH_BYTES ((uint64_t)1024 << 10)
 #else
