@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Verbs about the state of sessions: clones, memory, stored prefixes. */
 #include "engine_bench.h"
+#include "process_memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -73,22 +74,6 @@ void engine_bench_clone(engine_bench *bench) {
         (void)sy_session_tokens(session, &n_held);
     }
     sy_session_close(session);
-}
-
-/* Memory of this process that no file holds, in MiB. */
-static double anonymous_mib(void) {
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    unsigned long long n_kib = 0;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (sscanf(line, "RssAnon: %llu kB", &n_kib) == 1) {
-            break;
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return (double)n_kib / 1024;
 }
 
 #define SESSIONS_MOST 64u

@@ -10,6 +10,8 @@
  *     prefix PREFIX TAIL       a second sequence that takes the prefix of the first
  *     lora ADAPTER TAIL        llama_set_adapters_lora
  */
+#include "../process_memory.h"
+
 #include <llama.h>
 
 #include <stdio.h>
@@ -162,21 +164,6 @@ static void run_clone(peer *p, int argc, char **argv) {
         llama_free(p->context);
         p->context = NULL;
     }
-}
-
-static double anonymous_mib(void) {
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    unsigned long long n_kib = 0;
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (sscanf(line, "RssAnon: %llu kB", &n_kib) == 1) {
-            break;
-        }
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    return (double)n_kib / 1024;
 }
 
 /* A context takes all of its cache when it is made, so that its sequences need not be filled. */
