@@ -256,6 +256,7 @@ static sy_status load_graph(sy_engine *engine, uint64_t *inout_now, sy_error *er
     if (status == SY_OK) {
         status = make_executor(engine, error);
         engine->can_move_rows = status == SY_OK && sy__engine_can_move_rows(engine);
+        engine->has_windows = status == SY_OK && sy__engine_has_windows(engine);
         engine->times.units_ns += lap(inout_now);
     }
     return status;

@@ -31,6 +31,7 @@ struct sy_engine {
     uint64_t reserved_bytes;             /* of open sessions and stored prefixes */
     sy__prefix_store *prefixes;          /* NULL: none are stored */
     bool can_move_rows;                  /* no learned positions in them */
+    bool has_windows;                    /* states forget rows that their readers no longer see */
     int32_t *positions, *rows;           /* [n_batch_tokens], [n_output_rows] */
     int32_t *no_types;                   /* [n_batch_tokens] zeroes, for models with token types */
     struct sy_adapter *adapters;         /* those that are loaded */

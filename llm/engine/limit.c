@@ -125,7 +125,7 @@ sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uin
     if (session->n_prefilled_rows > n_good) {
         session->n_prefilled_rows = n_good; /* those behind have seen what was dropped */
     }
-    if (moved && sy__engine_has_windows(session->engine)) {
+    if (moved && session->engine->has_windows) {
         session->n_loaded_rows =
             n_tokens; /* rows behind a window were not turned with the others */
     }

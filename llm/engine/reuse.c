@@ -22,7 +22,7 @@ sy_status sy__engine_make_prefixes(sy_engine *engine, sy_error *error) {
     }
     const sy__prefix_options options = {
         .block_tokens = need.block_tokens != 0 ? (uint32_t)need.block_tokens : BLOCK_TOKENS,
-        .cannot_be_cut = sy__engine_has_windows(engine),
+        .cannot_be_cut = engine->has_windows,
         .limit_bytes = limit,
         .reserved = &engine->reserved_bytes};
     return sy__prefix_create(engine->allocator, &options, &engine->prefixes, error);
