@@ -12,6 +12,7 @@ static sy_status check_copy(const sy_session *session, uint32_t max_tokens, sy_e
         status = sy_error_set(error, SY_INVALID_ARGUMENT,
                               "A session of %" PRIu32 " tokens cannot begin with %" PRIu32 ".",
                               max_tokens, session->n_tokens);
+        sy_error_hint(error, "Fork it with more tokens, or rewind it first.");
     }
     return status == SY_OK ? sy__limit_check(&session->limit, max_tokens, error) : status;
 }
