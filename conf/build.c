@@ -17,6 +17,16 @@ static int32_t choice(const sy_conf *conf, const char *section, const char *key)
     return i < 0 ? 0 : i;
 }
 
+static uint32_t whole(const sy_conf *conf, const char *section, const char *key) {
+    const sy_ini_rule *rule = sy_ini_rule_find(sy_conf_schema(), section, key);
+    return (uint32_t)sy_ini_u64(rule, value_or_default(conf, section, key));
+}
+
+static float number(const sy_conf *conf, const char *section, const char *key) {
+    const sy_ini_rule *rule = sy_ini_rule_find(sy_conf_schema(), section, key);
+    return (float)sy_ini_number(rule, value_or_default(conf, section, key));
+}
+
 /* Splits a list into strings of the arena. */
 static sy_status split(sy_conf *conf, const char *list, const char ***out_items, uint32_t *out_n,
                        sy_error *error) {
@@ -46,19 +56,47 @@ static sy_status split(sy_conf *conf, const char *list, const char ***out_items,
 static sy_status build_runtime(sy_conf *conf, sy_error *error) {
     static const sy_severity levels[] = {SY_SEVERITY_DEBUG, SY_SEVERITY_INFO, SY_SEVERITY_WARNING,
                                          SY_SEVERITY_ERROR};
-    const sy_ini_rule *threads = sy_ini_rule_find(sy_conf_schema(), "runtime", "threads");
-    conf->runtime.n_threads =
-        (uint32_t)sy_ini_u64(threads, value_or_default(conf, "runtime", "threads"));
+    conf->runtime.n_threads = whole(conf, "runtime", "threads");
     conf->runtime.affinity = value_or_default(conf, "runtime", "affinity");
-    const sy_ini_rule *spin = sy_ini_rule_find(sy_conf_schema(), "runtime", "spin_us");
-    conf->runtime.spin_us =
-        (uint32_t)sy_ini_number(spin, value_or_default(conf, "runtime", "spin_us"));
+    conf->runtime.spin_us = (uint32_t)number(conf, "runtime", "spin_us");
     conf->runtime.log_level = levels[choice(conf, "runtime", "log_level")];
     conf->runtime.profile = choice(conf, "runtime", "profile") == 1;
     conf->runtime.kv_type = sy_type_find(value_or_default(conf, "runtime", "kv_type"));
     if (conf->runtime.kv_type == SY_TYPE_INVALID) {
         return sy_error_set(error, SY_INTERNAL, "A kv_type of the schema is no element type.");
     }
+    return SY_OK;
+}
+
+static sy_status build_cache(sy_conf *conf, sy_error *error) {
+    (void)error;
+    const sy_ini_rule *limit = sy_ini_rule_find(sy_conf_schema(), "cache", "limit_mib");
+    conf->cache.enabled = choice(conf, "cache", "enabled") == 0;
+    conf->cache.directory = value_or_default(conf, "cache", "directory");
+    conf->cache.limit_bytes = sy_ini_u64(limit, value_or_default(conf, "cache", "limit_mib")) << 20;
+    return SY_OK;
+}
+
+static sy_status build_failover(sy_conf *conf, sy_error *error) {
+    (void)error;
+    const uint32_t every[] = {0, whole(conf, "failover", "checkpoint_tokens"), 1};
+    static const sy_guard guards[] = {SY_GUARD_OFF, SY_GUARD_OUTPUTS, SY_GUARD_CROSSING};
+    conf->failover.engine = (sy_failover_options){
+        .is_off = choice(conf, "failover", "mode") == 1,
+        .copy_every_tokens = every[choice(conf, "failover", "rows")],
+        .keeps_shadow = choice(conf, "failover", "shadow") == 1,
+        .no_return = choice(conf, "failover", "return") == 1,
+        .trial_tolerance = number(conf, "failover", "trial_tolerance_pct") / 100.0f,
+        .watch = {.hang_multiple = number(conf, "failover", "hang_multiple"),
+                  .hang_floor_ms = whole(conf, "failover", "hang_floor_ms"),
+                  .guard = guards[choice(conf, "failover", "guard")],
+                  .guard_limit = number(conf, "failover", "guard_limit")}};
+    conf->failover.quarantine =
+        (sy_quarantine_options){.backoff_ms = whole(conf, "failover", "backoff_ms"),
+                                .backoff_most_ms = whole(conf, "failover", "backoff_most_ms"),
+                                .n_failures_most = whole(conf, "failover", "failures_most"),
+                                .window_s = whole(conf, "failover", "window_s"),
+                                .n_probation_steps = whole(conf, "failover", "probation_steps")};
     return SY_OK;
 }
 
@@ -152,7 +190,8 @@ static sy_status build_delegates(sy_conf *conf, sy_error *error) {
 
 sy_status sy__conf_build(sy_conf *conf, sy_error *error) {
     sy_status (*const steps[])(sy_conf *, sy_error *) = {
-        build_runtime, build_trust, build_directories, build_delegates, sy__conf_build_policy};
+        build_runtime,     build_cache,     build_failover,       build_trust,
+        build_directories, build_delegates, sy__conf_build_policy};
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         sy_status status = steps[i](conf, error);
         if (status != SY_OK) {

@@ -138,8 +138,16 @@ const sy_policy *sy_conf_policy(const sy_conf *conf) {
     return &conf->policy;
 }
 
+const sy_conf_cache *sy_conf_cache_settings(const sy_conf *conf) {
+    return &conf->cache;
+}
+
 const sy_conf_runtime *sy_conf_runtime_settings(const sy_conf *conf) {
     return &conf->runtime;
+}
+
+const sy_conf_failover *sy_conf_failover_settings(const sy_conf *conf) {
+    return &conf->failover;
 }
 
 const sy_conf_trust *sy_conf_trust_settings(const sy_conf *conf) {

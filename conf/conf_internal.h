@@ -30,7 +30,9 @@ struct sy_conf {
     size_t n_settings, settings_capacity;
     sy_policy policy;
     sy_conf_runtime runtime;
+    sy_conf_cache cache;
     sy_conf_trust trust;
+    sy_conf_failover failover;
     sy_conf_directory *directories;
     uint32_t n_directories;
     sy__conf_options_text *delegates;

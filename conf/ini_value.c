@@ -108,11 +108,13 @@ static bool has_only(const char *text, size_t n_bytes, const char *more) {
     return n_bytes > 0;
 }
 
-/* "npu", "gpu-*", "gpu-vulkan:Mali-G78": the device part is free but for blanks and commas. */
+/* "npu", "gpu-*", "gpu-vulkan:Adreno (TM) 740": the device part is free but for commas, and begins
+ * with no blank. */
 static bool is_selector(const char *text, size_t n_bytes) {
     const char *colon = memchr(text, ':', n_bytes);
     size_t n_name = colon != NULL ? (size_t)(colon - text) : n_bytes;
-    if (colon != NULL && (n_name + 1 == n_bytes || strcspn(colon, " \t,") < n_bytes - n_name)) {
+    if (colon != NULL &&
+        (n_name + 1 == n_bytes || colon[1] == ' ' || strcspn(colon, "\t,") < n_bytes - n_name)) {
         return false;
     }
     return has_only(text, n_name, "-*?") && n_bytes < 128;
@@ -270,6 +272,7 @@ sy_status sy_ini_check_value(const sy_ini_rule *rule, const char *value, sy_erro
         [SY_INI_SELECTORS] = "a list of delegates (npu, gpu, cpu, dsp, plugin names), none twice",
         [SY_INI_PATHS] = "a list of absolute paths without .., none twice",
         [SY_INI_WORDS] = "a list of words with commas between, none twice",
+        [SY_INI_PATH] = "an absolute path without ..",
         [SY_INI_SHA256] = "64 hexadecimal digits in small letters",
         [SY_INI_ABI] = "an ABI version, as in 0.9",
         [SY_INI_FILE] = "a file name without folder"};
@@ -297,6 +300,9 @@ sy_status sy_ini_check_value(const sy_ini_rule *rule, const char *value, sy_erro
     case SY_INI_PATHS:
     case SY_INI_WORDS:
         is_good = is_list(rule, value);
+        break;
+    case SY_INI_PATH:
+        is_good = is_path(value, strlen(value));
         break;
     case SY_INI_SHA256:
         is_good = is_sha256(value);

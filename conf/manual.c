@@ -102,25 +102,19 @@ static const char grammar[] =
     "text.\n"
     "\n"
     "A *delegate* is a plugin name (`cpu-xnnpack`), `name:device`, a class word (`npu` `gpu`\n"
-    "`cpu` `dsp`) or a glob with `*` and `?`; a key cannot hold `:`, write `?` for it. Sizes\n"
-    "carry a unit: `B`, `KiB`, `MiB`, `GiB`.\n";
+    "`cpu` `dsp`) or a glob with `*` and `?`, of the device too; a key cannot hold `:` and a\n"
+    "list's item no `,`, write `?` for them. Sizes carry a unit: `B`, `KiB`, `MiB`, `GiB`.\n";
 
 static const char *type_words(const sy_ini_rule *rule) {
-    static const char *const words[] = {[SY_INI_COUNT] = "whole number",
-                                        [SY_INI_NUMBER] = "number",
-                                        [SY_INI_PERCENT] = "percent",
-                                        [SY_INI_BYTES] = "size",
-                                        [SY_INI_CHOICE] = "choice",
-                                        [SY_INI_TEXT] = "text",
-                                        [SY_INI_NAME] = "name",
-                                        [SY_INI_SELECTOR] = "delegate",
-                                        [SY_INI_SELECTORS] = "delegates",
-                                        [SY_INI_PATHS] = "absolute paths",
-                                        [SY_INI_WORDS] = "words",
-                                        [SY_INI_SHA256] = "SHA-256",
-                                        [SY_INI_ABI] = "ABI version",
-                                        [SY_INI_FILE] = "file name",
-                                        [SY_INI_CPUS] = "CPUs"};
+    static const char *const words[] = {
+        [SY_INI_COUNT] = "whole number",  [SY_INI_NUMBER] = "number",
+        [SY_INI_PERCENT] = "percent",     [SY_INI_BYTES] = "size",
+        [SY_INI_CHOICE] = "choice",       [SY_INI_TEXT] = "text",
+        [SY_INI_NAME] = "name",           [SY_INI_SELECTOR] = "delegate",
+        [SY_INI_SELECTORS] = "delegates", [SY_INI_PATHS] = "absolute paths",
+        [SY_INI_WORDS] = "words",         [SY_INI_SHA256] = "SHA-256",
+        [SY_INI_ABI] = "ABI version",     [SY_INI_FILE] = "file name",
+        [SY_INI_CPUS] = "CPUs",           [SY_INI_PATH] = "absolute path"};
     return words[rule->type];
 }
 

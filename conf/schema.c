@@ -44,6 +44,45 @@ static const sy_ini_rule rules[] = {
     {"require", "*", SY_INI_PERCENT, SY_INI_NOT_BELOW, 0, 100, NULL, NULL, NULL,
      "Share of the nodes of a model, in percent, that must run on this delegate."},
 
+    {"failover", "mode", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "on|off", NULL, "on",
+     "Whether other delegates go on where one is lost, hangs or fails (docs/failover.md). off: the "
+     "call fails, and its sessions stand where they did."},
+    {"failover", "rows", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "recompute|checkpoint|mirror", NULL,
+     "recompute",
+     "Where the states of a session come from when a delegate is lost with them. recompute: from "
+     "its tokens. checkpoint: from a copy in host memory, made every checkpoint_tokens. mirror: "
+     "from a copy that every step brings up to date."},
+    {"failover", "checkpoint_tokens", SY_INI_COUNT, SY_INI_FREE, 1, 65536, NULL, NULL, "64",
+     "Tokens from one checkpoint to the next."},
+    {"failover", "shadow", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "off|on", NULL, "off",
+     "Whether plans without each GPU or NPU are made when a model is loaded, and not when one is "
+     "lost."},
+    {"failover", "return", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "on|off", NULL, "on",
+     "Whether a delegate that was lost is tried again."},
+    {"failover", "trial_tolerance_pct", SY_INI_PERCENT, SY_INI_FREE, 0, 100, NULL, NULL, "5",
+     "How far the results of a trial may differ, in percent of the largest one."},
+    {"failover", "hang_multiple", SY_INI_NUMBER, SY_INI_FREE, 0, 1000000, NULL, NULL, "20",
+     "A job of a GPU or NPU hangs when it takes so many times as long as predicted, or as its "
+     "longest run before, and hang_floor_ms on top."},
+    {"failover", "hang_floor_ms", SY_INI_COUNT, SY_INI_FREE, 0, 3600000, "off", NULL, "5000",
+     "See hang_multiple. off (or 0): jobs may take as long as they like."},
+    {"failover", "guard", SY_INI_CHOICE, SY_INI_FREE, 0, 0, "off|outputs|crossing", NULL, "off",
+     "Which values that a GPU or NPU made are looked at. outputs: results of the model. crossing: "
+     "all that go to another delegate, too. One that is no finite number is a failure."},
+    {"failover", "guard_limit", SY_INI_NUMBER, SY_INI_FREE, 0, 1e30, NULL, NULL, "0",
+     "Largest magnitude of a sound value; 0: any finite number is."},
+    {"failover", "backoff_ms", SY_INI_COUNT, SY_INI_FREE, 0, 86400000, NULL, NULL, "1000",
+     "How long a delegate stays in quarantine after its first failure, twice as long after each "
+     "further one."},
+    {"failover", "backoff_most_ms", SY_INI_COUNT, SY_INI_FREE, 0, 86400000, NULL, NULL, "60000",
+     "How long at most."},
+    {"failover", "failures_most", SY_INI_COUNT, SY_INI_NOT_ABOVE, 1, 16, NULL, NULL, "3",
+     "After so many failures within window_s a delegate is out until the process ends."},
+    {"failover", "window_s", SY_INI_COUNT, SY_INI_FREE, 1, 86400, NULL, NULL, "600",
+     "See failures_most."},
+    {"failover", "probation_steps", SY_INI_COUNT, SY_INI_FREE, 0, 1000000, NULL, NULL, "64",
+     "Steps without failure after which a delegate that came back counts as sound."},
+
     {"isolate", "mode", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "never", "untrusted|always", "never",
      "Which plugins run in a process of their own."},
 
@@ -80,6 +119,15 @@ static const sy_ini_rule rules[] = {
     {"runtime", "plugin_directories.*", SY_INI_PATHS, SY_INI_FEWER, 0, 0, NULL, NULL, NULL,
      "More directories, searched after those of plugin_directories; the name behind the dot is "
      "free. For lists that do not fit into one line."},
+
+    {"cache", "enabled", SY_INI_CHOICE, SY_INI_STRICTER, 0, 0, "on|off", NULL, "on",
+     "Whether what delegates compile is kept in files, so that the next start compiles nothing. "
+     "Concerns delegates that compile; a privileged process keeps nothing."},
+    {"cache", "directory", SY_INI_PATH, SY_INI_FREE, 0, 0, NULL, NULL, NULL,
+     "Where: a directory of this user that nobody else may write; it is made when needed. Absent: "
+     "switchyard/blobs in XDG_CACHE_HOME, else in ~/.cache."},
+    {"cache", "limit_mib", SY_INI_COUNT, SY_INI_NOT_ABOVE, 1, 1048576, NULL, NULL, "512",
+     "Most MiB of these files together; those that were not used for longest are removed."},
 
     {"delegate *", "*", SY_INI_TEXT, SY_INI_KEEP, 0, 0, NULL, NULL, NULL,
      "Options that are handed to the plugin of this name; its manifest lists them."},

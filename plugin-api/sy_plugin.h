@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Switchyard delegate ABI, version 0.10.
+ * Switchyard delegate ABI, version 0.11.
  *
  * This header stands alone: a delegate is one shared object that includes this file and the C
  * standard headers, links nothing of Switchyard and exports exactly one symbol, sy_plugin_entry.
@@ -78,7 +78,7 @@ enum {
  *   frozen has no header and never changes within a major.
  */
 #define SY_ABI_MAJOR 0u
-#define SY_ABI_MINOR 10u
+#define SY_ABI_MINOR 11u
 #define SY_ABI_VERSION (SY_ABI_MAJOR << 16 | SY_ABI_MINOR)
 
 /* An extension of an open struct. Frozen. must = 1: refuse the call if `id` is unknown (SYP-4). */
@@ -336,7 +336,16 @@ typedef struct sy_device_info {
     float tflops_f16, tflops_f32;
     uint32_t alignment_bytes; /* of imported memory and bound offsets; 0 means 64 */
     uint32_t reserved;
+    /* since 0.11 */
+    uint32_t blobs; /* SY_BLOBS_*: whether the host may keep what compile writes */
+    uint32_t reserved_2;
 } sy_device_info;
+/* What compile's bytes hold, section 7. */
+enum {
+    SY_BLOBS_NOT_KEPT = 0,        /* not known: each load compiles anew */
+    SY_BLOBS_WITHOUT_WEIGHTS = 1, /* nothing that depends on a weight's contents: models share it */
+    SY_BLOBS_WITH_WEIGHTS = 2     /* weights, or what was made from them: bound to their digests */
+};
 
 typedef uint32_t sy_support;
 enum { SY_SUPPORT_NO = 0, SY_SUPPORT_EMULATED = 1, SY_SUPPORT_NATIVE = 2, SY_SUPPORT_FUSED = 3 };
@@ -401,15 +410,22 @@ enum { SY_HEALTH_OK = 0, SY_HEALTH_THROTTLED = 1, SY_HEALTH_LOST = 2 };
 
 /* ---------------------------------------------------------------------------------------------
  * 7 Blobs (ahead-of-time or cached compilation results)
+ * A device with sy_device_info.blobs set lets the host keep its blobs from one process to the next.
+ * The host binds a blob to the segment, plugin, build, device, driver, firmware, options and
+ * numerics, and to the weights where the blob holds some; when one of these but the segment or the
+ * weights changed it asks probe. A blob may come back cut short, altered or from elsewhere: probe
+ * and load answer that, never crash (SYP-26). What load refuses with DATA_LOSS (not whole) or
+ * FAILED_PRECONDITION (for another device or driver) is compiled anew.
  */
 /* A blob as bytes. Open. stamp: what probe compares - device, driver, compiler, options. */
 typedef struct sy_blob {
     sy_header header;
     uint32_t format; /* of the plugin */
     uint32_t reserved;
-    sy_memory bytes;
+    sy_memory bytes; /* host memory, 64-byte aligned, not longer than the call */
     char stamp[128];
-    uint8_t segment_digest[32]; /* host fills: topology, shapes, types, attributes */
+    uint8_t segment_digest[32]; /* host fills, before compile too: topology, shapes, types,
+                                   attributes; all zero: not known */
 } sy_blob;
 
 typedef uint32_t sy_grade;
@@ -426,7 +442,7 @@ typedef struct sy_compatibility {
 /* ---------------------------------------------------------------------------------------------
  * 8 Loading and running
  */
-/* load. Open. blob is NULL when the plugin offers no compile; view and segment are always given. */
+/* load. Open. blob is NULL when compile made none; view and segment are always given. */
 typedef struct sy_load_request {
     sy_header header;
     const sy_graph_view *view;
@@ -638,8 +654,8 @@ typedef struct sy_plugin {
     sy_header header;
     const char *name; /* [a-z0-9-], as in the manifest */
     const char *vendor;
-    const char *version; /* free text for people */
-    uint8_t build_id[32];
+    const char *version;  /* free text for people */
+    uint8_t build_id[32]; /* another for every build; all zero: the host takes the file's digest */
 
     /* M. Writes up to *inout_count infos at out_infos + i * stride and sets *inout_count to the
      * number of devices there are; out_infos NULL only counts. Zero devices is a good answer; say
@@ -665,7 +681,8 @@ typedef struct sy_plugin {
     sy_status (*link)(sy_device *device, sy_memory_kind from, sy_memory_kind to, uint64_t n_bytes,
                       sy_cost *out_cost);
 
-    /* Compiles a segment to bytes through host->blob_write and fills format and stamp. */
+    /* Compiles a segment to bytes through host->blob_write and fills format and stamp.
+     * UNIMPLEMENTED: this segment has no blob, load gets none (since 0.11). */
     sy_status (*compile)(sy_device *device, const sy_graph_view *view, const sy_segment *segment,
                          sy_blob *out_blob);
     sy_status (*probe)(sy_device *device, const sy_blob *blob, sy_compatibility *out_compatibility);

@@ -100,13 +100,13 @@ static bool passes_manifest(sy_registry *registry, sy__candidate *candidate,
     if (!sy__manifest_fits_abi(manifest, out_state, error)) {
         return false;
     }
+    const char *options = sy_conf_delegate_options(registry->conf, manifest->name);
     *out_state = SY_CANDIDATE_NO_DEVICE;
-    if (!sy__manifest_finds_hardware(manifest, error)) {
+    if (!sy__manifest_finds_hardware(manifest, options, error)) {
         return false;
     }
     *out_state = SY_CANDIDATE_MISCONFIGURED;
-    return sy__manifest_knows_options(
-        manifest, sy_conf_delegate_options(registry->conf, manifest->name), error);
+    return sy__manifest_knows_options(manifest, options, error);
 }
 
 static sy_status read_manifest(sy_registry *registry, sy__candidate *candidate, int folder_fd,
@@ -204,12 +204,12 @@ sy_status sy__candidate_take(sy_registry *registry, const char *directory, int f
         return sy_error_set(error, status, "%.200s: %.150s", candidate->public.path,
                             candidate->public.reason);
     }
+    sy_candidate_state state = candidate->public.state;
+    bool is_usual = state == SY_CANDIDATE_READY || state == SY_CANDIDATE_NO_DEVICE;
     sy_log_write(sy_runtime_log(registry->runtime),
-                 candidate->public.state == SY_CANDIDATE_READY ? SY_SEVERITY_INFO
-                                                               : SY_SEVERITY_WARNING,
-                 "registry.plugin", "name=%s state=%s path=%s reason=%s", candidate->public.name,
-                 sy_candidate_state_name(candidate->public.state), candidate->public.path,
-                 candidate->public.reason);
+                 is_usual ? SY_SEVERITY_INFO : SY_SEVERITY_WARNING, "registry.plugin",
+                 "name=%s state=%s path=%s reason=%s", candidate->public.name,
+                 sy_candidate_state_name(state), candidate->public.path, candidate->public.reason);
     return SY_OK;
 }
 
@@ -230,6 +230,7 @@ static bool close_devices(sy_registry *registry, sy__candidate *candidate) {
         is_clean = candidate->table.close(entry->device) == SY_OK && is_idle && is_clean;
         entry->device = NULL;
     }
+    sy_runtime_remove_closed(registry->runtime, &candidate->table);
     return is_clean;
 }
 

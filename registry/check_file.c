@@ -76,3 +76,21 @@ sy_status sy_registry_check_file(const char *path, sy_error *error) {
     sy__manifest_deinit(&candidate.manifest);
     return status;
 }
+
+uint32_t sy_registry_file_has_option(const char *path, const char *option) {
+    char manifest_path[PATH_BYTES];
+    sy_error why;
+    sy__manifest manifest;
+    int fd = open_manifest(path, manifest_path);
+    if (fd < 0) {
+        return 0;
+    }
+    sy_status status = sy__manifest_read(NULL, fd, manifest_path, &manifest, &why);
+    close(fd);
+    if (status != SY_OK) {
+        return 0;
+    }
+    bool is_known = sy__manifest_knows_options(&manifest, option, &why);
+    sy__manifest_deinit(&manifest);
+    return is_known;
+}

@@ -55,6 +55,7 @@ typedef struct letter {
 
 #define ASKED SY_TYPE_INVALID
 static const int64_t axis[] = {1}, halves[] = {WIDTH / 2, WIDTH / 2}, zero[] = {0};
+static const int64_t larger[] = {1, CHANNELS, 32, 32}, pads[] = {0, 1, 0, 3};
 static const int64_t end[] = {WIDTH / 2}, shape[] = {0, 2, WIDTH / 2}, doubled[] = {2, 1, 1};
 
 static const letter letters[] = {
@@ -83,6 +84,8 @@ static const letter letters[] = {
     {'n', SY_VALUE_WEIGHT, SY_TYPE_F32, 2, {WIDTH, 3, 0}, NULL},
     {'g', SY_VALUE_INPUT, SY_TYPE_F32, 2, {-1, 2, 0}, NULL},
     {'j', SY_VALUE_WEIGHT, ASKED, 3, {2, WIDTH, WIDTH}, NULL},
+    {'S', SY_VALUE_WEIGHT, SY_TYPE_I64, 1, {4, 0, 0}, larger},
+    {'P', SY_VALUE_WEIGHT, SY_TYPE_I64, 1, {4, 0, 0}, pads},
     {'l', SY_VALUE_INPUT, ASKED, 3, {-1, 2, WIDTH}, NULL},
 };
 
@@ -142,7 +145,10 @@ static sy_status add_node(probe *self, uint32_t i_row, uint32_t i_type, sy_error
     uint32_t n_inputs = (uint32_t)strlen(row->inputs);
     sy_status status = SY_OK;
     for (uint32_t i = 0; status == SY_OK && i < n_inputs; i++) {
-        status = add_value(self, find_letter(row->inputs[i]), types[i_type], &inputs[i], error);
+        inputs[i] = SY_NO_VALUE;
+        if (row->inputs[i] != SY__COVERAGE_ABSENT) {
+            status = add_value(self, find_letter(row->inputs[i]), types[i_type], &inputs[i], error);
+        }
     }
     if (status != SY_OK || self->n_questions >= QUESTIONS_MAX) {
         return status;

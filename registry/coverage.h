@@ -7,6 +7,7 @@
 
 #define SY__COVERAGE_INPUTS_MAX 8u
 #define SY__COVERAGE_OUTPUTS_MAX 2u
+#define SY__COVERAGE_ABSENT '_' /* the letter of an input that is not given */
 
 /* An example node; each letter of inputs is one value, made for each of types in turn. */
 typedef struct sy__coverage_row {

@@ -8,6 +8,8 @@
     "f32 f16 bf16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ4_NL IQ4_XS MXFP4 " \
     "IQ2_XXS IQ2_XS IQ2_S IQ3_XXS IQ3_S IQ1_S IQ1_M TQ1_0 TQ2_0 NVFP4 Q1_0 Q2_0"
 
+#define PLAIN_TYPES "f32 f16 bf16 i8 u8 i32 i64 bool"
+
 #define INT(key, number) \
     { .name = (key), .type = SY_ATTRIBUTE_INT, .count = 1, .value.i = (number) }
 #define FLOAT(key, number) \
@@ -30,6 +32,7 @@ static const sy_attribute perm[] = {
     {.name = "perm", .type = SY_ATTRIBUTE_INTS, .count = 2, .value.ints = transposed}};
 static const sy_attribute pool[] = {
     {.name = "kernel_shape", .type = SY_ATTRIBUTE_INTS, .count = 2, .value.ints = window}};
+static const sy_attribute blocksize[] = {INT("blocksize", 2)};
 static const sy_attribute to_f32[] = {INT("to", 1)}; /* ONNX number of float */
 
 #define ATTRIBUTES(list) (uint32_t)(sizeof(list) / sizeof((list)[0])), (list)
@@ -85,11 +88,18 @@ const sy__coverage_row sy__coverage_rows[] = {
     ONNX("ReduceMean", 18, FLOATS, "xa", PLAIN),
     ONNX("ReduceSum", 13, FLOATS, "xa", PLAIN),
     ONNX("ReduceMax", 20, FLOATS, "xa", PLAIN),
+    ONNX("ArgMax", 13, NUMBERS, "x", ATTRIBUTES(axis_1)),
+    {"", "TopK", 24, NUMBERS, "xa", 2, PLAIN},
     ONNX("Conv", 22, FLOATS, "mkt", PLAIN),
     ONNX("MaxPool", 22, "f32 f16 bf16 i8 u8", "m", ATTRIBUTES(pool)),
     ONNX("AveragePool", 22, FLOATS, "m", ATTRIBUTES(pool)),
     ONNX("GlobalMaxPool", 22, FLOATS, "m", PLAIN),
     ONNX("GlobalAveragePool", 22, FLOATS, "m", PLAIN),
+    ONNX("ConvTranspose", 22, FLOATS, "mkt", PLAIN),
+    ONNX("Resize", 19, "f32 f16 bf16 i8 u8", "m__S", PLAIN),
+    ONNX("Pad", 24, PLAIN_TYPES, "xP", PLAIN),
+    ONNX("DepthToSpace", 13, PLAIN_TYPES, "m", ATTRIBUTES(blocksize)),
+    ONNX("SpaceToDepth", 13, PLAIN_TYPES, "m", ATTRIBUTES(blocksize)),
     ONNX("BatchNormalization", 15, FLOATS, "mtttt", PLAIN),
     ONNX("QuantizeLinear", 21, "i8 u8", "foy", PLAIN),
     ONNX("DequantizeLinear", 21, "i8 u8 i32", "xo", PLAIN),
@@ -101,8 +111,8 @@ const sy__coverage_row sy__coverage_rows[] = {
     {"", "Split", 18, NUMBERS, "xp", 2, ATTRIBUTES(axis_1)},
     ONNX("Squeeze", 13, NUMBERS, "qa", PLAIN),
     ONNX("Unsqueeze", 13, NUMBERS, "xa", PLAIN),
-    ONNX("Cast", 13, "f32 f16 bf16 i8 u8 i32 i64 bool", "x", ATTRIBUTES(to_f32)),
-    ONNX("Identity", 13, "f32 f16 bf16 i8 u8 i32 i64 bool", "x", PLAIN),
+    ONNX("Cast", 13, PLAIN_TYPES, "x", ATTRIBUTES(to_f32)),
+    ONNX("Identity", 13, PLAIN_TYPES, "x", PLAIN),
     ONNX("Where", 16, NUMBERS, "bxx", PLAIN),
     ONNX("Expand", 13, NUMBERS, "xd", PLAIN),
 };

@@ -20,7 +20,7 @@
 
 #define READ_BYTES 65536u
 
-static sy_status hash_file(const sy_allocator *allocator, int fd, char out_hex[65],
+static sy_status hash_file(const sy_allocator *allocator, int fd, uint8_t out_digest[32],
                            sy_error *error) {
     uint8_t *buffer = sy__alloc_array(allocator, READ_BYTES, 1);
     if (buffer == NULL) {
@@ -41,10 +41,17 @@ static sy_status hash_file(const sy_allocator *allocator, int fd, char out_hex[6
     if (n < 0) {
         return sy_error_set(error, SY_DATA_LOSS, "The file cannot be read: %s.", strerror(errno));
     }
-    uint8_t digest[32];
-    sy__sha256_final(&sha, digest);
-    sy__digest_hex(digest, out_hex);
+    sy__sha256_final(&sha, out_digest);
     return SY_OK;
+}
+
+sy_status sy__plugin_identify(sy_registry *registry, sy__candidate *candidate, sy_error *error) {
+    static const uint8_t unknown[sizeof(candidate->table.build_id)];
+    if (candidate->table.compile == NULL ||
+        memcmp(candidate->table.build_id, unknown, sizeof(unknown)) != 0) {
+        return SY_OK;
+    }
+    return hash_file(registry->allocator, candidate->fd, candidate->table.build_id, error);
 }
 
 static sy_status check_hash(sy_registry *registry, const sy__manifest *manifest, int fd,
@@ -59,8 +66,12 @@ static sy_status check_hash(sy_registry *registry, const sy__manifest *manifest,
         sy_error_hint(error, "Add sha256 = ... to the manifest.");
         return SY_UNAUTHENTICATED;
     }
-    char hex[65];
-    sy_status status = hash_file(registry->allocator, fd, hex, error);
+    char hex[65] = "";
+    uint8_t digest[32];
+    sy_status status = hash_file(registry->allocator, fd, digest, error);
+    if (status == SY_OK) {
+        sy__digest_hex(digest, hex);
+    }
     if (status == SY_OK && strcmp(hex, manifest->sha256) != 0) {
         sy_error_set(error, SY_UNAUTHENTICATED, "Its SHA-256 is %s; the manifest says otherwise.",
                      hex);

@@ -236,7 +236,21 @@ static bool pci_exists(const char *pattern) {
     return exists;
 }
 
-bool sy__manifest_finds_hardware(const sy__manifest *manifest, sy_error *error) {
+/* "software=on": a line of the options that the configuration gives. */
+static bool is_asked_for(const char *options, const char *wanted) {
+    size_t n_wanted = strlen(wanted);
+    for (const char *line = options; line != NULL && *line != '\0';) {
+        size_t n = strcspn(line, "\n");
+        if (n == n_wanted && memcmp(line, wanted, n) == 0) {
+            return true;
+        }
+        line += n + (line[n] == '\n');
+    }
+    return false;
+}
+
+bool sy__manifest_finds_hardware(const sy__manifest *manifest, const char *options,
+                                 sy_error *error) {
     const char *cursor = manifest->match;
     size_t n = 0;
     for (const char *item = sy_ini_item(&cursor, &n); item != NULL;
@@ -245,12 +259,16 @@ bool sy__manifest_finds_hardware(const sy__manifest *manifest, sy_error *error) 
         snprintf(pattern, sizeof(pattern), "%.*s", (int)n, item);
         if (strcmp(pattern, "any") == 0 ||
             (strncmp(pattern, "path:", 5) == 0 && glob_exists(pattern + 5)) ||
-            (strncmp(pattern, "pci:", 4) == 0 && pci_exists(pattern + 4))) {
+            (strncmp(pattern, "pci:", 4) == 0 && pci_exists(pattern + 4)) ||
+            (strncmp(pattern, "option:", 7) == 0 && is_asked_for(options, pattern + 7))) {
             return true;
         }
     }
-    sy_error_set(error, SY_NOT_FOUND, "This machine has none of its hardware (%.150s).",
-                 manifest->match);
+    bool can_be_asked_for = strstr(manifest->match, "option:") != NULL;
+    sy_error_set(error, SY_NOT_FOUND, "This machine has none of its hardware (%.180s)%s%.60s%s.",
+                 manifest->match, can_be_asked_for ? ", and [delegate " : "",
+                 can_be_asked_for ? manifest->name : "",
+                 can_be_asked_for ? "] does not set that option" : "");
     return false;
 }
 

@@ -151,7 +151,8 @@ static bool meet(sy_registry *registry, sy__candidate *candidate, sy_candidate_s
                        : "It declined without giving a reason (SYP-2)");
         return false;
     }
-    return take_table(candidate, answer, out_state, error);
+    return take_table(candidate, answer, out_state, error) &&
+           sy__plugin_identify(registry, candidate, error) == SY_OK;
 }
 
 static bool is_printable(const char *text, size_t n_bytes) {
@@ -274,7 +275,8 @@ static sy_status open_device(sy_registry *registry, sy__candidate *candidate, ui
                             .plugin = &candidate->table,
                             .context = candidate->host->context,
                             .device = device,
-                            .info = entry->info};
+                            .info = entry->info,
+                            .handle = &entry->device};
     status = sy_runtime_add(registry->runtime, &delegate, error);
     if (status != SY_OK) {
         candidate->table.close(device);
@@ -292,10 +294,13 @@ void sy__plugin_negotiate(sy_registry *registry, sy__candidate *candidate) {
         return;
     }
     uint32_t n_open = 0;
+    bool is_declined = true; /* each stays closed until an option of the INI asks for it */
     for (uint32_t i = 0; i < candidate->public.n_devices; i++) {
-        if (open_device(registry, candidate, i, &why) == SY_OK) {
+        sy_status status = open_device(registry, candidate, i, &why);
+        if (status == SY_OK) {
             n_open++;
         } else {
+            is_declined = is_declined && SY_STATUS_CLASS(status) == SY_FAILED_PRECONDITION;
             sy_error_format(&why, candidate->public.devices[i].reason,
                             sizeof(candidate->public.devices[i].reason));
         }
@@ -303,6 +308,7 @@ void sy__plugin_negotiate(sy_registry *registry, sy__candidate *candidate) {
     if (n_open == 0) {
         sy_error_set(&why, SY_UNAVAILABLE, "None of its %u devices can be used; the first: %.300s",
                      candidate->public.n_devices, candidate->public.devices[0].reason);
-        sy__candidate_refuse(candidate, SY_CANDIDATE_BROKEN, &why);
+        sy__candidate_refuse(candidate, is_declined ? SY_CANDIDATE_NO_DEVICE : SY_CANDIDATE_BROKEN,
+                             &why);
     }
 }

@@ -60,7 +60,9 @@ bool sy__manifest_allows(void *manifest, const char *library);
 bool sy__manifest_fits_processor(const sy__manifest *manifest, sy_error *error);
 bool sy__manifest_fits_abi(const sy__manifest *manifest, sy_candidate_state *out_state,
                            sy_error *error);
-bool sy__manifest_finds_hardware(const sy__manifest *manifest, sy_error *error);
+/* options: those that the configuration gives the delegate, NULL none. */
+bool sy__manifest_finds_hardware(const sy__manifest *manifest, const char *options,
+                                 sy_error *error);
 bool sy__manifest_knows_options(const sy__manifest *manifest, const char *options, sy_error *error);
 
 /* elf_check.c: bytes of an open file or, when fd is -1, of memory. */
@@ -79,6 +81,10 @@ void sy__plugin_unload(sy__candidate *candidate);
 /* The part before dlopen: size, hash and static check. */
 sy_status sy__plugin_check_file(sy_registry *registry, sy__candidate *candidate, int fd,
                                 sy_error *error);
+
+/* Gives the table of a plugin that compiles and says no build_id that of its file: what it compiled
+ * must not outlive it. */
+sy_status sy__plugin_identify(sy_registry *registry, sy__candidate *candidate, sy_error *error);
 
 /* negotiate.c: entry, table, devices. Sets state and reason of the candidate. */
 void sy__plugin_negotiate(sy_registry *registry, sy__candidate *candidate);

@@ -28,31 +28,47 @@ static void find_nodes(sy_executor *executor) {
 }
 
 sy_status sy__adapters_prepare(sy_executor *executor, sy_error *error) {
-    size_t n = (size_t)executor->options.n_sequences_max * SY_LIMIT_ADAPTERS_PER_SEQUENCE;
+    size_t n_sequences = executor->options.n_sequences_max;
+    size_t n = n_sequences * SY_LIMIT_ADAPTERS_PER_SEQUENCE;
     find_nodes(executor);
-    executor->adapter_uses = sy__arena_alloc(&executor->arena, n, sizeof(sy_adapter_use));
-    return executor->adapter_uses != NULL
-               ? SY_OK
-               : sy__no_memory(error, n * sizeof(sy_adapter_use), "the executor");
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        sy__side *side = &executor->sides[d];
+        if (!side->adapts) {
+            continue;
+        }
+        side->sequences = sy__arena_alloc(&executor->arena, n_sequences, sizeof(sy_sequence));
+        side->adapter_uses = sy__arena_alloc(&executor->arena, n, sizeof(sy_adapter_use));
+        if (side->sequences == NULL || side->adapter_uses == NULL) {
+            return sy__no_memory(error, n * sizeof(sy_adapter_use), "the executor");
+        }
+    }
+    return SY_OK;
 }
 
-void sy__adapters_bind(sy_executor *executor, const sy_step *step, const sy__loaded_segment *loaded,
-                       sy_job *job) {
+static void bind_side(const sy_executor *executor, const sy_step *step, uint32_t i_delegate,
+                      sy__side *side) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < step->n_sequences; i++) {
         const sy_state_set *states = step->sequences[i].states;
-        uint32_t n_choices = states != NULL && loaded->adapts ? states->n_adapters : 0;
-        executor->sequences[i].adapter = n_choices > 0 ? n + 1 : 0;
+        uint32_t n_choices = states != NULL ? states->n_adapters : 0;
+        side->sequences[i] = executor->sequences[i];
+        side->sequences[i].adapter = n_choices > 0 ? n + 1 : 0;
         for (uint32_t k = 0; k < n_choices; k++) {
             const sy_adapter_choice *choice = &states->adapters[k];
-            executor->adapter_uses[n++] =
-                (sy_adapter_use){.weights = choice->set->weights[loaded->planned->i_delegate],
-                                 .scale = choice->scale,
-                                 .more = k + 1 < n_choices};
+            side->adapter_uses[n++] = (sy_adapter_use){.weights = choice->set->weights[i_delegate],
+                                                       .scale = choice->scale,
+                                                       .more = k + 1 < n_choices};
         }
     }
-    job->adapters = executor->adapter_uses;
-    job->n_adapters = n;
+    side->n_adapter_uses = n;
+}
+
+void sy__adapters_bind(sy_executor *executor, const sy_step *step) {
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        if (executor->sides[d].adapts) {
+            bind_side(executor, step, d, &executor->sides[d]);
+        }
+    }
 }
 
 static sy_status create_weights(sy_executor *executor, uint32_t i_delegate,
@@ -71,7 +87,7 @@ static sy_status create_weights(sy_executor *executor, uint32_t i_delegate,
         plugin->adapter_create(delegate->device, description, &n_bytes, &set->weights[i_delegate]);
     if (status != SY_OK) {
         set->weights[i_delegate] = NULL;
-        return sy__delegate_error(executor->runtime, delegate, status, "take an adapter", error);
+        return sy__failure(executor, delegate, status, false, "take an adapter", error);
     }
     set->n_bytes += n_bytes;
     return SY_OK;

@@ -164,9 +164,9 @@ static sy_status turn_state(sy_state_set *set, uint32_t slot, uint64_t first, ui
             status = delegate->plugin->state_load(set->states[slot], at, n, rows, n_bytes);
         }
     }
-    return status == SY_OK ? SY_OK
-                           : sy__delegate_error(executor->runtime, delegate, status,
-                                                "turn the rows of a state", error);
+    return status == SY_OK
+               ? SY_OK
+               : sy__failure(executor, delegate, status, false, "turn the rows of a state", error);
 }
 
 /* Everything that can be refused before a row is moved. */
@@ -199,7 +199,7 @@ sy_status sy_state_set_drop(sy_state_set *set, uint64_t n_rows, uint64_t first, 
     sy_status status = check_drop(set, n_rows, first, count, error);
     uint64_t n_left = status == SY_OK ? n_rows - count : 0;
     if (status == SY_OK && count > 0 && n_left > first) {
-        status = sy_state_set_shift(set, first + count, n_left - first, first, error);
+        status = sy__states_shift(set, first + count, n_left - first, first, error);
     }
     for (uint32_t slot = 0; status == SY_OK && count > 0 && slot < set->executor->n_states;
          slot++) {
@@ -208,5 +208,14 @@ sy_status sy_state_set_drop(sy_state_set *set, uint64_t n_rows, uint64_t first, 
             status = turn_state(set, slot, kept > first ? kept : first, n_left, count, error);
         }
     }
-    return status == SY_OK ? sy_state_set_truncate(set, n_left, error) : status;
+    if (status == SY_OK) {
+        status = sy_state_set_truncate(set, n_left, error);
+    }
+    if (status == SY_OK && count > 0 && n_left > first) { /* until here the copy had the old rows */
+        sy__state_copy_cut(set, first);
+    }
+    if (status == SY_OK && set->copy.every_tokens > 0) {
+        status = sy__state_copy_add(set, n_left, error);
+    }
+    return status;
 }

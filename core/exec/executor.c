@@ -30,6 +30,15 @@ static sy_status list_values(sy_executor *executor, sy_value_kind kind, uint32_t
 static sy_status use_side(sy_executor *executor, uint32_t i_delegate, sy_error *error) {
     sy__side *side = &executor->sides[i_delegate];
     const sy_delegate *delegate = sy_runtime_delegate(executor->runtime, i_delegate);
+    if (!side->in_use) {
+        sy_status status = sy__fence_create(executor->runtime, &side->fence, error);
+        if (status != SY_OK) {
+            return status;
+        }
+        sy__record_count_users(executor->runtime, i_delegate, 1);
+        side->epoch = sy__delegate_epoch(delegate);
+        side->is_watched = delegate->info.device_class != SY_DEVICE_CPU;
+    }
     side->in_use = true;
     side->host = (delegate->info.memory_in & SY_MEMORY_BIT(SY_MEMORY_HOST)) != 0 &&
                  delegate->plugin->buffer_import != NULL;
@@ -65,12 +74,24 @@ static sy_status make_phase(sy_executor *executor, uint32_t i_phase, sy_error *e
             return status;
         }
     }
-    return sy__layout_phase(executor, i_phase, error);
+    sy_status status = sy__layout_phase(executor, i_phase, error);
+    if (status == SY_OK) {
+        status = sy__order_phase(executor, i_phase, error);
+    }
+    return status == SY_OK ? sy__results_find(executor, i_phase, error) : status;
 }
 
 static sy_status build(sy_executor *executor, sy_error *error) {
+    executor->failed = sy__arena_alloc(&executor->arena, 1, sizeof(sy__failed));
+    if (executor->failed == NULL) {
+        return sy__no_memory(error, sizeof(sy__failed), "the executor");
+    }
     sy_status status =
         list_values(executor, SY_VALUE_INPUT, &executor->inputs, &executor->n_inputs, error);
+    if (status == SY_OK) {
+        status =
+            list_values(executor, SY_VALUE_OUTPUT, &executor->outputs, &executor->n_outputs, error);
+    }
     if (status == SY_OK) {
         status = list_values(executor, SY_VALUE_STATE, &executor->state_values, &executor->n_states,
                              error);
@@ -92,9 +113,6 @@ static sy_status build(sy_executor *executor, sy_error *error) {
     executor->n_phases = n_phases;
     for (uint32_t p = 0; status == SY_OK && p < n_phases; p++) {
         status = make_phase(executor, p, error);
-    }
-    if (status == SY_OK) {
-        status = sy__fence_create(executor->runtime, &executor->fence, error);
     }
     if (status == SY_OK) {
         status = sy__load_all(executor, error);
@@ -136,14 +154,40 @@ sy_status sy_executor_create(const sy_plan *plan, const sy_executor_options *opt
     return SY_OK;
 }
 
+/* Handles that a hanging job could still reach. */
+static void free_orphans(sy_executor *executor) {
+    for (size_t i = 0; i < executor->n_orphans; i++) {
+        const sy__orphan *orphan = &executor->orphans[i];
+        const sy_plugin *plugin =
+            sy_runtime_delegate(executor->runtime, orphan->i_delegate)->plugin;
+        if (orphan->state != NULL) {
+            plugin->state_destroy(orphan->state);
+        }
+        if (orphan->weights != NULL) {
+            plugin->adapter_destroy(orphan->weights);
+        }
+    }
+    sy__free_array(executor->allocator, executor->orphans, executor->orphans_capacity,
+                   sizeof(sy__orphan));
+}
+
 void sy_executor_destroy(sy_executor *executor) {
     if (executor == NULL) {
         return;
     }
     const sy_allocator *allocator = executor->allocator;
+    if (sy_executor_is_idle(executor) == 0) {
+        sy_log_write(sy_runtime_log(executor->runtime), SY_SEVERITY_WARNING, "executor.left",
+                     "reason=a job still hangs, and may write to its memory");
+        return;
+    }
+    free_orphans(executor);
     sy__unload_all(executor);
-    if (executor->fence != 0) {
-        sy__fence_destroy(executor->runtime, executor->fence);
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        if (executor->sides[d].in_use) {
+            sy__fence_destroy(executor->runtime, executor->sides[d].fence);
+            sy__record_count_users(executor->runtime, d, -1);
+        }
     }
     sy__arena_deinit(&executor->arena);
     SY__DELETE(allocator, executor);

@@ -68,6 +68,14 @@ static sy_status wait_locked(sy_runtime *runtime, sy_point point, uint64_t deadl
                : SY_OK;
 }
 
+bool sy__fence_is_reached(sy_runtime *runtime, sy_point point) {
+    pthread_mutex_lock(&runtime->lock);
+    bool is_reached = point.fence >= 1 && point.fence <= runtime->n_fences &&
+                      runtime->fences[point.fence - 1].value >= point.value;
+    pthread_mutex_unlock(&runtime->lock);
+    return is_reached;
+}
+
 sy_status sy__fence_wait(sy_runtime *runtime, sy_point point, uint64_t deadline_ns) {
     sy_status status = SY_INVALID_ARGUMENT;
     pthread_mutex_lock(&runtime->lock);

@@ -17,9 +17,12 @@ static void host_report(sy_context *context, sy_severity severity, sy_status sta
         snprintf(context->report, sizeof(context->report), "%s", text);
     }
     pthread_mutex_unlock(&context->lock);
-    sy_log_write(context->runtime->log, severity, "plugin.report",
-                 "plugin=%s status=%s node=%u text=%s", context->name, sy_status_name(status),
-                 i_node, text);
+    char node[24] = "";
+    if (i_node != SY_NO_VALUE) {
+        snprintf(node, sizeof(node), " node=%u", i_node);
+    }
+    sy_log_write(context->runtime->log, severity, "plugin.report", "plugin=%s status=%s%s text=%s",
+                 context->name, sy_status_name(status), node, text);
 }
 
 /* In front of a block: what release needs and is not told, or not told by somebody we trust. */

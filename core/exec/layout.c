@@ -16,7 +16,8 @@
 typedef struct walk {
     sy_executor *executor;
     sy__loaded_phase *phase;
-    uint32_t *valid; /* per value: bit 31 host, bit d delegate d */
+    uint32_t *valid;    /* per value: bit 31 host, bit d delegate d */
+    uint32_t i_segment; /* that transfers are added for */
     sy__transfer *list;
     size_t n_list, capacity;
 } walk;
@@ -93,7 +94,8 @@ static sy_status add_transfer(walk *w, uint32_t i_value, uint32_t from, uint32_t
         return sy__no_memory(error, sizeof(sy__transfer), "the list of transfers");
     }
     w->list = list;
-    w->list[w->n_list++] = (sy__transfer){.i_value = i_value, .from = from, .to = to};
+    w->list[w->n_list++] =
+        (sy__transfer){.i_value = i_value, .from = from, .to = to, .i_segment = w->i_segment};
     return SY_OK;
 }
 
@@ -143,6 +145,18 @@ static sy_status keep_list(walk *w, sy__transfer **out_list, uint32_t *out_n, sy
     return SY_OK;
 }
 
+static uint32_t maker_of(const walk *w, uint32_t i_value) {
+    for (uint32_t s = 0; s < w->phase->n_segments; s++) {
+        const sy_segment *segment = &w->phase->segments[s].planned->segment;
+        for (uint32_t k = 0; k < segment->n_outputs; k++) {
+            if (segment->outputs[k] == i_value) {
+                return s;
+            }
+        }
+    }
+    return 0; /* an input of the graph, which is on the host already */
+}
+
 static sy_status walk_segments(walk *w, sy_error *error) {
     sy_executor *executor = w->executor;
     for (uint32_t k = 0; k < executor->n_inputs; k++) {
@@ -150,6 +164,7 @@ static sy_status walk_segments(walk *w, sy_error *error) {
     }
     for (uint32_t s = 0; s < w->phase->n_segments; s++) {
         sy__loaded_segment *segment = &w->phase->segments[s];
+        w->i_segment = s;
         sy_status status = bring_inputs(w, segment->planned, error);
         if (status == SY_OK) {
             status = keep_list(w, &segment->before, &segment->n_before, error);
@@ -162,6 +177,7 @@ static sy_status walk_segments(walk *w, sy_error *error) {
     for (uint32_t v = 0; v < n_values; v++) {
         sy_value_view view;
         if (sy_graph_value(executor->graph, v, &view) == SY_OK && view.kind == SY_VALUE_OUTPUT) {
+            w->i_segment = maker_of(w, v);
             sy_status status = bring_to_host(w, v, error);
             if (status != SY_OK) {
                 return status;

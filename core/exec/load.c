@@ -58,48 +58,33 @@ static sy_status make_own(sy_executor *executor, uint32_t i_delegate, uint64_t n
                : sy__delegate_error(executor->runtime, delegate, status, "create a buffer", error);
 }
 
-/* Compiles a segment when the plugin offers it; the bytes live until load has returned. */
-static sy_status compile_segment(const sy_executor *executor, const sy_delegate *delegate,
-                                 const sy_graph_view *view, const sy_segment *segment,
-                                 sy__blob_sink *sink, sy_blob *blob, sy_error *error) {
-    delegate->context->sink = sink;
-    sy__delegate_listen(executor->runtime, delegate);
-    sy_status status = delegate->plugin->compile(delegate->device, view, segment, blob);
-    delegate->context->sink = NULL;
-    blob->bytes = (sy_memory){
-        .kind = SY_MEMORY_HOST, .fd = -1, .pointer = sink->bytes, .length_bytes = sink->n_bytes};
-    return status == SY_OK ? SY_OK
-                           : sy__delegate_error(executor->runtime, delegate, status,
-                                                "compile a segment", error);
+sy_status sy__load_unit(const sy_delegate *delegate, const sy_load_request *request,
+                        sy__loaded_segment *loaded) {
+    loaded->info = (sy_unit_info){.header = SY_HEADER_INIT(sy_unit_info)};
+    sy_status status =
+        delegate->plugin->load(delegate->device, request, &loaded->info, &loaded->unit);
+    if (status != SY_OK) {
+        loaded->unit = NULL;
+    }
+    return status;
 }
 
 static sy_status load_segment(sy_executor *executor, const sy_plan_phase *phase,
                               sy__loaded_segment *loaded, sy_error *error) {
     const sy_delegate *delegate = delegate_of(executor, loaded->planned->i_delegate);
+    if (delegate->plugin->compile != NULL) {
+        return sy__blob_load(executor, phase, loaded, error);
+    }
     sy_graph_view view;
     sy_graph_view_init(executor->graph, phase->phase, phase->typical, &view);
-    sy__blob_sink sink = {0};
-    sy_blob blob = {.header = SY_HEADER_INIT(sy_blob)};
-    sy_load_request request = {.header = SY_HEADER_INIT(sy_load_request),
-                               .view = &view,
-                               .segment = &loaded->planned->segment};
-    sy_status status = SY_OK;
-    if (delegate->plugin->compile != NULL) {
-        status = compile_segment(executor, delegate, &view, request.segment, &sink, &blob, error);
-        request.blob = &blob;
-    }
-    if (status == SY_OK) {
-        loaded->info.header = (sy_header)SY_HEADER_INIT(sy_unit_info);
-        sy__delegate_listen(executor->runtime, delegate);
-        status = delegate->plugin->load(delegate->device, &request, &loaded->info, &loaded->unit);
-        if (status != SY_OK) {
-            loaded->unit = NULL;
-            status =
-                sy__delegate_error(executor->runtime, delegate, status, "load a segment", error);
-        }
-    }
-    sy__free_array(executor->allocator, sink.bytes, sink.capacity_bytes, 1);
-    return status;
+    const sy_load_request request = {.header = SY_HEADER_INIT(sy_load_request),
+                                     .view = &view,
+                                     .segment = &loaded->planned->segment};
+    sy__delegate_listen(executor->runtime, delegate);
+    sy_status status = sy__load_unit(delegate, &request, loaded);
+    return status == SY_OK
+               ? SY_OK
+               : sy__delegate_error(executor->runtime, delegate, status, "load a segment", error);
 }
 
 static sy_status load_units(sy_executor *executor, sy_error *error) {
@@ -150,7 +135,9 @@ static sy_status make_memory(sy_executor *executor, uint32_t i_delegate, sy_erro
     if (status != SY_OK || side->scratch_bytes == 0) {
         return status;
     }
-    if (!side->host) {
+    /* what only its own jobs touch lies best where the device likes it, shared memory or not */
+    uint32_t own = delegate_of(executor, i_delegate)->info.memory_own;
+    if (!side->host || (own & SY_MEMORY_BIT(SY_MEMORY_OPAQUE)) != 0) {
         return make_own(executor, i_delegate, side->scratch_bytes, &side->scratch, error);
     }
     side->scratch_memory = sy__alloc_array(executor->allocator, side->scratch_bytes, 1);

@@ -40,7 +40,20 @@ static sy_status add_reference(sy_runtime *runtime, sy_error *error) {
     return SY_OK;
 }
 
+/* All of them or none. */
+static bool init_mutexes(pthread_mutex_t *const *locks, size_t n) {
+    size_t n_made = 0;
+    while (n_made < n && pthread_mutex_init(locks[n_made], NULL) == 0) {
+        n_made++;
+    }
+    for (size_t i = 0; n_made < n && i < n_made; i++) {
+        pthread_mutex_destroy(locks[i]);
+    }
+    return n_made == n;
+}
+
 static bool init_locks(sy_runtime *runtime) {
+    pthread_mutex_t *const locks[] = {&runtime->lock, &runtime->record_lock, &runtime->replan_lock};
     pthread_condattr_t attributes;
     if (pthread_condattr_init(&attributes) != 0) {
         return false;
@@ -48,7 +61,7 @@ static bool init_locks(sy_runtime *runtime) {
     bool made = pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) == 0 &&
                 pthread_cond_init(&runtime->reached, &attributes) == 0;
     pthread_condattr_destroy(&attributes);
-    if (made && pthread_mutex_init(&runtime->lock, NULL) != 0) {
+    if (made && !init_mutexes(locks, sizeof(locks) / sizeof(locks[0]))) {
         pthread_cond_destroy(&runtime->reached);
         made = false;
     }
@@ -90,6 +103,8 @@ sy_status sy_runtime_create(const sy_runtime_options *options, sy_runtime **out_
     sy_budget_init(&runtime->heap, allocator, 0);
     runtime->allocator = &runtime->heap.allocator;
     runtime->log = options->log;
+    runtime->blobs = options->blobs;
+    sy_quarantine_options_default(&runtime->quarantine);
     if (!init_locks(runtime)) {
         SY__DELETE(allocator, runtime);
         return sy_error_set(error, SY_UNAVAILABLE, "The system refused a lock for the runtime.");
@@ -106,8 +121,25 @@ sy_status sy_runtime_create(const sy_runtime_options *options, sy_runtime **out_
     return SY_OK;
 }
 
+/* Fences of executors that were left: their jobs will signal them. */
+static bool has_fences(sy_runtime *runtime) {
+    bool found = false;
+    pthread_mutex_lock(&runtime->lock);
+    for (size_t i = 0; i < runtime->n_fences; i++) {
+        found = found || runtime->fences[i].used;
+    }
+    pthread_mutex_unlock(&runtime->lock);
+    return found;
+}
+
 void sy_runtime_destroy(sy_runtime *runtime) {
     if (runtime == NULL) {
+        return;
+    }
+    if (has_fences(runtime)) {
+        sy_log_write(runtime->log, SY_SEVERITY_WARNING, "runtime.left",
+                     "reason=a job still hangs, and will say when it ends");
+        runtime->log = NULL; /* its owner may go now */
         return;
     }
     if (runtime->n_delegates > 0) { /* plugins' devices were closed by whoever opened them */
@@ -120,6 +152,8 @@ void sy_runtime_destroy(sy_runtime *runtime) {
     sy__team_destroy(runtime->team);
     pthread_cond_destroy(&runtime->reached);
     pthread_mutex_destroy(&runtime->lock);
+    pthread_mutex_destroy(&runtime->record_lock);
+    pthread_mutex_destroy(&runtime->replan_lock);
     const sy_allocator *allocator = runtime->heap.parent;
     sy__free_array(runtime->allocator, runtime->fences, runtime->fences_capacity,
                    sizeof(sy__fence));
@@ -171,17 +205,37 @@ sy_status sy_runtime_add(sy_runtime *runtime, const sy_delegate *delegate, sy_er
     }
     runtime->delegates[n] = runtime->delegates[n - 1]; /* the reference delegate stays last */
     runtime->delegates[n - 1] = *delegate;
+    runtime->records[n] = runtime->records[n - 1];
+    runtime->records[n - 1] = (sy__record){.n_probation_steps = 0};
     runtime->n_delegates = n + 1;
     return SY_OK;
+}
+
+static void remove_at(sy_runtime *runtime, uint32_t i_delegate) {
+    size_t n_after = runtime->n_delegates - i_delegate - 1;
+    if (runtime->records[i_delegate].public.condition != SY_CONDITION_READY) {
+        __atomic_sub_fetch(&runtime->n_unsound, 1, __ATOMIC_RELAXED);
+    }
+    memmove(&runtime->delegates[i_delegate], &runtime->delegates[i_delegate + 1],
+            n_after * sizeof(sy_delegate));
+    memmove(&runtime->records[i_delegate], &runtime->records[i_delegate + 1],
+            n_after * sizeof(sy__record));
+    runtime->n_delegates--;
 }
 
 void sy_runtime_remove(sy_runtime *runtime, const sy_device *device) {
     for (uint32_t i = 0; i + 1 < runtime->n_delegates; i++) {
         if (runtime->delegates[i].device == device) {
-            memmove(&runtime->delegates[i], &runtime->delegates[i + 1],
-                    (runtime->n_delegates - i - 1) * sizeof(sy_delegate));
-            runtime->n_delegates--;
+            remove_at(runtime, i);
             return;
+        }
+    }
+}
+
+void sy_runtime_remove_closed(sy_runtime *runtime, const sy_plugin *plugin) {
+    for (uint32_t i = runtime->n_delegates - 1; i-- > 0;) {
+        if (runtime->delegates[i].plugin == plugin && runtime->delegates[i].device == NULL) {
+            remove_at(runtime, i);
         }
     }
 }
@@ -201,6 +255,10 @@ const sy_host *sy_runtime_host(const sy_runtime *runtime, const sy_context *cont
         }
     }
     return NULL;
+}
+
+const sy_blob_store *sy_runtime_blobs(const sy_runtime *runtime) {
+    return runtime->blobs;
 }
 
 const sy_allocator *sy_runtime_allocator(const sy_runtime *runtime) {

@@ -90,8 +90,7 @@ static sy_status need(const sy_executor *executor, const sy__state_call *call,
         sy_status status = plugin->state_need(delegate->device, executor->state_requests,
                                               sizeof(sy_state_request), n, &usage);
         if (status != SY_OK) {
-            return sy__delegate_error(executor->runtime, delegate, status, "tell what states need",
-                                      error);
+            return sy__failure(executor, delegate, status, false, "tell what states need", error);
         }
         add_usage(&sum, &usage, n_asked++ == 0);
     }
@@ -124,8 +123,8 @@ sy_status sy__states_reserve(const sy_executor *executor, const sy__state_call *
         sy_status status = plugin->state_reserve(delegate->device, executor->state_requests,
                                                  sizeof(sy_state_request), n, keep);
         if (status != SY_OK) {
-            status = sy__delegate_error(executor->runtime, delegate, status,
-                                        "reserve what states need", error);
+            status =
+                sy__failure(executor, delegate, status, false, "reserve what states need", error);
             trim(executor);
             return status;
         }
@@ -136,7 +135,11 @@ sy_status sy__states_reserve(const sy_executor *executor, const sy__state_call *
 sy_status sy_state_set_usage(const sy_state_set *set, sy_state_memory *out_memory,
                              sy_error *error) {
     const sy__state_call call = {.call = SY_STATE_CALL_HOLD, .set = set};
-    return need(set->executor, &call, out_memory, error);
+    sy_status status = need(set->executor, &call, out_memory, error);
+    if (status == SY_OK) {
+        out_memory->own_bytes += set->copy.n_bytes;
+    }
+    return status;
 }
 
 sy_status sy_state_need_create(sy_executor *executor, uint64_t max_tokens, uint32_t n_sets,

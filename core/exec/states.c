@@ -34,7 +34,7 @@ static sy_status create_state(sy_executor *executor, uint32_t slot, sy_state_set
         delegate->plugin->state_create(delegate->device, &description, &set->states[slot]);
     if (status != SY_OK) {
         set->states[slot] = NULL;
-        return sy__delegate_error(executor->runtime, delegate, status, "reserve a state", error);
+        return sy__failure(executor, delegate, status, false, "reserve a state", error);
     }
     return SY_OK;
 }
@@ -75,11 +75,14 @@ void sy_state_set_destroy(sy_state_set *set) {
     if (set == NULL) {
         return;
     }
-    const sy_executor *executor = set->executor;
+    sy_executor *executor = set->executor;
     sy__adapters_release(set);
+    sy__state_copy_drop(set);
     for (uint32_t slot = 0; slot < executor->n_states; slot++) {
         if (set->states[slot] != NULL) {
-            sy__state_owner(executor, slot)->plugin->state_destroy(set->states[slot]);
+            sy__handles_release(
+                executor, sy_plan_state_delegate(executor->plan, executor->state_values[slot]),
+                set->states[slot], NULL);
         }
     }
     sy__free_array(executor->allocator, set->states, executor->n_states, sizeof(sy_state *));
@@ -135,7 +138,7 @@ static sy_status fork_state(sy_executor *executor, uint32_t slot, const sy_state
         status = copy_rows(executor, slot, from, to, n_rows);
     }
     if (status != SY_OK) {
-        return sy__delegate_error(executor->runtime, delegate, status, "clone a state", error);
+        return sy__failure(executor, delegate, status, false, "clone a state", error);
     }
     return SY_OK;
 }
@@ -187,15 +190,17 @@ sy_status sy_state_set_truncate(sy_state_set *set, uint64_t n_rows, sy_error *er
         sy__delegate_listen(executor->runtime, delegate);
         status = delegate->plugin->state_truncate(set->states[slot], n_rows);
         if (status != SY_OK) {
-            return sy__delegate_error(executor->runtime, delegate, status, "truncate a state",
-                                      error);
+            return sy__failure(executor, delegate, status, false, "truncate a state", error);
         }
+    }
+    if (status == SY_OK) {
+        sy__state_copy_cut(set, n_rows);
     }
     return status;
 }
 
-sy_status sy_state_set_shift(sy_state_set *set, uint64_t first, uint64_t count, uint64_t to,
-                             sy_error *error) {
+sy_status sy__states_shift(sy_state_set *set, uint64_t first, uint64_t count, uint64_t to,
+                           sy_error *error) {
     sy_executor *executor = set->executor;
     const sy__state_call call = {.call = SY_STATE_CALL_WRITE, .set = set, .n_rows = to};
     uint64_t end = 0;
@@ -211,8 +216,17 @@ sy_status sy_state_set_shift(sy_state_set *set, uint64_t first, uint64_t count, 
         sy__delegate_listen(executor->runtime, delegate);
         status = delegate->plugin->state_shift(set->states[slot], first, count, to);
         if (status != SY_OK) {
-            return sy__delegate_error(executor->runtime, delegate, status, "shift a state", error);
+            return sy__failure(executor, delegate, status, false, "shift a state", error);
         }
+    }
+    return status;
+}
+
+sy_status sy_state_set_shift(sy_state_set *set, uint64_t first, uint64_t count, uint64_t to,
+                             sy_error *error) {
+    sy_status status = sy__states_shift(set, first, count, to, error);
+    if (status == SY_OK) {
+        sy__state_copy_cut(set, to);
     }
     return status;
 }
@@ -255,7 +269,7 @@ sy_status sy_state_set_save(sy_state_set *set, uint64_t n_rows, void *out_bytes,
         sy__delegate_listen(executor->runtime, delegate);
         status = delegate->plugin->state_save(set->states[slot], first, n_rows - first, to, part);
         if (status != SY_OK) {
-            return sy__delegate_error(executor->runtime, delegate, status, "save a state", error);
+            return sy__failure(executor, delegate, status, false, "save a state", error);
         }
         to += part;
     }
@@ -269,6 +283,9 @@ sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *byte
     sy_status status = check_bytes(set, n_rows, n_bytes, error);
     status = status == SY_OK ? sy__states_reserve(executor, &call, 0, error) : status;
     const uint8_t *from = bytes;
+    if (status == SY_OK) {
+        sy__state_copy_cut(set, 0);
+    }
     for (uint32_t slot = 0; status == SY_OK && slot < executor->n_states; slot++) {
         const sy_delegate *delegate = sy__state_owner(executor, slot);
         uint64_t part = slot_bytes(executor, slot, n_rows);
@@ -276,7 +293,7 @@ sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *byte
         sy__delegate_listen(executor->runtime, delegate);
         status = delegate->plugin->state_load(set->states[slot], first, n_rows - first, from, part);
         if (status != SY_OK) {
-            return sy__delegate_error(executor->runtime, delegate, status, "load a state", error);
+            return sy__failure(executor, delegate, status, false, "load a state", error);
         }
         from += part;
     }

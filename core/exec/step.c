@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One step: check everything, copy inputs in, run the segments in order. No heap call from here. */
 #include "base/checked.h"
-#include "base/clock.h"
 #include "exec/executor_internal.h"
-#include "sy_profile.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -100,6 +98,9 @@ static sy_status prepare(sy_executor *executor, const sy_step *step, sy_error *e
                             executor->n_phases, executor->options.n_sequences_max);
     }
     sy_status status = bind_symbols(executor, step, error);
+    if (status == SY_OK) {
+        status = sy__results_choose(executor, step, error);
+    }
     for (uint32_t k = 0; status == SY_OK && k < executor->n_inputs; k++) {
         status = copy_input(executor, &executor->phases[step->i_phase], step, executor->inputs[k],
                             error);
@@ -107,141 +108,86 @@ static sy_status prepare(sy_executor *executor, const sy_step *step, sy_error *e
     return status;
 }
 
-/* Copies one value between the host arena and a delegate's own arena. */
-static sy_status transfer(sy_executor *executor, const sy__loaded_phase *phase,
-                          const sy__transfer *move, uint64_t *out_bytes, sy_error *error) {
-    sy_value_view view;
-    bool to_device = move->from == SY__HOST_SIDE;
-    uint32_t i_delegate = to_device ? move->to : move->from;
-    const sy_delegate *delegate = sy_runtime_delegate(executor->runtime, i_delegate);
-    sy_buffer *buffer = executor->sides[i_delegate].arena;
-    uint64_t offset = phase->offsets[move->i_value];
-    sy_status status = sy_graph_value(executor->graph, move->i_value, &view);
-    if (status != SY_OK) {
-        return status;
+/* Segments that must be done before this one begins. */
+static sy_status wait_for_needs(sy_executor *executor, sy__loaded_phase *phase,
+                                const sy__loaded_segment *loaded, sy_error *error) {
+    sy_status status = SY_OK;
+    for (uint32_t k = 0; status == SY_OK && k < loaded->n_needs; k++) {
+        sy__loaded_segment *needed = &phase->segments[loaded->needs[k]];
+        if (needed->is_pending) {
+            status = sy__segment_wait(executor, phase, needed, error);
+        }
     }
-    uint64_t n_bytes = sy_value_bytes(&view, executor->symbols);
-    void *mapped = NULL;
-    sy__delegate_listen(executor->runtime, delegate);
-    status = delegate->plugin->buffer_map(buffer, offset, n_bytes,
-                                          to_device ? SY_ACCESS_WRITE : SY_ACCESS_READ, &mapped);
+    return status;
+}
+
+static sy_status run(sy_executor *executor, const sy_step *step, sy__loaded_phase *phase,
+                     sy_error *error) {
+    sy_status status = SY_OK;
+    for (uint32_t s = 0; status == SY_OK && s < phase->n_segments; s++) {
+        sy__loaded_segment *loaded = &phase->segments[s];
+        status = wait_for_needs(executor, phase, loaded, error);
+        if (status == SY_OK) {
+            status = sy__transfer_list(executor, phase, loaded->before, loaded->n_before, error);
+        }
+        if (status == SY_OK && (loaded->serves & executor->wanted) != 0) {
+            status = sy__segment_submit(executor, step, phase, loaded, error);
+        }
+    }
+    for (uint32_t s = 0; status == SY_OK && s < phase->n_segments; s++) {
+        if (phase->segments[s].is_pending) {
+            status = sy__segment_wait(executor, phase, &phase->segments[s], error);
+        }
+    }
     if (status == SY_OK) {
-        memcpy(to_device ? mapped : executor->host_arena + offset,
-               to_device ? executor->host_arena + offset : mapped, n_bytes);
-        status = delegate->plugin->buffer_unmap(buffer);
+        status = sy__results_bring(executor, phase, error);
     }
-    *out_bytes += n_bytes;
-    return status == SY_OK
-               ? SY_OK
-               : sy__delegate_error(executor->runtime, delegate, status, "move a value", error);
+    return status;
 }
 
-static sy_status transfer_list(sy_executor *executor, const sy__loaded_phase *phase,
-                               const sy__transfer *list, uint32_t n, sy_segment_stats *stats,
-                               sy_error *error) {
-    uint64_t start = n > 0 ? sy__clock_now_ns() : 0, n_bytes = 0;
-    for (uint32_t k = 0; k < n; k++) {
-        sy_status status = transfer(executor, phase, &list[k], &n_bytes, error);
-        if (status != SY_OK) {
-            return status;
+/* Rows that sets keep a copy of are part of the step. */
+static sy_status copy_rows(const sy_step *step, sy_error *error) {
+    sy_status status = SY_OK;
+    for (uint32_t i = 0; status == SY_OK && i < step->n_sequences; i++) {
+        const sy_step_sequence *sequence = &step->sequences[i];
+        if (sequence->states != NULL && sequence->states->copy.every_tokens > 0) {
+            status = sy__state_copy_add(sequence->states,
+                                        (uint64_t)sequence->n_past + sequence->n_tokens, error);
         }
     }
-    if (n > 0 && stats != NULL) {
-        stats->transfer_ns += sy__clock_now_ns() - start;
-        stats->transfer_bytes += n_bytes;
-    }
-    return SY_OK;
+    return status;
 }
 
-static void set_lengths(const sy_executor *executor, const uint32_t *values, uint32_t n,
-                        sy_binding *bindings) {
-    for (uint32_t k = 0; k < n; k++) {
-        sy_value_view view;
-        if (sy_graph_value(executor->graph, values[k], &view) == SY_OK) {
-            bindings[k].length_bytes = sy_value_bytes(&view, executor->symbols);
+static void confirm(const sy_executor *executor) {
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        if (executor->sides[d].in_use) {
+            sy__record_confirm(executor->runtime, d);
         }
     }
-}
-
-static void set_states(const sy_step *step, sy__loaded_segment *loaded) {
-    uint32_t n_states = loaded->planned->segment.n_states;
-    for (uint32_t i = 0; i < step->n_sequences; i++) {
-        for (uint32_t k = 0; k < n_states; k++) {
-            loaded->states[i * n_states + k] =
-                step->sequences[i].states->states[loaded->state_slots[k]];
-        }
-    }
-}
-
-static sy_status run_segment(sy_executor *executor, const sy_step *step, sy__loaded_segment *loaded,
-                             sy_error *error) {
-    const sy_segment *segment = &loaded->planned->segment;
-    const sy__side *side = &executor->sides[loaded->planned->i_delegate];
-    const sy_delegate *delegate =
-        sy_runtime_delegate(executor->runtime, loaded->planned->i_delegate);
-    sy_point done = {.fence = executor->fence, .value = ++executor->n_steps};
-    set_lengths(executor, segment->inputs, segment->n_inputs, loaded->inputs);
-    set_lengths(executor, segment->outputs, segment->n_outputs, loaded->outputs);
-    set_states(step, loaded);
-    sy_job job = {.header = SY_HEADER_INIT(sy_job),
-                  .symbols = executor->symbols,
-                  .n_symbols = SY_SYMBOL_COUNT_MAX,
-                  .n_inputs = segment->n_inputs,
-                  .n_outputs = segment->n_outputs,
-                  .n_sequences = step->n_sequences,
-                  .n_states = segment->n_states,
-                  .n_signals = 1,
-                  .inputs = loaded->inputs,
-                  .outputs = loaded->outputs,
-                  .sequences = executor->sequences,
-                  .states = loaded->states,
-                  .signals = &done,
-                  .scratch = {.buffer = side->scratch, .length_bytes = side->scratch_bytes},
-                  .run = done.value};
-    sy__adapters_bind(executor, step, loaded, &job);
-    sy_profile profile = {
-        .extension = {.id = SY_EXTENSION_PROFILE, .size = (uint32_t)sizeof(profile)},
-        .node_ns = executor->phases[step->i_phase].node_ns,
-        .n_nodes = sy_graph_n_nodes(executor->graph)};
-    if (profile.node_ns != NULL) {
-        job.header.extensions = &profile.extension;
-    }
-    sy__delegate_listen(executor->runtime, delegate);
-    uint64_t start = sy__clock_now_ns();
-    sy_status status = delegate->plugin->submit(loaded->unit, &job);
-    if (status == SY_OK) {
-        status = sy__fence_wait(executor->runtime, done, 0);
-    }
-    loaded->stats.last_ns = sy__clock_now_ns() - start;
-    loaded->stats.total_ns += loaded->stats.last_ns;
-    loaded->stats.n_runs++;
-    return status == SY_OK
-               ? SY_OK
-               : sy__delegate_error(executor->runtime, delegate, status, "run a segment", error);
 }
 
 sy_status sy_executor_step(sy_executor *executor, const sy_step *step, sy_error *error) {
     executor->i_phase_done = SY_NO_VALUE;
-    sy_status status = prepare(executor, step, error);
+    sy_status status = sy__failure_check(executor, error);
+    status = status == SY_OK ? prepare(executor, step, error) : status;
     if (status != SY_OK) {
         return status;
     }
     sy__loaded_phase *phase = &executor->phases[step->i_phase];
-    for (uint32_t s = 0; status == SY_OK && s < phase->n_segments; s++) {
-        sy__loaded_segment *loaded = &phase->segments[s];
-        status =
-            transfer_list(executor, phase, loaded->before, loaded->n_before, &loaded->stats, error);
-        if (status == SY_OK) {
-            status = run_segment(executor, step, loaded, error);
-        }
-    }
+    sy__adapters_bind(executor, step);
+    status = run(executor, step, phase, error);
     if (status == SY_OK) {
-        status = transfer_list(executor, phase, phase->after, phase->n_after, NULL, error);
+        status = copy_rows(step, error);
     }
-    if (status == SY_OK) {
-        executor->i_phase_done = step->i_phase;
+    if (status != SY_OK) {
+        sy__segments_drain(executor, phase);
+        return status;
     }
-    return status;
+    if (sy__runtime_is_unsound(executor->runtime)) {
+        confirm(executor);
+    }
+    executor->i_phase_done = step->i_phase;
+    return SY_OK;
 }
 
 sy_status sy_executor_output(const sy_executor *executor, uint32_t i_value, const void **out_data,
@@ -250,6 +196,10 @@ sy_status sy_executor_output(const sy_executor *executor, uint32_t i_value, cons
     if (sy_graph_value(executor->graph, i_value, &view) != SY_OK || view.kind != SY_VALUE_OUTPUT) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "Value %" PRIu32 " is no output of the graph.", i_value);
+    }
+    if (executor->i_phase_done != SY_NO_VALUE && !sy__results_want(executor, i_value)) {
+        return sy_error_set(error, SY_FAILED_PRECONDITION,
+                            "The newest step was not asked for '%s'.", view.name);
     }
     if (executor->i_phase_done == SY_NO_VALUE) {
         return sy_error_set(error, SY_FAILED_PRECONDITION,

@@ -79,9 +79,10 @@ sy_status sy__axis(const sy__infer_call *call, int64_t axis, uint32_t rank, uint
 }
 
 static const sy__infer_rule *find_rule(const sy_node_view *node) {
-    static const sy__infer_rule *const tables[] = {sy__infer_rules_switchyard,
-                                                   sy__infer_rules_experts, sy__infer_rules_onnx,
-                                                   sy__infer_rules_image, sy__infer_rules_shape};
+    static const sy__infer_rule *const tables[] = {
+        sy__infer_rules_switchyard, sy__infer_rules_experts, sy__infer_rules_onnx,
+        sy__infer_rules_choose,     sy__infer_rules_image,   sy__infer_rules_spatial,
+        sy__infer_rules_shape};
     for (size_t t = 0; t < sizeof(tables) / sizeof(tables[0]); t++) {
         for (const sy__infer_rule *rule = tables[t]; rule->op != NULL; rule++) {
             if (sy__node_is(node, rule->domain, rule->op)) {

@@ -19,12 +19,14 @@ typedef struct sy__infer_rule {
     sy_status (*infer)(const sy__infer_call *call);
 } sy__infer_rule;
 
-/* infer_switchyard.c, infer_experts.c, infer_onnx.c, infer_image.c, infer_shape.c:
- * tables ended by a NULL op. */
+/* infer_switchyard.c, infer_experts.c, infer_onnx.c, infer_choose.c, infer_image.c,
+ * infer_spatial.c, infer_shape.c: tables ended by a NULL op. */
 extern const sy__infer_rule sy__infer_rules_switchyard[];
 extern const sy__infer_rule sy__infer_rules_experts[];
 extern const sy__infer_rule sy__infer_rules_onnx[];
+extern const sy__infer_rule sy__infer_rules_choose[];
 extern const sy__infer_rule sy__infer_rules_image[];
+extern const sy__infer_rule sy__infer_rules_spatial[];
 extern const sy__infer_rule sy__infer_rules_shape[];
 
 const sy_value_view *sy__call_input(const sy__infer_call *call, uint32_t i_input);

@@ -25,31 +25,43 @@ static sy_status read_list(const sy__infer_call *call, const char *name, uint32_
     return SY_OK;
 }
 
-/* Spatial dimensions of the output of a convolution or pooling. */
-static sy_status slide(const sy__infer_call *call, const int64_t *kernel, sy__inferred *out) {
-    const sy_value_view *x = sy__call_input(call, 0);
-    uint32_t n = x->rank - 2;
+/* Where the kernel of a convolution or pooling is laid on the input. */
+typedef struct window {
     int64_t strides[2], dilations[2], pads[4];
-    sy_status status = read_list(call, "strides", n, 1, 1, strides);
+} window;
+
+static sy_status read_window(const sy__infer_call *call, window *out) {
+    uint32_t n = sy__call_input(call, 0)->rank - 2;
+    sy_status status = read_list(call, "strides", n, 1, 1, out->strides);
     if (status == SY_OK) {
-        status = read_list(call, "dilations", n, 1, 1, dilations);
+        status = read_list(call, "dilations", n, 1, 1, out->dilations);
     }
     if (status == SY_OK) {
-        status = read_list(call, "pads", 2 * n, 0, 0, pads);
+        status = read_list(call, "pads", 2 * n, 0, 0, out->pads);
     }
     const char *auto_pad = sy__attribute_string(call->node, "auto_pad", "NOTSET");
     if (status == SY_OK && strcmp(auto_pad, "NOTSET") != 0) {
         status = sy__infer_fail(call, "auto_pad must be NOTSET, with the pads written out");
     }
+    return status;
+}
+
+/* Spatial dimensions of the output of a convolution or pooling. */
+static sy_status slide(const sy__infer_call *call, const int64_t *kernel, sy__inferred *out) {
+    const sy_value_view *x = sy__call_input(call, 0);
+    uint32_t n = x->rank - 2;
+    window w;
+    sy_status status = read_window(call, &w);
     for (uint32_t i = 0; status == SY_OK && i < n; i++) {
         const sy_dimension *d = &x->dims[2 + i];
-        int64_t room = d->bound + pads[i] + pads[n + i] - (dilations[i] * (kernel[i] - 1) + 1);
+        int64_t room =
+            d->bound + w.pads[i] + w.pads[n + i] - (w.dilations[i] * (kernel[i] - 1) + 1);
         if (d->symbol != 0 || room < 0) {
             return sy__infer_fail(
                 call, "the kernel does not fit into dimension %" PRIu32 ", or that is not fixed",
                 2 + i);
         }
-        out->dims[2 + i] = sy__dimension_fixed(room / strides[i] + 1);
+        out->dims[2 + i] = sy__dimension_fixed(room / w.strides[i] + 1);
     }
     return status;
 }
@@ -62,10 +74,38 @@ static sy_status require_image(const sy__infer_call *call) {
     return SY_OK;
 }
 
+/* Sizes of the kernel, which the weight has and an attribute may repeat. */
+static sy_status read_kernel(const sy__infer_call *call, int64_t *out_kernel) {
+    const sy_value_view *w = sy__call_input(call, 1);
+    int64_t given[2];
+    for (uint32_t i = 0; i + 2 < w->rank; i++) {
+        out_kernel[i] = w->dims[2 + i].bound;
+        if (w->dims[2 + i].symbol != 0 || out_kernel[i] < 1 || out_kernel[i] > LARGEST) {
+            return sy__infer_fail(call, "the kernel must have fixed sizes");
+        }
+    }
+    if (sy__attribute(call->node, "kernel_shape", SY_ATTRIBUTE_INTS) == NULL) {
+        return SY_OK;
+    }
+    sy_status status = read_list(call, "kernel_shape", w->rank - 2, 1, 1, given);
+    if (status == SY_OK && memcmp(given, out_kernel, (w->rank - 2) * sizeof(given[0])) != 0) {
+        status = sy__infer_fail(call, "kernel_shape is not that of w");
+    }
+    return status;
+}
+
+static sy_status check_bias(const sy__infer_call *call, const sy_dimension *channels) {
+    const sy_value_view *x = sy__call_input(call, 0), *bias = sy__call_input(call, 2);
+    if (bias != NULL && (bias->type != x->type || bias->rank != 1 ||
+                         !sy__dimension_equal(&bias->dims[0], channels))) {
+        return sy__infer_fail(call, "the bias must have one element for each channel of y");
+    }
+    return SY_OK;
+}
+
 static sy_status infer_conv(const sy__infer_call *call) {
     const sy_value_view *x = sy__call_input(call, 0), *w = sy__call_input(call, 1);
-    const sy_value_view *bias = sy__call_input(call, 2);
-    int64_t group = sy__attribute_int(call->node, "group", 1), kernel[2] = {0}, given[2];
+    int64_t group = sy__attribute_int(call->node, "group", 1), kernel[2] = {0};
     sy_status status = require_image(call);
     if (status != SY_OK) {
         return status;
@@ -76,25 +116,71 @@ static sy_status infer_conv(const sy__infer_call *call) {
         return sy__infer_fail(call, "x and w must be floats of one type and rank, w [M, C / group, "
                                     "kernel]");
     }
-    if (bias != NULL && (bias->type != x->type || bias->rank != 1 ||
-                         !sy__dimension_equal(&bias->dims[0], &w->dims[0]))) {
-        return sy__infer_fail(call, "the bias must have one element for each row of w");
-    }
-    for (uint32_t i = 0; i + 2 < w->rank; i++) {
-        kernel[i] = w->dims[2 + i].bound;
-        if (w->dims[2 + i].symbol != 0 || kernel[i] < 1 || kernel[i] > LARGEST) {
-            return sy__infer_fail(call, "the kernel must have fixed sizes");
-        }
-    }
-    if (sy__attribute(call->node, "kernel_shape", SY_ATTRIBUTE_INTS) != NULL) {
-        status = read_list(call, "kernel_shape", x->rank - 2, 1, 1, given);
-        if (status == SY_OK && memcmp(given, kernel, (x->rank - 2) * sizeof(given[0])) != 0) {
-            status = sy__infer_fail(call, "kernel_shape is not that of w");
-        }
+    status = check_bias(call, &w->dims[0]);
+    if (status == SY_OK) {
+        status = read_kernel(call, kernel);
     }
     sy__result_like(call, 0, x);
     call->results[0].dims[1] = w->dims[0];
     return status == SY_OK ? slide(call, kernel, &call->results[0]) : status;
+}
+
+/* Spatial dimensions of the output of a transposed convolution; output_shape stands for them. */
+static sy_status spread(const sy__infer_call *call, const int64_t *kernel, sy__inferred *out) {
+    const sy_value_view *x = sy__call_input(call, 0);
+    uint32_t n = x->rank - 2;
+    int64_t extra[2], sizes[2];
+    window w;
+    bool is_given = sy__attribute(call->node, "output_shape", SY_ATTRIBUTE_INTS) != NULL;
+    sy_status status = read_window(call, &w);
+    if (status == SY_OK) {
+        status = read_list(call, "output_padding", n, 0, 0, extra);
+    }
+    if (status == SY_OK && is_given) {
+        status = read_list(call, "output_shape", n, 0, 1, sizes);
+    }
+    for (uint32_t i = 0; status == SY_OK && i < n; i++) {
+        const sy_dimension *d = &x->dims[2 + i];
+        int64_t step = w.strides[i] > w.dilations[i] ? w.strides[i] : w.dilations[i];
+        if (d->symbol != 0 || d->bound < 1 || d->bound > LARGEST || extra[i] >= step) {
+            return sy__infer_fail(call,
+                                  "dimension %" PRIu32 " of x must be fixed, and output_padding "
+                                  "below the stride or the dilation",
+                                  2 + i);
+        }
+        int64_t size = w.strides[i] * (d->bound - 1) + w.dilations[i] * (kernel[i] - 1) + 1 +
+                       extra[i] - w.pads[i] - w.pads[n + i];
+        size = is_given ? sizes[i] : size;
+        if (size < 1) {
+            return sy__infer_fail(call, "the pads leave nothing of dimension %" PRIu32, 2 + i);
+        }
+        out->dims[2 + i] = sy__dimension_fixed(size);
+    }
+    return status;
+}
+
+static sy_status infer_conv_transpose(const sy__infer_call *call) {
+    const sy_value_view *x = sy__call_input(call, 0), *w = sy__call_input(call, 1);
+    int64_t group = sy__attribute_int(call->node, "group", 1), kernel[2] = {0};
+    sy_dimension channels;
+    sy_status status = require_image(call);
+    if (status != SY_OK) {
+        return status;
+    }
+    if (!sy__is_float(x->type) || w->type != x->type || w->rank != x->rank || group < 1 ||
+        !sy__dimension_equal(&w->dims[0], &x->dims[1]) || w->dims[0].bound % group != 0 ||
+        w->dims[1].symbol != 0 || w->dims[1].bound > INT64_MAX / group) {
+        return sy__infer_fail(call, "x and w must be floats of one type and rank, w [C, M / group, "
+                                    "kernel]");
+    }
+    channels = sy__dimension_fixed(w->dims[1].bound * group);
+    status = check_bias(call, &channels);
+    if (status == SY_OK) {
+        status = read_kernel(call, kernel);
+    }
+    sy__result_like(call, 0, x);
+    call->results[0].dims[1] = channels;
+    return status == SY_OK ? spread(call, kernel, &call->results[0]) : status;
 }
 
 static sy_status infer_pool(const sy__infer_call *call) {
@@ -228,6 +314,7 @@ static sy_status infer_dequantize(const sy__infer_call *call) {
 
 const sy__infer_rule sy__infer_rules_image[] = {
     {"", "Conv", 2, 3, 1, infer_conv},
+    {"", "ConvTranspose", 2, 3, 1, infer_conv_transpose},
     {"", "MaxPool", 1, 1, 1, infer_pool},
     {"", "AveragePool", 1, 1, 1, infer_pool},
     {"", "GlobalMaxPool", 1, 1, 1, infer_global_pool},

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "plan/placement.h"
+#include "switchyard/failover.h"
 #include "switchyard/plan.h"
 
 #include <stdbool.h>
@@ -43,6 +44,7 @@ typedef struct sy__plan_delegate {
     sy_source rank_source;
     float bias;
     bool left_out, on_host, offers_states, offers_adapters;
+    bool excused; /* left out for a failure: what the policy asks of it is waived */
     const char *left_out_text;
     float launch_us[SY__LANES_MAX];
     sy__placement_link link;

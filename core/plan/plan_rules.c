@@ -11,13 +11,50 @@ static bool selects(const char *selector, const sy__plan_delegate *who) {
                              delegate->info.device_class) != 0;
 }
 
+/* Delegates in quarantine, or that are planned for as if they were, are excused: nothing is asked
+ * of them that others could not do. */
+static bool is_excused(const sy_plan *plan, const char *selector) {
+    for (uint32_t d = 0; d < plan->n_delegates; d++) {
+        if (plan->delegates[d].excused && selects(selector, &plan->delegates[d])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static sy_status leave_out_unsound(sy_plan *plan, sy_error *error) {
+    for (uint32_t d = 0; d < plan->n_delegates; d++) {
+        sy_delegate_record record;
+        sy_runtime_get_record(plan->runtime, d, &record);
+        if (sy_runtime_is_usable(plan->runtime, d)) {
+            continue;
+        }
+        plan->delegates[d].left_out = plan->delegates[d].excused = true;
+        plan->delegates[d].left_out_text = sy__plan_text(
+            plan,
+            record.condition == SY_CONDITION_OUT ? "out after %u failures, the last: %s"
+                                                 : "in quarantine after %u failures, the "
+                                                   "last: %s",
+            record.n_failures, sy_failure_name(record.failure));
+        if (plan->delegates[d].left_out_text == NULL) {
+            return sy__plan_no_memory(error);
+        }
+    }
+    return SY_OK;
+}
+
 sy_status sy__plan_leave_out(sy_plan *plan, const sy_plan_options *options, sy_error *error) {
+    sy_status status = leave_out_unsound(plan, error);
+    if (status != SY_OK) {
+        return status;
+    }
     for (uint32_t k = 0; options != NULL && k < options->n_without; k++) {
         bool any = false;
         for (uint32_t d = 0; d < plan->n_delegates; d++) {
             if (selects(options->without[k], &plan->delegates[d])) {
                 any = true;
                 plan->delegates[d].left_out = true;
+                plan->delegates[d].excused |= options->is_shadow != 0;
                 plan->delegates[d].left_out_text =
                     sy__plan_text(plan, "left out by --without %s", options->without[k]);
                 if (plan->delegates[d].left_out_text == NULL) {
@@ -118,7 +155,8 @@ static sy_status broken_pin(rule_run *run, const sy_node_view *node, uint32_t i_
     if (text == NULL) {
         return sy__plan_no_memory(error);
     }
-    if (!run->by_application && plan->policy->fallback != SY_FALLBACK_ERROR) {
+    if ((!run->by_application && plan->policy->fallback != SY_FALLBACK_ERROR) ||
+        is_excused(plan, run->rules[i_rule].delegate)) {
         return sy__plan_note(plan, error, "Node '%s' is %s, which cannot be kept: %s.", node->name,
                              text, why);
     }
@@ -206,7 +244,7 @@ static sy_status check_requires(sy_plan *plan, sy_error *error) {
                           : 0u;
         }
         double pct = n_all > 0 ? 100.0 * (double)n_here / (double)n_all : 100.0;
-        if (pct < (double)require->coverage_pct) {
+        if (pct < (double)require->coverage_pct && !is_excused(plan, require->delegate)) {
             sy_error_set(error, SY_FAILED_PRECONDITION,
                          "%.1f %% of the nodes run on %s, but the policy requires %.1f %%.", pct,
                          require->delegate, (double)require->coverage_pct);
@@ -249,7 +287,7 @@ static sy_status check_order(sy_plan *plan, uint32_t i_order, sy_error *error) {
         is_class_word(order->delegate)) {
         return SY_OK;
     }
-    if (plan->policy->fallback == SY_FALLBACK_WARN) {
+    if (plan->policy->fallback == SY_FALLBACK_WARN || is_excused(plan, order->delegate)) {
         return sy__plan_note(plan, error, "'%s' was asked for and stays unused: %s.",
                              order->delegate, why);
     }

@@ -232,7 +232,7 @@ const sy_plugin *sy__reference_entry(uint32_t host_abi, const sy_host *host) {
     }
     const char *why = NULL;
     if (host_abi >> 16 != SY_ABI_MAJOR || host_abi < SY_ABI_VERSION) {
-        why = "the reference delegate needs ABI 0.10 or a later minor of major 0";
+        why = "the reference delegate needs ABI 0.11 or a later minor of major 0";
     } else if (!host_is_complete(host)) {
         why = "the host lacks a service the reference delegate needs";
     } else if (!remember_host(host)) {

@@ -36,7 +36,15 @@ typedef struct sy__tensor {
 /* Of a convolution or pooling: height, then width. */
 typedef struct sy__stencil {
     int64_t kernel[2], stride[2], dilation[2], before[2], after[2];
+    int64_t extra[2]; /* output_padding of a transposed convolution */
 } sy__stencil;
+
+/* Of Resize: height, then width. A size of 0 stays what it is. */
+typedef struct sy__resampling {
+    uint32_t mode, rounding, place; /* numbers of resize.c */
+    float scale[2], length[2];      /* length: of the output, before it is cut to a whole number */
+    int64_t size[2];
+} sy__resampling;
 
 /* Attributes and constant inputs, parsed. A field has a meaning for the operators that set it. */
 typedef struct sy__params {
@@ -44,12 +52,14 @@ typedef struct sy__params {
     int64_t axis, window;
     int64_t n_heads, n_kv_heads, n_used;
     bool causal, interleaved, keepdims, trans_a, trans_b, all_axes, allow_zero, normalize;
-    int64_t slot, max_rank; /* AdapterLinear */
+    bool takes_last, takes_largest; /* ArgMax, TopK */
+    int64_t slot, max_rank;         /* AdapterLinear */
     uint32_t activation;
     uint32_t n_list;
     int64_t list[SY__MAX_LIST]; /* axes, permutation, shape or split sizes */
-    int64_t starts[SY_MAX_RANK], ends[SY_MAX_RANK], steps[SY_MAX_RANK]; /* Slice, by axis */
+    int64_t starts[SY_MAX_RANK], ends[SY_MAX_RANK], steps[SY_MAX_RANK]; /* Slice, Pad, by axis */
     sy__stencil stencil;
+    sy__resampling resampling;
 } sy__params;
 
 typedef struct sy__operator sy__operator;

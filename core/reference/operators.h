@@ -135,11 +135,16 @@ SY__RUN(binary);
 SY__PREPARE(cast);
 SY__RUN(cast);
 
-/* conv.c, pool.c (variants SY__REDUCE_MEAN, SY__REDUCE_MAX), batch_norm.c, quantize.c */
+/* conv.c, conv_transpose.c, pool.c (variants SY__REDUCE_MEAN, SY__REDUCE_MAX), batch_norm.c,
+ * quantize.c */
 SY__PREPARE(conv);
 SY__INFER(conv);
 SY__RUN(conv);
 SY__MACS(conv);
+SY__PREPARE(conv_transpose);
+SY__INFER(conv_transpose);
+SY__RUN(conv_transpose);
+SY__MACS(conv_transpose);
 SY__PREPARE(max_pool);
 SY__PREPARE(average_pool);
 SY__INFER(pool);
@@ -164,6 +169,32 @@ SY__PREPARE(reduce);
 SY__INFER(reduce);
 SY__RUN(reduce);
 SY__MACS(reduce);
+
+/* resize.c */
+SY__PREPARE(resize);
+SY__INFER(resize);
+SY__RUN(resize);
+
+/* pad.c */
+SY__PREPARE(pad);
+SY__INFER(pad);
+SY__RUN(pad);
+SY__PREPARE(depth_to_space);
+SY__INFER(depth_to_space);
+SY__RUN(depth_to_space);
+SY__PREPARE(space_to_depth);
+SY__INFER(space_to_depth);
+SY__RUN(space_to_depth);
+
+/* choose.c */
+SY__PREPARE(arg_max);
+SY__INFER(arg_max);
+SY__RUN(arg_max);
+SY__PREPARE(top_k);
+SY__INFER(top_k);
+SY__RUN(top_k);
+SY__WORK(top_k);
+SY__MACS(choose);
 
 /* view_ops.c: the same bytes under another shape */
 SY__PREPARE(identity);

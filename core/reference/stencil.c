@@ -111,3 +111,88 @@ int64_t sy__ref_stencil_row(const sy__stencil *stencil, int64_t i_kernel_row, in
         out_row * stencil->stride[0] + i_kernel_row * stencil->dilation[0] - stencil->before[0];
     return row >= 0 && row < height ? row : -1;
 }
+
+/* Elements from the first kernel's first to the last one's last, and the padding of the output. */
+static int64_t covered(const sy__stencil *s, uint32_t at, int64_t n) {
+    return s->stride[at] * (n - 1) + s->dilation[at] * (s->kernel[at] - 1) + 1 + s->extra[at];
+}
+
+/* Pads that leave what output_shape asks for, the larger half in front; what it asks for past the
+ * kernels is padding of the output. */
+static bool fit_output(sy__facts *facts, uint32_t n) {
+    static const int64_t zeros[2] = {0};
+    sy__stencil *s = &facts->params.stencil;
+    int64_t sizes[2] = {0};
+    if (!read_list(facts, "output_shape", n, zeros, 0, sizes)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n && (sizes[0] != 0 || sizes[1] != 0); i++) {
+        uint32_t at = i + 2 - n;
+        int64_t cut = covered(s, at, facts->inputs[0]->shape.dims[2 + i]) - sizes[i];
+        if (sizes[i] < 1) {
+            return sy__ref_refuse(facts, SY_REASON_ATTRIBUTE, "output_shape has a 0");
+        }
+        s->extra[at] -= cut < 0 ? cut : 0;
+        cut = cut > 0 ? cut : 0;
+        s->after[at] = cut / 2;
+        s->before[at] = cut - cut / 2;
+    }
+    return true;
+}
+
+bool sy__ref_stencil_read_spread(sy__facts *facts) {
+    static const int64_t zeros[2] = {0};
+    sy__stencil *s = &facts->params.stencil;
+    const sy__tensor *x = facts->inputs[0];
+    uint32_t n = x->shape.rank - 2;
+    int64_t extra[2];
+    if (!read_list(facts, "output_padding", n, zeros, 0, extra)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = i + 2 - n;
+        if (extra[i] >= s->stride[at] && extra[i] >= s->dilation[at]) {
+            return sy__ref_refuse(facts, SY_REASON_ATTRIBUTE,
+                                  "output_padding is not below the stride or the dilation");
+        }
+        if ((x->dynamic >> (2 + i) & 1) != 0 || x->shape.dims[2 + i] < 1 ||
+            x->shape.dims[2 + i] > LARGEST) {
+            return sy__ref_refuse(facts, SY_REASON_SHAPE, "a plane of x has no fixed size");
+        }
+        s->extra[at] = extra[i];
+    }
+    return fit_output(facts, n);
+}
+
+bool sy__ref_stencil_spread(const sy__stencil *stencil, const sy__shape *x, int64_t n_channels,
+                            sy__shape *out) {
+    *out = *x;
+    out->dims[1] = n_channels;
+    for (uint32_t i = 2; i < x->rank; i++) {
+        uint32_t at = i + 2 - x->rank;
+        out->dims[i] = covered(stencil, at, x->dims[i]) - stencil->before[at] - stencil->after[at];
+        if (out->dims[i] < 1) {
+            return false;
+        }
+    }
+    return true;
+}
+
+sy__tap sy__ref_spread_tap(const sy__stencil *stencil, int64_t i_kernel_column, int64_t width,
+                           int64_t first_column, int64_t n_columns) {
+    int64_t stride = stencil->stride[1];
+    int64_t offset = i_kernel_column * stencil->dilation[1] - stencil->before[1];
+    int64_t low = first_column - offset, end = first_column + n_columns - offset;
+    low = low <= 0 ? 0 : (low + stride - 1) / stride;
+    end = end <= 0 ? 0 : (end + stride - 1) / stride;
+    end = end < width ? end : width;
+    return (sy__tap){
+        .first = low * stride + offset, .count = end > low ? end - low : 0, .column = low};
+}
+
+int64_t sy__ref_spread_row(const sy__stencil *stencil, int64_t i_kernel_row, int64_t height,
+                           int64_t out_row) {
+    int64_t place = out_row + stencil->before[0] - i_kernel_row * stencil->dilation[0];
+    int64_t row = place / stencil->stride[0];
+    return place >= 0 && place % stencil->stride[0] == 0 && row < height ? row : -1;
+}

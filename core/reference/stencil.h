@@ -29,4 +29,17 @@ sy__tap sy__ref_stencil_tap(const sy__stencil *stencil, int64_t i_kernel_column,
 int64_t sy__ref_stencil_row(const sy__stencil *stencil, int64_t i_kernel_row, int64_t height,
                             int64_t out_row);
 
+/* The same for a transposed convolution, where every input element spreads over the kernel. Reads
+ * output_padding and output_shape after the others; output_shape takes the place of the pads. */
+bool sy__ref_stencil_read_spread(sy__facts *facts);
+/* False when nothing of the output is left between the pads. */
+bool sy__ref_stencil_spread(const sy__stencil *stencil, const sy__shape *x, int64_t n_channels,
+                            sy__shape *out);
+/* Here count is of input columns, each a stride further in the output. */
+sy__tap sy__ref_spread_tap(const sy__stencil *stencil, int64_t i_kernel_column, int64_t width,
+                           int64_t first_column, int64_t n_columns);
+/* Input row whose kernel row i_kernel_row lies on an output row, -1 when there is none. */
+int64_t sy__ref_spread_row(const sy__stencil *stencil, int64_t i_kernel_row, int64_t height,
+                           int64_t out_row);
+
 #endif

@@ -28,6 +28,7 @@ SY__BUILD(unary);
 SY__BUILD(binary);
 SY__BUILD(linear);
 SY__BUILD(embedding);
+SY__BUILD(adapter_linear);
 SY__BUILD(rotary);
 SY__BUILD(attention);
 SY__BUILD(gated);
@@ -50,6 +51,19 @@ SY__BUILD(squeeze);
 SY__BUILD(cast);
 SY__BUILD(where);
 SY__BUILD(expand);
+SY__BUILD(arg_max);
+SY__BUILD(top_k);
+SY__BUILD(conv);
+SY__BUILD(conv_transpose);
+SY__BUILD(pool);
+SY__BUILD(global_pool);
+SY__BUILD(resize);
+SY__BUILD(pad);
+SY__BUILD(depth_space);
+SY__BUILD(clip);
+SY__BUILD(prelu);
+SY__BUILD(batch_norm);
+SY__BUILD(quantize);
 
 /* Values with random contents of [low, high]; outputs are noted in their order. */
 void *sy__case_content(sy__case *self, sy_element_type type, uint64_t n_elements,

@@ -29,6 +29,11 @@ SY__BUILD(unary) {
         sy_test_graph_string(&self->graph, node, "approximate", "tanh");
     } else if (is(row, "Swish") && i_shape > 0) {
         sy_test_graph_float(&self->graph, node, "alpha", 1.7);
+    } else if ((is(row, "LeakyRelu") || is(row, "Elu")) && i_shape > 0) {
+        sy_test_graph_float(&self->graph, node, "alpha", 0.4);
+    } else if (is(row, "HardSigmoid") && i_shape > 0) {
+        sy_test_graph_float(&self->graph, node, "alpha", 0.6);
+        sy_test_graph_float(&self->graph, node, "beta", 0.4);
     } else if (is(row, "Softcap")) {
         sy_test_graph_float(&self->graph, node, "cap", 0.7);
     }
@@ -76,6 +81,21 @@ SY__BUILD(linear) {
     }
     sy__case_output(self, x_type, 2, y);
     sy__case_node(self, row, has_bias ? 3 : 2, in);
+    return true;
+}
+
+/* In a step without adapters; level 3 has those with some. */
+SY__BUILD(adapter_linear) {
+    sy_dimension y[2] = {SY__T(self), SY__F(33)}, x[2] = {SY__T(self), SY__F(64)};
+    uint32_t in[3] = {sy__case_input(self, type, 2, y), sy__case_input(self, type, 2, x),
+                      SY_NO_VALUE};
+    if (i_shape == 1) {
+        in[2] = sy__case_ids(self, 3);
+    }
+    sy__case_output(self, type, 2, y);
+    uint32_t node = sy__case_node(self, row, i_shape == 1 ? 3 : 2, in);
+    sy_test_graph_int(&self->graph, node, "slot", 2);
+    sy_test_graph_int(&self->graph, node, "max_rank", 16);
     return true;
 }
 

@@ -57,6 +57,7 @@ bool sy__case_step(const sy__case *self, int64_t n_tokens, int64_t *symbols, sy_
     symbols[SY_SYMBOL_TOKENS] = n_tokens;
     symbols[SY_SYMBOL_OUTPUTS] = n_tokens;
     symbols[SY_SYMBOL_SEQUENCES] = outcome->n_sequences;
+    symbols[SY_SYMBOL_FIRST_FREE] = n_tokens; /* pictures */
     for (uint32_t i = 0; i < self->n_outputs; i++) {
         const sy_value_view *value = &self->graph.values[self->outputs[i]];
         if (!sy_test_value_bytes(value, symbols, SY_SYMBOL_COUNT_MAX, &outcome->output_bytes[i])) {
@@ -144,6 +145,20 @@ sy_status sy__case_run(const sy__case *self, sy_op_unit *unit, int64_t n_tokens,
         }
     }
     return status;
+}
+
+bool sy__case_expect(sy__conform *c, sy__session *oracle, const sy__case *self,
+                     sy__outcome *out_expected) {
+    sy_error error;
+    sy_op_unit unit = {.runner = NULL};
+    memset(out_expected, 0, sizeof(*out_expected));
+    sy_status status = sy_op_load(&oracle->runner, &self->graph, &unit, &error);
+    if (status == SY_OK) {
+        status = sy__case_run(self, &unit, self->n_tokens, out_expected, &error);
+    }
+    sy_op_unload(&unit);
+    return sy__conform_check(c, status == SY_OK, "L2.oracle", "%s: the reference fails: %.150s.",
+                             self->name, status == SY_OK ? "" : error.message);
 }
 
 void sy__outcome_deinit(sy__outcome *outcome) {

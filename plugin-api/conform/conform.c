@@ -53,6 +53,14 @@ void sy__conform_doing(sy__conform *c, const char *format, ...) {
     va_end(arguments);
 }
 
+void sy__conform_note(sy__conform *c, const char *format, ...) {
+    sy_conform_level *level = &c->report->levels[c->level];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(level->note, sizeof(level->note), format, arguments);
+    va_end(arguments);
+}
+
 /* What a plugin must leave as it is in the process (SYP-10). */
 typedef struct surroundings {
     void (*handlers[SIGNALS_MAX])(int number);
@@ -116,7 +124,7 @@ static bool load_library(sy__conform *c) {
 static void run_level(sy__conform *c) {
     static void (*const levels[SY_CONFORM_LEVELS])(sy__conform *) = {
         sy__conform_static, sy__conform_lifecycle, sy__conform_verdicts, sy__conform_memory,
-        sy__conform_async};
+        sy__conform_async,  sy__conform_blobs,     sy__conform_faults};
     surroundings around;
     if (c->level == 0) {
         levels[0](c);
@@ -176,7 +184,7 @@ static sy_status run_in_child(sy__conform *c, sy_error *error) {
 sy_status sy_conform_run(const sy_conform_options *options, sy_conform_report **out_report,
                          sy_error *error) {
     if (options == NULL || options->struct_bytes < sizeof(*options) || options->path == NULL ||
-        options->most_level >= SY_CONFORM_LEVELS) {
+        options->most_level >= SY_CONFORM_LEVELS || options->least_level > options->most_level) {
         return sy_error_set(error, SY_INVALID_ARGUMENT,
                             "The options need a path and a level of at most %u.",
                             SY_CONFORM_LEVELS - 1);
@@ -187,7 +195,7 @@ sy_status sy_conform_run(const sy_conform_options *options, sy_conform_report **
         return sy__no_memory(error, sizeof(*report), "a conformance report");
     }
     snprintf(report->path, sizeof(report->path), "%s", options->path);
-    sy__conform c = {.options = options, .report = report};
+    sy__conform c = {.options = options, .report = report, .level = options->least_level};
     sy_status status = SY_OK;
     for (; c.level <= options->most_level && status == SY_OK; c.level++) {
         status = run_in_child(&c, error);

@@ -20,6 +20,9 @@ bool sy__conform_check(sy__conform *c, bool ok, const char *id, const char *form
 /* Says what runs next, for the sentence of a crash. */
 void sy__conform_doing(sy__conform *c, const char *format, ...) SY_PRINTF(2, 3);
 
+/* Says what of this level is left out, and why. */
+void sy__conform_note(sy__conform *c, const char *format, ...) SY_PRINTF(2, 3);
+
 /* The plugin under test: a host of its own, the negotiated table (a copy: short tables read as
  * zero) and one open device. */
 typedef struct sy__session {
@@ -30,6 +33,9 @@ typedef struct sy__session {
 
 /* False after a failure was noted; then nothing is to be closed. */
 bool sy__session_open(sy__conform *c, uint32_t n_workers, sy__session *session);
+/* The same with more options, "key=value\n...". */
+bool sy__session_open_with(sy__conform *c, uint32_t n_workers, const char *options,
+                           sy__session *session);
 /* Closes; checks that nothing leaked and no rule was broken. */
 void sy__session_close(sy__conform *c, sy__session *session);
 /* Copies what the table has and this build knows. False when the table is NULL or too short. */
@@ -48,6 +54,8 @@ void sy__conform_state_sharing(sy__conform *c, sy__session *session);
 /* Likewise. */
 void sy__conform_adapters(sy__conform *c, sy__session *session);
 void sy__conform_async(sy__conform *c);
+void sy__conform_blobs(sy__conform *c);
+void sy__conform_faults(sy__conform *c);
 
 /* cases.c: small graphs of one node. */
 #define SY__CASE_INPUTS 8u
@@ -94,6 +102,9 @@ typedef struct sy__outcome {
 /* Runs the loaded case with n_tokens on its runner's delegate. */
 sy_status sy__case_run(const sy__case *self, sy_op_unit *unit, int64_t n_tokens,
                        sy__outcome *out_outcome, sy_error *error);
+/* What the reference makes of a case; deinit in any case. */
+bool sy__case_expect(sy__conform *c, sy__session *oracle, const sy__case *self,
+                     sy__outcome *out_expected);
 void sy__outcome_deinit(sy__outcome *outcome);
 /* NULL when the outcomes agree, else a text in `text`. */
 const char *sy__outcome_differs(const sy__case *self, const sy__outcome *expected,
@@ -110,6 +121,7 @@ typedef struct sy__pick {
     uint32_t i_row, i_type, i_shape;
     int64_t n_tokens;
 } sy__pick;
+bool sy__pick_where(sy__session *session, bool (*fits)(const sy__case *), sy__pick *out_pick);
 bool sy__pick_case(sy__session *session, bool with_state, sy__pick *out_pick);
 
 #endif

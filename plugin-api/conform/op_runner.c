@@ -135,37 +135,49 @@ static sy_status make_buffers(sy_op_unit *unit) {
     return make_buffer(unit, n, unit->info.scratch_bytes);
 }
 
-static sy_status load_unit(sy_op_unit *unit) {
+sy_status sy_op_compile(sy_op_runner *runner, const sy_test_graph *graph, sy_blob *inout_blob) {
+    sy_test_host *host = runner->host;
+    if (runner->plugin->compile == NULL) {
+        return SY_UNIMPLEMENTED;
+    }
+    host->blob_bytes = 0;
+    sy_test_host_clear_report(host);
+    sy_status status =
+        runner->plugin->compile(runner->device, &graph->view, &graph->segment, inout_blob);
+    if (status == SY_OK) {
+        inout_blob->bytes = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .pointer = host->blob};
+        inout_blob->bytes.length_bytes = host->blob_bytes;
+    }
+    return status;
+}
+
+static sy_status load_unit(sy_op_unit *unit, const sy_blob *blob) {
     const sy_plugin *plugin = unit->runner->plugin;
     const sy_test_graph *graph = unit->graph;
-    sy_blob blob = {.header = SY_HEADER_INIT(sy_blob)};
     sy_load_request request = {.header = SY_HEADER_INIT(sy_load_request)};
     request.view = &graph->view;
     request.segment = &graph->segment;
-    if (plugin->compile != NULL) {
-        sy_test_host *host = unit->runner->host;
-        host->blob_bytes = 0;
-        sy_status status =
-            plugin->compile(unit->runner->device, &graph->view, &graph->segment, &blob);
-        if (status != SY_OK && SY_STATUS_CLASS(status) != SY_UNIMPLEMENTED) {
-            return status;
-        }
-        if (status == SY_OK) {
-            blob.bytes = (sy_memory){.kind = SY_MEMORY_HOST, .fd = -1, .pointer = host->blob};
-            blob.bytes.length_bytes = host->blob_bytes;
-            request.blob = &blob;
-        }
-    }
+    request.blob = blob;
     unit->info.header = (sy_header)SY_HEADER_INIT(sy_unit_info);
     return plugin->load(unit->runner->device, &request, &unit->info, &unit->unit);
 }
 
 sy_status sy_op_load(sy_op_runner *runner, const sy_test_graph *graph, sy_op_unit *out_unit,
                      sy_error *error) {
+    sy_blob blob = {.header = SY_HEADER_INIT(sy_blob)};
+    sy_status status = sy_op_compile(runner, graph, &blob);
+    if (status != SY_OK && SY_STATUS_CLASS(status) != SY_UNIMPLEMENTED) {
+        return failed(runner, status, "compile", error);
+    }
+    return sy_op_load_blob(runner, graph, status == SY_OK ? &blob : NULL, out_unit, error);
+}
+
+sy_status sy_op_load_blob(sy_op_runner *runner, const sy_test_graph *graph, const sy_blob *blob,
+                          sy_op_unit *out_unit, sy_error *error) {
     sy_op_unit unit = {.runner = runner, .graph = graph};
     unit.n_buffers = graph->segment.n_inputs + graph->segment.n_outputs + 1;
     sy_test_host_clear_report(runner->host);
-    sy_status status = load_unit(&unit);
+    sy_status status = load_unit(&unit, blob);
     if (status != SY_OK) {
         return failed(runner, status, "load", error);
     }

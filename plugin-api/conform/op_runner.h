@@ -72,6 +72,12 @@ typedef struct sy_op_unit {
  * it. Texts of the error carry the plugin's newest report. */
 SY_MUST_CHECK sy_status sy_op_load(sy_op_runner *runner, const sy_test_graph *graph,
                                    sy_op_unit *out_unit, sy_error *error);
+/* The two halves of sy_op_load. The bytes of a compiled blob lie in the host until the next one is
+ * compiled. UNIMPLEMENTED where the plugin compiles nothing, or not this. */
+SY_MUST_CHECK sy_status sy_op_compile(sy_op_runner *runner, const sy_test_graph *graph,
+                                      sy_blob *inout_blob);
+SY_MUST_CHECK sy_status sy_op_load_blob(sy_op_runner *runner, const sy_test_graph *graph,
+                                        const sy_blob *blob, sy_op_unit *out_unit, sy_error *error);
 /* Copies inputs in, submits, waits for the signal, copies outputs out. The signal's status when the
  * job failed. INTERNAL when a guarded unit wrote to an input or past the end of a binding. */
 SY_MUST_CHECK sy_status sy_op_submit(sy_op_unit *unit, const sy_op_step *step, sy_error *error);

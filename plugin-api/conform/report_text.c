@@ -4,13 +4,15 @@
 
 #include "base/text.h"
 
-static const char *const level_names[SY_CONFORM_LEVELS] = {"static", "lifecycle", "verdicts",
-                                                           "memory and states", "asynchronous"};
+static const char *const level_names[SY_CONFORM_LEVELS] = {
+    "static", "lifecycle", "verdicts", "memory and states", "asynchronous", "blobs", "faults"};
 
 static void write_text(const sy_conform_report *report, sy__text *text) {
     sy__text_printf(text, "%s: %s %s, device %s\n", report->path,
-                    report->name[0] != '\0' ? report->name : "(no table)", report->version,
-                    report->device[0] != '\0' ? report->device : "(none)");
+                    report->name[0] != '\0'    ? report->name
+                    : report->levels[1].is_run ? "(no table)"
+                                               : "(not asked)",
+                    report->version, report->device[0] != '\0' ? report->device : "(none)");
     for (uint32_t i = 0; i < SY_CONFORM_LEVELS; i++) {
         const sy_conform_level *level = &report->levels[i];
         if (level->is_run == 0) {
@@ -24,7 +26,7 @@ static void write_text(const sy_conform_report *report, sy__text *text) {
             sy__text_printf(text, "; %u cases run, %u declined with a reason", level->n_run,
                             level->n_declined);
         }
-        sy__text_puts(text, "\n");
+        sy__text_printf(text, "%s%s\n", level->note[0] != '\0' ? "; " : "", level->note);
     }
     for (uint32_t i = 0; i < report->n_kept; i++) {
         sy__text_printf(text, "  %s: %s\n", report->failures[i].check, report->failures[i].text);
@@ -54,6 +56,8 @@ static void write_level(const sy_conform_report *report, uint32_t i, sy__json *j
     sy__json_u64(json, level->n_run);
     sy__json_key(json, "cases_declined");
     sy__json_u64(json, level->n_declined);
+    sy__json_key(json, "note");
+    sy__json_string(json, level->note);
     sy__json_end_object(json);
 }
 

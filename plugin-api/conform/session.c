@@ -63,6 +63,18 @@ bool sy__session_open(sy__conform *c, uint32_t n_workers, sy__session *session) 
                          session);
 }
 
+bool sy__session_open_with(sy__conform *c, uint32_t n_workers, const char *options,
+                           sy__session *session) {
+    char all[1024];
+    const char *given = c->options->options != NULL ? c->options->options : "";
+    size_t n_given = strlen(given);
+    const char *between = n_given > 0 && given[n_given - 1] != '\n' ? "\n" : "";
+    int n = snprintf(all, sizeof(all), "%s%s%s", given, between, options);
+    return sy__conform_check(c, n >= 0 && (size_t)n < sizeof(all), "L1.open",
+                             "Its options are too long for the check.") &&
+           session_begin(c, c->entry, n_workers, n > 0 ? all : NULL, c->options->i_device, session);
+}
+
 bool sy__oracle_open(sy__conform *c, sy__session *session) {
     return session_begin(c, sy__reference_entry, 1, NULL, 0, session);
 }

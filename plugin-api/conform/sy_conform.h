@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The conformance check of a delegate: levels L0 (static), L1 (lifecycle), L2 (verdicts against the
- * reference), L3 (memory and states), L4 (asynchronous work). Each level runs the plugin in a child
- * process, so a crash or a hang is a failure with a sentence like any other. plugin-api/RULES.md
- * says which rule each check stands for.
+ * reference), L3 (memory and states), L4 (asynchronous work), L5 (blobs), L6 (faults). Each level
+ * runs the plugin in a child process, so a crash or a hang is a failure with a sentence like any
+ * other. plugin-api/RULES.md says which rule each check stands for.
  */
 #ifndef SY_CONFORM_H
 #define SY_CONFORM_H
@@ -14,18 +14,19 @@
 extern "C" {
 #endif
 
-#define SY_CONFORM_LEVELS 5u
+#define SY_CONFORM_LEVELS 7u
 #define SY_CONFORM_FAILURES_MAX 200u
 #define SY_CONFORM_TEXT_BYTES 320u
 
 /* Start from sy_conform_options_default. */
 typedef struct sy_conform_options {
     uint32_t struct_bytes; /* sizeof(sy_conform_options) */
-    uint32_t most_level;   /* 0-4: levels up to this one run */
+    uint32_t most_level;   /* 0-6: levels up to this one run */
     const char *path;      /* of the shared object; its manifest lies beside it */
     const char *options;   /* "key=value\n..." for open, or NULL */
     uint32_t i_device;
-    uint32_t seconds; /* a level that takes longer is ended and failed; 0: 300 */
+    uint32_t seconds;     /* a level that takes longer is ended and failed; 0: 300 */
+    uint32_t least_level; /* levels below it are left out */
 } sy_conform_options;
 
 typedef struct sy_conform_level {
@@ -33,6 +34,7 @@ typedef struct sy_conform_level {
     uint32_t n_checks, n_failures;
     uint32_t n_declined; /* cases that the delegate does not offer, with a reason */
     uint32_t n_run;      /* cases that were run and compared */
+    char note[160];      /* what of the level was left out, and why; "" nothing */
 } sy_conform_level;
 
 typedef struct sy_conform_failure {

@@ -129,7 +129,7 @@ static sy_status host_blob_write(sy_context *context, uint64_t offset_bytes, con
     sy_test_host *host = host_of(context);
     sy_status status = SY_OK;
     pthread_mutex_lock(&host->lock);
-    if (offset_bytes > BLOB_LIMIT_BYTES || n_bytes > BLOB_LIMIT_BYTES - offset_bytes) {
+    if (offset_bytes > host->blob_limit || n_bytes > host->blob_limit - offset_bytes) {
         status = SY_RESOURCE_EXHAUSTED;
     } else {
         size_t end = (size_t)offset_bytes + n_bytes;
@@ -217,6 +217,7 @@ sy_status sy_test_host_init(sy_test_host *host, uint32_t n_workers, sy_error *er
     host->services.context = (sy_context *)(void *)host;
     host->fail_from = UINT64_MAX;
     host->limit_bytes = MEMORY_LIMIT_BYTES;
+    host->blob_limit = BLOB_LIMIT_BYTES;
     pthread_mutex_init(&host->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

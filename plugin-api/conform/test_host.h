@@ -45,10 +45,10 @@ typedef struct sy_test_host {
     char report[SY_TEST_REPORT_BYTES]; /* newest text */
 
     sy_test_fence fences[SY_TEST_FENCES];
-    uint64_t n_parallel; /* calls of parallel */
-    int cancelled;       /* what host->cancelled answers */
-    uint8_t *blob;       /* what host->blob_write received */
-    size_t blob_bytes, blob_capacity;
+    uint64_t n_parallel;                          /* calls of parallel */
+    int cancelled;                                /* what host->cancelled answers */
+    uint8_t *blob;                                /* what host->blob_write received */
+    size_t blob_bytes, blob_capacity, blob_limit; /* a write past blob_limit is refused */
 
     uint32_t n_misuses; /* rules broken by the plugin, newest in words */
     char misuse[SY_TEST_REPORT_BYTES];

@@ -225,19 +225,19 @@ void sy__conform_verdicts(sy__conform *c) {
     sy__session_close(c, &oracle);
 }
 
-bool sy__pick_case(sy__session *session, bool with_state, sy__pick *out_pick) {
+bool sy__pick_where(sy__session *session, bool (*fits)(const sy__case *), sy__pick *out_pick) {
     for (uint32_t i_row = 0; i_row < sy__case_n_rows(); i_row++) {
         for (uint32_t i_type = 0; i_type < sy__case_n_types(i_row); i_type++) {
             for (uint32_t i_shape = 0; i_shape < sy__case_n_shapes(i_row); i_shape++) {
                 sy__case made;
                 sy_verdict verdict = {.support = SY_SUPPORT_NO};
                 sy_error error;
-                bool fits = sy__case_init(&made, i_row, i_type, i_shape, TOKENS) &&
-                            (made.n_states > 0) == with_state && made.n_inputs > 0 &&
-                            sy_op_judge(&session->runner, &made.graph, &verdict, &error) == SY_OK &&
-                            verdict.support != SY_SUPPORT_NO;
+                bool is_taken =
+                    sy__case_init(&made, i_row, i_type, i_shape, TOKENS) && fits(&made) &&
+                    sy_op_judge(&session->runner, &made.graph, &verdict, &error) == SY_OK &&
+                    verdict.support != SY_SUPPORT_NO;
                 sy__case_deinit(&made);
-                if (fits) {
+                if (is_taken) {
                     *out_pick = (sy__pick){i_row, i_type, i_shape, tokens_for(&verdict)};
                     return true;
                 }
@@ -245,4 +245,16 @@ bool sy__pick_case(sy__session *session, bool with_state, sy__pick *out_pick) {
         }
     }
     return false;
+}
+
+static bool has_states(const sy__case *made) {
+    return made->n_states > 0 && made->n_inputs > 0;
+}
+
+static bool has_none(const sy__case *made) {
+    return made->n_states == 0 && made->n_inputs > 0;
+}
+
+bool sy__pick_case(sy__session *session, bool with_state, sy__pick *out_pick) {
+    return sy__pick_where(session, with_state ? has_states : has_none, out_pick);
 }

@@ -61,7 +61,7 @@ static sy_status load(sy_device *device, const sy_load_request *request, sy_unit
     const sy_segment *segment = request->segment;
     sy_unit *unit = NULL;
     size_t n_bytes = sizeof(*unit) + segment->n_nodes * sizeof(unit->steps[0]);
-    (void)device, (void)out_info; /* no scratch, no copies of weights */
+    (void)out_info; /* no scratch, no copies of weights */
     if (check(&request->header) != SY_OK) {
         return check(&request->header);
     }
@@ -77,10 +77,12 @@ static sy_status load(sy_device *device, const sy_load_request *request, sy_unit
         unit->steps[i][1] = index_of(segment->inputs, node.inputs[1]);
         unit->steps[i][2] = index_of(segment->outputs, node.outputs[0]);
     }
+    device->live++;
     *out_unit = unit;
     return SY_OK;
 }
 static sy_status unload(sy_unit *unit) {
+    the_device.live--;
     host->release(host->context, unit, unit->n_bytes);
     return SY_OK;
 }
@@ -129,6 +131,6 @@ const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *services) {
         return &table;
     }
     host->report(host->context, SY_SEVERITY_ERROR, SY_STATUS(SY_UNIMPLEMENTED, SY_DETAIL_VERSION),
-                 SY_NO_VALUE, "needs a host of delegate ABI 0.10 or a later minor");
+                 SY_NO_VALUE, "needs a host of delegate ABI 0.11 or a later minor");
     return NULL;
 }

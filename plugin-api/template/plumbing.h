@@ -8,7 +8,7 @@
 #include <string.h>
 
 struct sy_device {
-    int unused; /* a driver's handle, later */
+    _Atomic uint64_t live; /* buffers and units; a driver's handle, later */
 };
 struct sy_buffer {
     char *bytes;
@@ -51,7 +51,7 @@ static sy_status close_device(sy_device *device) {
     return device != NULL ? SY_OK : SY_INTERNAL;
 }
 static sy_status health(sy_device *device, sy_health *out_health) {
-    (void)device, (void)out_health; /* cleared by the host: well, and nothing to tell */
+    out_health->live_handles = device->live; /* the rest was cleared by the host: well */
     return SY_OK;
 }
 
@@ -63,6 +63,7 @@ static sy_status make_buffer(char *bytes, uint64_t n_own_bytes, sy_buffer **out_
     if (buffer == NULL) {
         return SY_RESOURCE_EXHAUSTED;
     }
+    the_device.live++;
     *buffer = (sy_buffer){bytes != NULL ? bytes : (char *)buffer + 64, 64 + n_own_bytes};
     *out_buffer = buffer;
     return SY_OK;
@@ -80,6 +81,7 @@ static sy_status buffer_import(sy_device *device, const sy_memory *memory, sy_bu
     return make_buffer((char *)memory->pointer + memory->offset_bytes, 0, out_buffer);
 }
 static sy_status buffer_destroy(sy_buffer *buffer) {
+    the_device.live--;
     host->release(host->context, buffer, buffer->n_bytes);
     return SY_OK;
 }

@@ -8,6 +8,7 @@
 #ifndef SWITCHYARD_CONF_H
 #define SWITCHYARD_CONF_H
 
+#include "switchyard/failover.h"
 #include "switchyard/ini.h"
 #include "switchyard/policy.h"
 
@@ -53,6 +54,19 @@ typedef struct sy_conf_runtime {
     sy_element_type kv_type;
     uint32_t profile; /* 1: for sy_engine_options.profile */
 } sy_conf_runtime;
+
+/* Where compiled segments are kept. */
+typedef struct sy_conf_cache {
+    uint32_t enabled;
+    const char *directory; /* NULL: the user's cache */
+    uint64_t limit_bytes;
+} sy_conf_cache;
+
+/* Settings of [failover]. */
+typedef struct sy_conf_failover {
+    sy_failover_options engine;       /* for sy_engine_options.failover */
+    sy_quarantine_options quarantine; /* for sy_runtime_set_quarantine */
+} sy_conf_failover;
 
 /* What a plugin must fulfil before it is loaded. */
 typedef struct sy_conf_trust {
@@ -104,6 +118,14 @@ const sy_policy *sy_conf_policy(const sy_conf *conf);
 /* Settings of [runtime].
  * shape: -  unit: -  owner: conf  errors: none  thread: any  cost: O(1)  since: 0.1  source: - */
 const sy_conf_runtime *sy_conf_runtime_settings(const sy_conf *conf);
+
+/* Settings of [cache].
+ * shape: -  unit: -  owner: conf  errors: none  thread: any  cost: O(1)  since: 0.1  source: - */
+const sy_conf_cache *sy_conf_cache_settings(const sy_conf *conf);
+
+/* Settings of [failover].
+ * shape: -  unit: -  owner: conf  errors: none  thread: any  cost: O(1)  since: 0.1  source: - */
+const sy_conf_failover *sy_conf_failover_settings(const sy_conf *conf);
 
 /* Settings of [trust].
  * shape: -  unit: -  owner: conf  errors: none  thread: any  cost: O(1)  since: 0.1  source: - */

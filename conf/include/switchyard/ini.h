@@ -49,7 +49,8 @@ typedef enum sy_ini_type {
     SY_INI_SHA256 = 11,   /* 64 hexadecimal digits */
     SY_INI_ABI = 12,      /* major.minor */
     SY_INI_FILE = 13,     /* a file name without a folder */
-    SY_INI_CPUS = 14      /* none, performance, or CPUs as in 0-3, 6 */
+    SY_INI_CPUS = 14,     /* none, performance, or CPUs as in 0-3, 6 */
+    SY_INI_PATH = 15      /* one absolute path */
 } sy_ini_type;
 
 /* What a later layer may do to a value that an earlier layer set. */

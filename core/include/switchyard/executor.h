@@ -8,6 +8,7 @@
 #ifndef SWITCHYARD_EXECUTOR_H
 #define SWITCHYARD_EXECUTOR_H
 
+#include "switchyard/failover.h"
 #include "switchyard/plan.h"
 
 #ifdef __cplusplus
@@ -29,6 +30,8 @@ typedef struct sy_executor_options {
     uint64_t budget_bytes;    /* for arenas, scratch and what units hold; 0: none */
     uint32_t profile;         /* 1: ask delegates for times per node (sy_executor_node_ns) */
     uint32_t windows;         /* 1: states that are read through a window forget older rows */
+    uint32_t no_blobs;        /* 1: compile anew and keep nothing, whatever the runtime has */
+    sy_watch_options watch;   /* of jobs of delegates that are no CPU */
 } sy_executor_options;
 
 /* One sequence of a step. */
@@ -54,15 +57,40 @@ typedef struct sy_step {
     /* Values of OUTPUTS and the graph's own symbols (index = symbol); TOKENS and SEQUENCES are
      * taken from the sequences. NULL: OUTPUTS = n_sequences. */
     const int64_t *symbols;
+    /* OUTPUT values that are wanted; NULL: all. Others may not be computed and stay where they are;
+     * sy_executor_output refuses them. */
+    const uint32_t *outputs;
+    uint32_t n_outputs;
 } sy_step;
 
 /* What one segment has done so far. */
 typedef struct sy_segment_stats {
     uint64_t n_runs;
     uint64_t total_ns, last_ns; /* submit to fence, transfers apart */
-    uint64_t transfer_ns;
-    uint64_t transfer_bytes;
+    uint64_t transfer_ns;       /* moving its inputs and results */
+    /* To and from memory of delegates: values that were moved for it, and what its delegate says
+     * to have moved itself. Memory that both sides see is not moved. */
+    uint64_t written_bytes, read_bytes;
+    uint64_t host_ns; /* processor time of the delegate's own threads, as it tells (sy_profile.h) */
 } sy_segment_stats;
+
+typedef enum sy_blob_outcome {
+    SY_BLOB_NONE = 0,     /* nothing was compiled: the delegate does not, or not this segment */
+    SY_BLOB_COMPILED = 1, /* compiled now; text says why */
+    SY_BLOB_EXACT = 2,    /* loaded as it was kept */
+    SY_BLOB_USABLE = 3    /* likewise, though made for something else; text says what */
+} sy_blob_outcome;
+
+#define SY_BLOB_TEXT_BYTES 256u
+
+/* Where the compiled form of one segment came from. */
+typedef struct sy_blob_report {
+    sy_blob_outcome outcome;
+    uint32_t is_kept; /* it is in the store for the next process */
+    uint64_t n_bytes;
+    uint64_t compile_ns, load_ns;
+    char text[SY_BLOB_TEXT_BYTES]; /* a sentence */
+} sy_blob_report;
 
 /* Memory in bytes, by owner. */
 typedef struct sy_memory_report {
@@ -82,7 +110,8 @@ typedef struct sy_memory_report {
 SY_MUST_CHECK sy_status sy_executor_create(const sy_plan *plan, const sy_executor_options *options,
                                            sy_executor **out_executor, sy_error *error);
 
-/* Unloads everything after every state set is gone; NULL is fine.
+/* Unloads everything after every state set is gone; NULL is fine. One that is not idle stays where
+ * it is for good, which goes to the log: what its plan, graph and weights lie in must stay as well.
  * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time
  * cost: unloads units  since: 0.1  source: - */
 void sy_executor_destroy(sy_executor *executor);
@@ -94,9 +123,22 @@ void sy_executor_destroy(sy_executor *executor);
 SY_MUST_CHECK sy_status sy_executor_step(sy_executor *executor, const sy_step *step,
                                          sy_error *error);
 
+/* Which delegate failed in the newest step or call on states, and how; NONE when none did, or when
+ * what went wrong was no fault of a delegate.
+ * shape: -  unit: -  owner: -  errors: NONE  thread: one at a time
+ * cost: O(1)  since: 0.1  source: docs/failover.md */
+sy_failure sy_executor_failure(const sy_executor *executor, uint32_t *out_delegate);
+
+/* 1 when no job of the executor runs any more. A job that hangs may still write to arenas, scratch
+ * and states: until it ends nothing of them may be freed or used again, and no step begins.
+ * shape: -  unit: -  owner: -  errors: none  thread: one at a time
+ * cost: O(segments)  since: 0.1  source: docs/failover.md */
+int sy_executor_is_idle(const sy_executor *executor);
+
 /* Result of the newest step: host memory of an OUTPUT value, valid until the next step.
  * shape: the value's at the step's symbols  unit: bytes  owner: executor
  * errors: INVALID_ARGUMENT for no output, FAILED_PRECONDITION before a step
+ * and where the step was not asked for it
  * thread: one at a time  cost: O(1)  since: 0.1  source: - */
 SY_MUST_CHECK sy_status sy_executor_output(const sy_executor *executor, uint32_t i_value,
                                            const void **out_data, uint64_t *out_bytes,
@@ -107,6 +149,12 @@ SY_MUST_CHECK sy_status sy_executor_output(const sy_executor *executor, uint32_t
  * cost: O(1)  since: 0.1  source: - */
 void sy_executor_stats(const sy_executor *executor, uint32_t i_phase, uint32_t i_segment,
                        sy_segment_stats *out_stats);
+
+/* Where the compiled form of one segment came from; NONE past the end.
+ * shape: -  unit: bytes, nanoseconds  owner: caller  errors: none  thread: any
+ * cost: O(1)  since: 0.1  source: docs/decisions/0033 */
+void sy_executor_blob(const sy_executor *executor, uint32_t i_phase, uint32_t i_segment,
+                      sy_blob_report *out_report);
 
 /* Time that a node took in all steps of a phase so far, as its delegate told; 0 without
  * options.profile, past the end, and where the delegate does not tell nodes apart.
@@ -196,6 +244,29 @@ SY_MUST_CHECK sy_status sy_state_set_save(sy_state_set *set, uint64_t n_rows, vo
 SY_MUST_CHECK sy_status sy_state_set_load(sy_state_set *set, uint64_t n_rows, const void *bytes,
                                           uint64_t n_bytes, sy_error *error);
 
+/* Keeps committed rows in host memory too, brought up to date by the step that is every_tokens rows
+ * ahead of them; 1: by every step. 0 lets them go. Clones and forks keep none of their own accord.
+ * shape: -  unit: tokens  owner: set  errors: RESOURCE_EXHAUSTED
+ * thread: one at a time per executor  cost: sy_state_copy_bytes of memory; each step that copies,
+ * the delegates' state_save  since: 0.1  source: docs/failover.md */
+SY_MUST_CHECK sy_status sy_state_set_keep(sy_state_set *set, uint32_t every_tokens,
+                                          sy_error *error);
+
+/* Bytes that such a copy takes.
+ * shape: -  unit: bytes  owner: -  errors: none  thread: any
+ * cost: O(states)  since: 0.1  source: - */
+uint64_t sy_state_copy_bytes(const sy_executor *executor, uint64_t max_tokens);
+
+/* Moves a set to another executor over the same graph, with as many of its first n_rows rows as can
+ * be had: from the delegates that keep them, or from the copy where those are lost. The handle
+ * stays the same, so do its adapters (sy_adapter_set_move). *out_n_rows rows are there afterwards;
+ * the caller computes the rest anew.
+ * shape: -  unit: rows  owner: -  errors: INVALID_ARGUMENT another graph, RESOURCE_EXHAUSTED, those
+ * of the new delegates (the set is as before)  thread: one at a time per executor
+ * cost: O(rows), heap  since: 0.1  source: docs/failover.md */
+SY_MUST_CHECK sy_status sy_state_set_move(sy_state_set *set, sy_executor *to, uint64_t n_rows,
+                                          uint64_t *out_n_rows, sy_error *error);
+
 /* Bytes of states as the delegates lay them out, under the budget, with all they keep beside the
  * rows. */
 typedef struct sy_state_memory {
@@ -248,6 +319,15 @@ typedef struct sy_adapter_choice {
 SY_MUST_CHECK sy_status sy_adapter_set_create(sy_executor *executor,
                                               const sy_adapter_description *description,
                                               sy_adapter_set **out_set, sy_error *error);
+
+/* Hands an adapter to the delegates of another executor over the same graph, with the description
+ * it was made from; the handle stays the same.
+ * shape: -  unit: -  owner: -  errors: as create (the set is as before)
+ * thread: one at a time per executor  cost: that of adapter_create  since: 0.1
+ * source: docs/failover.md */
+SY_MUST_CHECK sy_status sy_adapter_set_move(sy_adapter_set *set, sy_executor *to,
+                                            const sy_adapter_description *description,
+                                            sy_error *error);
 
 /* Frees an adapter that no state set uses any more; NULL is fine.
  * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time per executor

@@ -42,6 +42,7 @@ typedef struct sy_plan_options {
     const sy_policy_rule *rules;
     uint32_t no_alternatives; /* 1: what other places would cost is not worked out: made faster */
     uint32_t placement;       /* SY_PLACEMENT_* */
+    uint32_t is_shadow; /* 1: `without` names what may be lost, and the policy asks nothing of it */
 } sy_plan_options;
 
 /* One segment in execution order. All lists belong to the plan. */

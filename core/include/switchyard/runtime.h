@@ -9,6 +9,7 @@
 #define SWITCHYARD_RUNTIME_H
 
 #include "switchyard/allocator.h"
+#include "switchyard/blob_store.h"
 #include "switchyard/log.h"
 
 #ifdef __cplusplus
@@ -25,6 +26,7 @@ typedef struct sy_runtime_options {
     const sy_log *log;             /* NULL: silent; must outlive the runtime */
     const char *affinity;          /* NULL or "none", "performance", or CPUs: "0-3, 6" */
     uint32_t spin_us;              /* threads wait awake so long for more work, then sleep */
+    const sy_blob_store *blobs;    /* NULL: none are kept; must outlive the runtime */
 } sy_runtime_options;
 
 /* One device of one loaded plugin, as plans see it. Everything is borrowed from the plugin or the
@@ -36,6 +38,9 @@ typedef struct sy_delegate {
     sy_context *context;
     sy_device *device;
     sy_device_info info; /* as enumerate gave it */
+    /* Where the owner keeps `device`: written when a lost device is opened again (failover.h), NULL
+     * while it cannot be. NULL: it is never opened again. */
+    sy_device **handle;
 } sy_delegate;
 
 /* Fills defaults.
@@ -50,7 +55,8 @@ void sy_runtime_options_default(sy_runtime_options *out_options);
 SY_MUST_CHECK sy_status sy_runtime_create(const sy_runtime_options *options,
                                           sy_runtime **out_runtime, sy_error *error);
 
-/* Ends a runtime after every plan, executor and registry made from it is gone. NULL is fine.
+/* Ends a runtime after every plan, executor and registry made from it is gone. NULL is fine. Where
+ * a job hangs to the end (docs/failover.md), the runtime stays for good.
  * shape: -  unit: -  owner: takes it  errors: none  thread: one at a time
  * cost: joins threads  since: 0.1  source: - */
 void sy_runtime_destroy(sy_runtime *runtime);
@@ -95,6 +101,11 @@ SY_MUST_CHECK sy_status sy_runtime_add(sy_runtime *runtime, const sy_delegate *d
  * cost: O(n)  since: 0.1  source: - */
 void sy_runtime_remove(sy_runtime *runtime, const sy_device *device);
 
+/* The same for delegates of a plugin's table whose devices were closed and did not open again.
+ * shape: -  unit: -  owner: -  errors: none  thread: one at a time
+ * cost: O(n)  since: 0.1  source: - */
+void sy_runtime_remove_closed(sy_runtime *runtime, const sy_plugin *plugin);
+
 /* Number of delegates; the reference delegate is the last one.
  * shape: -  unit: -  owner: -  errors: none  thread: any while nobody adds
  * cost: O(1)  since: 0.1  source: - */
@@ -109,6 +120,11 @@ const sy_delegate *sy_runtime_delegate(const sy_runtime *runtime, uint32_t i_del
  * shape: -  unit: -  owner: runtime  errors: NULL  thread: any
  * cost: O(n)  since: 0.1  source: - */
 const sy_host *sy_runtime_host(const sy_runtime *runtime, const sy_context *context);
+
+/* Where compiled segments are kept, NULL nowhere.
+ * shape: -  unit: -  owner: borrowed  errors: NULL  thread: any
+ * cost: O(1)  since: 0.1  source: - */
+const sy_blob_store *sy_runtime_blobs(const sy_runtime *runtime);
 
 /* Allocator, log and thread count the runtime was made with.
  * shape: -  unit: -  owner: borrowed  errors: none  thread: any

@@ -157,6 +157,12 @@ SY_MUST_CHECK sy_status sy_registry_measure(sy_registry *registry, uint64_t budg
  * source: docs/plugin-manifest.md */
 SY_MUST_CHECK sy_status sy_registry_check_file(const char *path, sy_error *error);
 
+/* 1 when the manifest beside a shared object lists this option of [delegate NAME]; 0 also when
+ * there is none that can be read.
+ * shape: -  unit: -  owner: -  errors: 0  thread: any  cost: reads the manifest  since: 0.1
+ * source: docs/plugin-manifest.md */
+uint32_t sy_registry_file_has_option(const char *path, const char *option);
+
 typedef enum sy_registry_format { SY_REGISTRY_TEXT = 0, SY_REGISTRY_JSON = 1 } sy_registry_format;
 
 /* Everything above as text for people or as JSON.
