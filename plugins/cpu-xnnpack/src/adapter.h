@@ -7,22 +7,14 @@
 #ifndef CPU_ADAPTER_H
 #define CPU_ADAPTER_H
 
+#include "adapter_weights.h"
 #include "unit.h"
 
-#define CPU_ADAPTER_RANK_MOST 1024u
-#define CPU_ADAPTER_USES_MOST 4u /* of a sequence */
-
-struct sy_adapter_weights {
-    sy_device *device;
-    uint32_t n_pairs;
+/* What is kept of an adapter beside its pairs, whose b leads into `wide`. */
+typedef struct cpu_adapter {
     uint8_t *wide; /* every B in the tiles of cpu_expand, one after the other */
     size_t n_wide_bytes;
-    sy_adapter_pair pairs[]; /* by slot; b leads into `wide` */
-};
-
-/* Everything a job says of adapters. */
-sy_status cpu_adapters_check(const sy_device *device, const sy_job *job);
-bool cpu_adapters_used(const sy_job *job);
+} cpu_adapter;
 
 /* The view and segment without nodes AdapterLinear: who reads their result reads their y. It must
  * stay where it is: the view's handle leads to it. */

@@ -10,7 +10,7 @@
 
 #include "attention.h"
 #include "fuse.h"
-#include "state.h"
+#include "state_layout.h"
 
 enum { CPU_IN_Q, CPU_IN_K, CPU_IN_V, CPU_IN_KEY_STATE, CPU_IN_VALUE_STATE, CPU_IN_SINKS };
 
@@ -44,7 +44,7 @@ typedef struct cpu_attention_item {
 } cpu_attention_item;
 
 uint64_t cpu_attention_tile_rows(const cpu_params *p);
-uint64_t cpu_attention_worker_bytes(const cpu_node *node, const cpu_params *p);
+uint64_t cpu_attention_worker_bytes(const kit_node *node, const cpu_params *p);
 /* Decides appends and splits. */
 void cpu_attention_start(cpu_attention_step *work, cpu_run *run, const cpu_step *step);
 uint64_t cpu_attention_tasks(const cpu_attention_step *work);

@@ -44,9 +44,10 @@ const float *cpu_head_steps_run(const cpu_run *run, const cpu_head_steps *steps,
 
 static void put(const cpu_run *run, sy_state *state, uint64_t position, uint64_t first, uint64_t n,
                 const float *values, uint8_t *bytes) {
-    cpu_kernels_of(run->kernels, state->layout.type)->encode(values, n, bytes);
-    cpu_state_put(&state->layout, cpu_state_block_of(state, position), position % CPU_BLOCK, first,
-                  n, bytes);
+    const cpu_state_layout *layout = cpu_layout_of(state);
+    cpu_kernels_of(run->kernels, layout->type)->encode(values, n, bytes);
+    cpu_state_put(layout, cpu_state_block_of(state, position), position % CPU_BLOCK, first, n,
+                  bytes);
 }
 
 uint64_t cpu_append_floats(const cpu_params *p) {

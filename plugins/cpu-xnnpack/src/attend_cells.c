@@ -7,10 +7,10 @@
 
 /* Whether a group's columns begin with a cell, so that they are read where they are. */
 static bool keys_in_place(const cpu_params *p, sy_element_type type) {
-    return p->has_states && p->k % cpu_type_block(type) == 0;
+    return p->has_states && p->k % kit_type_block(type) == 0;
 }
 static bool values_in_place(const cpu_params *p, sy_element_type type) {
-    uint64_t cell = cpu_type_is_float(type) ? CPU_CELL : cpu_type_block(type);
+    uint64_t cell = kit_type_is_float(type) ? CPU_CELL : kit_type_block(type);
     return p->has_states && (p->n % cell == 0 || (p->n_kv_heads == 1 && cell == CPU_CELL));
 }
 
@@ -30,12 +30,13 @@ static const float *source_row(const cpu_attention_item *it, bool is_key, uint64
     }
     const sy_state *state =
         cpu_run_state(run, it->work->step, is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
-    uint64_t block = cpu_type_block(state->layout.type), skipped = first % block;
+    const cpu_state_layout *layout = cpu_layout_of(state);
+    uint64_t block = kit_type_block(layout->type), skipped = first % block;
     uint64_t n = (skipped + d + block - 1) / block * block;
     uint8_t *bytes = (uint8_t *)(it->row + d + 64);
-    cpu_state_get(&state->layout, cpu_state_block_of(state, position), position % CPU_BLOCK,
+    cpu_state_get(layout, cpu_state_block_of(state, position), position % CPU_BLOCK,
                   first - skipped, n, bytes);
-    cpu_kernels_of(run->kernels, state->layout.type)->decode(bytes, n, it->row);
+    cpu_kernels_of(run->kernels, layout->type)->decode(bytes, n, it->row);
     return it->row + skipped;
 }
 
@@ -75,7 +76,7 @@ static const uint8_t *part_of(const sy_state *state, uint64_t number, uint64_t a
 /* The group's cells from a span on, in the state. */
 static void in_place(const cpu_attention_item *it, const sy_state *state, uint64_t d, uint64_t span,
                      cpu_cells *out) {
-    const cpu_state_layout *layout = &state->layout;
+    const cpu_state_layout *layout = cpu_layout_of(state);
     uint64_t at = cells_at(layout, it->group, d);
     *out = (cpu_cells){.type = layout->type};
     if (layout->factors_at != 0) {
@@ -94,9 +95,9 @@ static const sy_state *state_in_place(const cpu_attention_item *it, bool is_key)
     }
     const sy_state *state = cpu_run_state(it->run, it->work->step,
                                           is_key ? CPU_IN_KEY_STATE : CPU_IN_VALUE_STATE, it->s);
-    bool fits =
-        is_key ? keys_in_place(p, state->layout.type) : values_in_place(p, state->layout.type);
-    return fits && state->layout.by_position == is_key ? state : NULL;
+    const cpu_state_layout *layout = cpu_layout_of(state);
+    bool fits = is_key ? keys_in_place(p, layout->type) : values_in_place(p, layout->type);
+    return fits && layout->by_position == is_key ? state : NULL;
 }
 
 /* What is read some 8 KB after a block is asked for meanwhile: blocks of keys, then of values, then
@@ -109,7 +110,7 @@ typedef struct reading {
 static void ahead_set(const reading *all, uint64_t i, const sy_state *state, uint64_t d,
                       cpu_positions blocks, cpu_cells *cells) {
     const uint64_t distance = 8192;
-    uint64_t part_bytes = cells_at(&state->layout, 1, d);
+    uint64_t part_bytes = cells_at(cpu_layout_of(state), 1, d);
     uint64_t n = part_bytes < distance ? (distance + part_bytes - 1) / part_bytes : 1;
     for (uint32_t b = blocks.low; b < blocks.high; b++, i++) {
         cells->ahead[b] = i + n < all->n ? all->parts[i + n] : cells->blocks[b];
@@ -142,7 +143,7 @@ void cpu_attention_cells(const cpu_attention_item *it, uint64_t span, cpu_positi
     memcpy(all.parts + n, values->blocks + blocks.low, n * sizeof(all.parts[0]));
     for (uint64_t i = 0; it->next_group < it->work->n_groups && i < CPU_SPAN_BLOCKS; i++) {
         all.parts[all.n++] = part_of(key_state, it->next_block + i,
-                                     cells_at(&key_state->layout, it->next_group, p->k));
+                                     cells_at(cpu_layout_of(key_state), it->next_group, p->k));
     }
     ahead_set(&all, 0, key_state, p->k, blocks, keys);
     ahead_set(&all, n, value_state, p->n, blocks, values);

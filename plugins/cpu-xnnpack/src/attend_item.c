@@ -17,7 +17,7 @@ uint64_t cpu_attention_tile_rows(const cpu_params *p) {
 
 /* Whether a group's part of a row can be written by itself. */
 static bool groups_apart(const cpu_params *p, sy_element_type keys, sy_element_type values) {
-    return p->k % cpu_type_block(keys) == 0 && p->n % cpu_type_block(values) == 0;
+    return p->k % kit_type_block(keys) == 0 && p->n % kit_type_block(values) == 0;
 }
 
 static uint64_t partial_bytes(uint64_t n_queries, uint64_t dv) {
@@ -81,7 +81,7 @@ static uint64_t slots_bytes(const cpu_params *p, uint64_t n_positions) {
     return n > SLOT_BYTES_MOST / one ? SLOT_BYTES_MOST : n * one;
 }
 
-uint64_t cpu_attention_worker_bytes(const cpu_node *node, const cpu_params *p) {
+uint64_t cpu_attention_worker_bytes(const kit_node *node, const cpu_params *p) {
     uint64_t n_positions = 0;
     if (p->has_states) {
         n_positions = (uint64_t)node->in[CPU_IN_KEY_STATE].dims[0].bound;
@@ -147,7 +147,7 @@ static void item_queries(const cpu_attention_item *it) {
         }
     }
     if (it->p->has_states &&
-        !cpu_type_is_float(cpu_run_in(it->run, it->work->step, CPU_IN_KEY_STATE)->type)) {
+        !kit_type_is_float(cpu_run_in(it->run, it->work->step, CPU_IN_KEY_STATE)->type)) {
         for (uint64_t i = 0; q_int_bytes(it->p) > 0 && i < it->n_queries; i++) {
             it->run->kernels->rows->quantise(it->q + i * it->p->k, it->p->k, CPU_PLANES_16,
                                              it->q_int + i * q_int_bytes(it->p));
@@ -369,7 +369,8 @@ void cpu_attention_start(cpu_attention_step *work, cpu_run *run, const cpu_step 
         work->appends = writes && is_short && is_apart;
         work->splits =
             is_short &&
-            split_fits(work, (uint64_t)run->unit->values[step->in[CPU_IN_KEY_STATE]].dims[0].bound);
+            split_fits(work,
+                       (uint64_t)run->unit->values.items[step->in[CPU_IN_KEY_STATE]].dims[0].bound);
     }
 }
 

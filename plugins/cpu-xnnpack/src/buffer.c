@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 static sy_status buffer_new(sy_device *device, uint64_t n_bytes, sy_buffer **out_buffer) {
-    sy_buffer *buffer = n_bytes <= SIZE_MAX / 2 ? cpu_alloc(sizeof(*buffer)) : NULL;
+    sy_buffer *buffer = n_bytes <= SIZE_MAX / 2 ? kit_alloc(sizeof(*buffer)) : NULL;
     if (buffer == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
                           "no memory for a buffer of %llu bytes", (unsigned long long)n_bytes);
     }
     buffer->device = device;
@@ -33,7 +33,7 @@ static sy_status buffer_map_fd(sy_buffer *buffer, uint64_t offset) {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), start = offset & ~(page - 1), end = 0;
     if (fstat(buffer->fd, &facts) != 0 || facts.st_size < 0 ||
         __builtin_add_overflow(offset, buffer->n_bytes, &end) || end > (uint64_t)facts.st_size) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+        return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
                           "the memfd is shorter than the range to import");
     }
     buffer->n_mapped = (size_t)(end - start) > 0 ? (size_t)(end - start) : 1;
@@ -43,7 +43,7 @@ static sy_status buffer_map_fd(sy_buffer *buffer, uint64_t offset) {
         mapping = mmap(NULL, buffer->n_mapped, PROT_READ, MAP_SHARED, buffer->fd, (off_t)start);
     }
     if (mapping == MAP_FAILED) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "mapping a memfd failed: %s",
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "mapping a memfd failed: %s",
                           strerror(errno));
     }
     buffer->memory = BUFFER_MAPPED;
@@ -54,20 +54,20 @@ static sy_status buffer_map_fd(sy_buffer *buffer, uint64_t offset) {
 
 static void buffer_free(sy_buffer *buffer) {
     if (buffer->memory == BUFFER_OWN) {
-        cpu_release(buffer->bytes, buffer->n_bytes);
+        kit_release(buffer->bytes, buffer->n_bytes);
     } else if (buffer->mapping != NULL) {
         munmap(buffer->mapping, buffer->n_mapped);
     }
     if (buffer->fd >= 0) {
         close(buffer->fd);
     }
-    cpu_release(buffer, sizeof(*buffer));
+    kit_release(buffer, sizeof(*buffer));
 }
 
 sy_status cpu_buffer_create(sy_device *device, sy_memory_kind kind, uint64_t n_bytes,
                             sy_buffer **out_buffer) {
     if (kind != SY_MEMORY_HOST && kind != SY_MEMORY_MEMFD) {
-        return cpu_report(SY_UNIMPLEMENTED, SY_NO_VALUE, "memory kind %u cannot be made by a CPU",
+        return kit_report(SY_UNIMPLEMENTED, SY_NO_VALUE, "memory kind %u cannot be made by a CPU",
                           kind);
     }
     sy_buffer *buffer = NULL;
@@ -76,17 +76,17 @@ sy_status cpu_buffer_create(sy_device *device, sy_memory_kind kind, uint64_t n_b
         return status;
     }
     if (kind == SY_MEMORY_HOST) {
-        buffer->bytes = cpu_alloc(n_bytes);
+        buffer->bytes = kit_alloc(n_bytes);
         if (buffer->bytes == NULL) {
             status =
-                cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
+                kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
                            "no memory for a buffer of %llu bytes", (unsigned long long)n_bytes);
         }
     } else {
         buffer->memory = BUFFER_MAPPED;
         buffer->fd = memfd_create("switchyard-cpu", MFD_CLOEXEC);
         if (buffer->fd < 0 || ftruncate(buffer->fd, (off_t)n_bytes) != 0) {
-            status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "making a memfd failed: %s",
+            status = kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "making a memfd failed: %s",
                                 strerror(errno));
         } else {
             status = buffer_map_fd(buffer, 0);
@@ -102,11 +102,11 @@ sy_status cpu_buffer_create(sy_device *device, sy_memory_kind kind, uint64_t n_b
 sy_status cpu_buffer_import(sy_device *device, const sy_memory *memory, sy_buffer **out_buffer) {
     sy_buffer *buffer = NULL;
     if (memory->kind != SY_MEMORY_HOST && memory->kind != SY_MEMORY_MEMFD) {
-        return cpu_report(SY_UNIMPLEMENTED, SY_NO_VALUE, "memory kind %u cannot be imported",
+        return kit_report(SY_UNIMPLEMENTED, SY_NO_VALUE, "memory kind %u cannot be imported",
                           memory->kind);
     }
     if (memory->kind == SY_MEMORY_HOST && memory->pointer == NULL) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "host memory without a pointer");
+        return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "host memory without a pointer");
     }
     sy_status status = buffer_new(device, memory->length_bytes, &buffer);
     if (status != SY_OK) {
@@ -135,7 +135,7 @@ sy_status cpu_buffer_export(sy_buffer *buffer, sy_memory_kind kind, sy_memory *o
         memory.fd = buffer->fd; /* the receiver dups it */
         memory.offset_bytes = (uint64_t)(buffer->bytes - (uint8_t *)buffer->mapping);
     } else {
-        return cpu_report(SY_UNIMPLEMENTED, SY_NO_VALUE,
+        return kit_report(SY_UNIMPLEMENTED, SY_NO_VALUE,
                           "this buffer cannot be exported as memory kind %u", kind);
     }
     *out_memory = memory;
@@ -146,7 +146,7 @@ sy_status cpu_buffer_map(sy_buffer *buffer, uint64_t offset_bytes, uint64_t n_by
                          uint32_t access, void **out_pointer) {
     (void)access;
     if (offset_bytes > buffer->n_bytes || n_bytes > buffer->n_bytes - offset_bytes) {
-        return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE, "mapping past the end of a buffer");
+        return kit_report(SY_OUT_OF_RANGE, SY_NO_VALUE, "mapping past the end of a buffer");
     }
     *out_pointer = buffer->bytes + offset_bytes;
     return SY_OK;

@@ -23,12 +23,12 @@ static bool weight_read(const sy_graph_view *graph, uint32_t i_value, sy_value_v
     uint64_t row_bytes = 0;
     int64_t n = 0;
     if (i_value == SY_NO_VALUE || graph->value(graph->graph, i_value, out) != SY_OK ||
-        cpu_weight_bytes(out) == NULL || out->rank > SY_MAX_RANK) {
+        kit_weight_bytes(out) == NULL || out->rank > SY_MAX_RANK) {
         return false;
     }
-    n = cpu_bound_count(out);
-    return n > 0 && n < INT64_MAX && cpu_type_block(out->type) == 1 &&
-           cpu_type_row_bytes(out->type, (uint64_t)n, &row_bytes) &&
+    n = kit_bound_count(out);
+    return n > 0 && n < INT64_MAX && kit_type_block(out->type) == 1 &&
+           kit_type_row_bytes(out->type, (uint64_t)n, &row_bytes) &&
            row_bytes <= out->data.length_bytes;
 }
 
@@ -36,7 +36,7 @@ static bool factors_fit(const cpu_constant *c) {
     uint64_t n = cpu_constant_scales(c);
     if (c->scale.type != SY_TYPE_F32 || c->scale.rank > 1 ||
         (c->has_zero && (c->zero.type != c->value.type ||
-                         cpu_bound_count(&c->zero) != cpu_bound_count(&c->scale)))) {
+                         kit_bound_count(&c->zero) != kit_bound_count(&c->scale)))) {
         return false;
     }
     return n == 1 || (c->axis >= 0 && c->axis < (int64_t)c->value.rank &&
@@ -68,13 +68,13 @@ bool cpu_constant_find(const sy_graph_view *graph, uint32_t i_value, cpu_constan
 }
 
 uint64_t cpu_constant_scales(const cpu_constant *constant) {
-    return (uint64_t)cpu_bound_count(&constant->scale);
+    return (uint64_t)kit_bound_count(&constant->scale);
 }
 
 float cpu_constant_scale(const cpu_constant *constant, uint64_t i_channel) {
     float scale = 0.0f;
     uint64_t i = cpu_constant_scales(constant) == 1 ? 0 : i_channel;
-    memcpy(&scale, cpu_weight_bytes(&constant->scale) + 4 * i, 4);
+    memcpy(&scale, kit_weight_bytes(&constant->scale) + 4 * i, 4);
     return scale;
 }
 
@@ -84,7 +84,7 @@ int32_t cpu_constant_zero(const cpu_constant *constant, uint64_t i_channel) {
     if (!constant->has_zero) {
         return 0;
     }
-    const uint8_t *bytes = cpu_weight_bytes(&constant->zero);
+    const uint8_t *bytes = kit_weight_bytes(&constant->zero);
     switch (constant->zero.type) {
     case SY_TYPE_U8:
         return bytes[i];
@@ -94,13 +94,4 @@ int32_t cpu_constant_zero(const cpu_constant *constant, uint64_t i_channel) {
         memcpy(&wide, bytes + 4 * i, 4);
         return wide;
     }
-}
-
-bool cpu_constant_number(const cpu_kernels *kernels, const sy_value_view *value, float *out) {
-    const uint8_t *bytes = cpu_weight_bytes(value);
-    if (bytes == NULL || cpu_bound_count(value) != 1 || !cpu_type_is_float(value->type)) {
-        return false;
-    }
-    cpu_kernels_of(kernels, value->type)->decode(bytes, 1, out);
-    return true;
 }

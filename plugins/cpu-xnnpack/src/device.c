@@ -47,7 +47,7 @@ sy_status cpu_enumerate(sy_context *context, sy_device_info *out_infos, size_t s
     (void)context;
     if (out_infos != NULL && *inout_count > 0) {
         const cpu_kernels *kernels = cpu_kernels_select(NULL);
-        float n_workers = (float)cpu_worker_count();
+        float n_workers = (float)kit_worker_count();
         sy_device_info info = {.header = SY_HEADER_INIT(sy_device_info)};
         snprintf(info.id, sizeof(info.id), "cpu0");
         model_name(info.soc, sizeof(info.soc));
@@ -69,34 +69,34 @@ sy_status cpu_enumerate(sy_context *context, sy_device_info *out_infos, size_t s
 
 static sy_status options_apply(sy_device *device, const char *options) {
     char value[32];
-    if (cpu_option(options, "isa", value, sizeof(value))) {
+    if (kit_option(options, "isa", value, sizeof(value))) {
         device->kernels = cpu_kernels_select(value);
         if (device->kernels == NULL) {
-            return cpu_report(
+            return kit_report(
                 SY_INVALID_ARGUMENT, SY_NO_VALUE,
                 "isa=%s is not a level of this machine and build: use one of best, %s "
                 "... portable",
                 value, cpu_kernels_select(NULL)->name);
         }
     }
-    if (cpu_option(options, "xnnpack", value, sizeof(value))) {
+    if (kit_option(options, "xnnpack", value, sizeof(value))) {
         if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0) {
-            return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "xnnpack=%s: use on or off", value);
+            return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "xnnpack=%s: use on or off", value);
         }
         device->use_xnnpack = device->use_xnnpack && strcmp(value, "on") == 0;
     }
-    if (cpu_option(options, "activations", value, sizeof(value)) && strcmp(value, "auto") != 0) {
+    if (kit_option(options, "activations", value, sizeof(value)) && strcmp(value, "auto") != 0) {
         if (strcmp(value, "8") != 0 && strcmp(value, "16") != 0) {
-            return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "activations=%s: use auto, 8 or 16",
+            return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "activations=%s: use auto, 8 or 16",
                               value);
         }
         device->planes = value[0] == '8' ? CPU_PLANES_8 : CPU_PLANES_16;
     }
-    if (cpu_option(options, "read_gb_per_s", value, sizeof(value))) {
+    if (kit_option(options, "read_gb_per_s", value, sizeof(value))) {
         char *end = NULL;
         float speed = strtof(value, &end);
         if (end == value || *end != '\0' || !(speed > 0.0f)) {
-            return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+            return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
                               "read_gb_per_s=%s is not a number above 0", value);
         }
         device->read_gb_per_s = speed;
@@ -108,30 +108,32 @@ sy_status cpu_open(sy_context *context, uint32_t i_device, const char *options,
                    sy_device **out_device) {
     (void)context;
     if (i_device != 0) {
-        return cpu_report(SY_NOT_FOUND, SY_NO_VALUE, "there is one device, number 0, not %u",
+        return kit_report(SY_NOT_FOUND, SY_NO_VALUE, "there is one device, number 0, not %u",
                           i_device);
     }
-    sy_device *device = cpu_alloc(sizeof(*device));
+    sy_device *device = kit_alloc(sizeof(*device));
     if (device == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a device");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a device");
     }
     device->kernels = cpu_kernels_select(NULL);
     device->use_xnnpack = cpu_xnnpack_present();
-    device->n_workers = cpu_worker_count();
+    device->states =
+        (kit_states){.storage = &cpu_state_storage, .live_handles = &device->live_handles};
+    device->n_workers = kit_worker_count();
     device->read_gb_per_s = PRIOR_READ_GB_PER_S;
     sy_status status = options_apply(device, options);
     if (status == SY_OK && device->use_xnnpack && !cpu_xnnpack_start()) {
-        status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "XNNPACK could not be initialised");
+        status = kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "XNNPACK could not be initialised");
     }
     if (status == SY_OK && device->use_xnnpack) {
         device->products = cpu_xnnpack_products_create();
         if (device->products == NULL) {
             cpu_xnnpack_stop();
-            status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a device");
+            status = kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a device");
         }
     }
     if (status != SY_OK) {
-        cpu_release(device, sizeof(*device));
+        kit_release(device, sizeof(*device));
         return status;
     }
     device->int8_gops = device->kernels->int8_gops * (float)device->n_workers;
@@ -142,7 +144,7 @@ sy_status cpu_open(sy_context *context, uint32_t i_device, const char *options,
 
 sy_status cpu_close(sy_device *device) {
     if (atomic_load(&device->live_handles) != 0) {
-        return cpu_report(SY_FAILED_PRECONDITION, SY_NO_VALUE,
+        return kit_report(SY_FAILED_PRECONDITION, SY_NO_VALUE,
                           "the device still has %llu units, buffers or states",
                           (unsigned long long)atomic_load(&device->live_handles));
     }
@@ -150,8 +152,8 @@ sy_status cpu_close(sy_device *device) {
         cpu_xnnpack_products_destroy(device->products);
         cpu_xnnpack_stop();
     }
-    cpu_pools_trim(&device->pools, true);
-    cpu_release(device, sizeof(*device));
+    kit_states_deinit(&device->states);
+    kit_release(device, sizeof(*device));
     return SY_OK;
 }
 

@@ -17,7 +17,7 @@ bool cpu_step_is(const cpu_step *step, const char *name) {
 bool cpu_step_reads(const cpu_step *step, uint32_t value) {
     bool derived = step->params.derived != SY_NO_VALUE;
     bool skips_x = derived && cpu_step_is(step, "Linear") && !step->params.reads_x;
-    for (uint32_t i = skips_x ? 1 : 0; i < CPU_INPUTS_MAX; i++) {
+    for (uint32_t i = skips_x ? 1 : 0; i < KIT_INPUTS_MAX; i++) {
         if (step->in[i] == value) {
             return true;
         }
@@ -27,16 +27,17 @@ bool cpu_step_reads(const cpu_step *step, uint32_t value) {
 
 uint32_t cpu_step_only_reader(const sy_unit *unit, uint32_t value) {
     uint32_t reader = SY_NO_VALUE;
-    if (unit->values[value].place != CPU_PLACE_SCRATCH) {
+    if (unit->values.items[value].place != KIT_PLACE_SCRATCH) {
         return SY_NO_VALUE;
     }
-    for (uint32_t i = 0; i < unit->n_values; i++) {
-        if (unit->values[i].place == CPU_PLACE_ALIAS && unit->values[i].index == value) {
+    for (uint32_t i = 0; i < unit->values.n; i++) {
+        if (unit->values.items[i].place == KIT_PLACE_ALIAS &&
+            unit->values.items[i].index == value) {
             return SY_NO_VALUE;
         }
     }
-    for (uint32_t i = unit->values[value].first_step + 1;
-         i < unit->n_steps && i <= unit->values[value].last_step; i++) {
+    for (uint32_t i = unit->values.items[value].first_step + 1;
+         i < unit->n_steps && i <= unit->values.items[value].last_step; i++) {
         if (unit->steps[i].operator!= & cpu_operator_merged &&
             cpu_step_reads(&unit->steps[i], value)) {
             if (reader != SY_NO_VALUE) {
@@ -49,14 +50,14 @@ uint32_t cpu_step_only_reader(const sy_unit *unit, uint32_t value) {
 }
 
 void cpu_value_made_at(sy_unit *unit, uint32_t value, uint32_t step) {
-    if (unit->values[value].first_step > step) {
-        unit->values[value].first_step = step;
+    if (unit->values.items[value].first_step > step) {
+        unit->values.items[value].first_step = step;
     }
 }
 
 void cpu_value_never_made(sy_unit *unit, uint32_t value, uint32_t step) {
-    unit->values[value].n_bytes = 0;
-    unit->values[value].first_step = unit->values[value].last_step = step;
+    unit->values.items[value].n_bytes = 0;
+    unit->values.items[value].first_step = unit->values.items[value].last_step = step;
 }
 
 /* The step that rounds whole rows of y. */
@@ -71,7 +72,7 @@ static uint32_t find_rounding(const sy_unit *unit, uint32_t maker, uint32_t y, u
 }
 
 void cpu_fuse_rounding(sy_unit *unit, uint32_t maker, uint32_t y, uint64_t width) {
-    if (unit->values[y].type != SY_TYPE_F32) {
+    if (unit->values.items[y].type != SY_TYPE_F32) {
         return;
     }
     uint32_t i_rounding = find_rounding(unit, maker, y, width);
@@ -94,5 +95,5 @@ cpu_rounding cpu_rounding_of(const cpu_run *run, const cpu_step *step) {
     const cpu_step *rounding = &run->unit->steps[step->params.rounding - 1];
     return (cpu_rounding){.rows = cpu_run_out(run, rounding, 0),
                           .planes = rounding->params.planes,
-                          .is_all = run->unit->values[rounding->in[0]].n_bytes == 0};
+                          .is_all = run->unit->values.items[rounding->in[0]].n_bytes == 0};
 }

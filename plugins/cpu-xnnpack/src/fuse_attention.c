@@ -7,8 +7,8 @@
 /* The step before `end` that makes a value which step `reader` alone reads, inside the segment. */
 static cpu_step *only_for(sy_unit *unit, uint32_t value, uint32_t reader) {
     cpu_step *maker = NULL;
-    cpu_place place = unit->values[value].place;
-    if (place != CPU_PLACE_SCRATCH && place != CPU_PLACE_ALIAS) {
+    kit_place place = unit->values.items[value].place;
+    if (place != KIT_PLACE_SCRATCH && place != KIT_PLACE_ALIAS) {
         return NULL;
     }
     for (uint32_t i = 0; i < unit->n_steps; i++) {
@@ -55,7 +55,7 @@ static void take_rotation(sy_unit *unit, chain *c, int64_t n_heads) {
 static void take_view(sy_unit *unit, chain *c) {
     cpu_step *step = chain_next(unit, c);
     if (step != NULL &&
-        step->operator->is_view && unit->values[c->value].place == CPU_PLACE_ALIAS) {
+        step->operator->is_view && unit->values.items[c->value].place == KIT_PLACE_ALIAS) {
         chain_take(unit, c, step);
     }
 }
@@ -75,24 +75,24 @@ static void take_norm(sy_unit *unit, chain *c, uint64_t d) {
 }
 
 /* Rows of the width that attention reads, of its type. */
-static bool fits(const sy_unit *unit, uint32_t value, const cpu_value *like, uint64_t width) {
-    const cpu_value *v = &unit->values[value];
+static bool fits(const sy_unit *unit, uint32_t value, const kit_value *like, uint64_t width) {
+    const kit_value *v = &unit->values.items[value];
     return v->rank == 2 && v->dims[1].symbol == 0 && (uint64_t)v->dims[1].bound == width &&
-           v->type == like->type && v->place != CPU_PLACE_STATE;
+           v->type == like->type && v->place != KIT_PLACE_STATE;
 }
 
 static void keep_until(sy_unit *unit, uint32_t value, uint32_t step) {
     while (value != SY_NO_VALUE) {
-        cpu_value *v = &unit->values[value];
+        kit_value *v = &unit->values.items[value];
         v->last_step = v->last_step > step ? v->last_step : step;
-        value = v->place == CPU_PLACE_ALIAS ? v->index : SY_NO_VALUE;
+        value = v->place == KIT_PLACE_ALIAS ? v->index : SY_NO_VALUE;
     }
 }
 
 static void merge(sy_unit *unit, const chain *c) {
     for (uint32_t i = 0; i < c->n_steps; i++) {
-        cpu_value *value = &unit->values[c->steps[i]->out[0]];
-        if (value->place == CPU_PLACE_SCRATCH) {
+        kit_value *value = &unit->values.items[c->steps[i]->out[0]];
+        if (value->place == KIT_PLACE_SCRATCH) {
             value->n_bytes = 0; /* never made */
         }
         c->steps[i]->operator= & cpu_operator_merged;
@@ -111,7 +111,7 @@ static void fuse_input(sy_unit *unit, uint32_t i_step, uint32_t input) {
     take_rotation(unit, &c, n_heads);
     take_norm(unit, &c, p->k);
     if (c.n_steps == 0 ||
-        !fits(unit, c.value, &unit->values[step->in[input]], (uint64_t)n_heads * p->k)) {
+        !fits(unit, c.value, &unit->values.items[step->in[input]], (uint64_t)n_heads * p->k)) {
         return;
     }
     p->heads[input] = c.heads;

@@ -33,8 +33,9 @@ static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
     }
     cpu_step *gated = &unit->steps[reader];
     uint32_t y = gated->out[0];
-    if (unit->values[y].type != SY_TYPE_F32 || unit->values[first->out[0]].type != SY_TYPE_F32 ||
-        unit->values[second->out[0]].type != SY_TYPE_F32 || gated->in[0] == gated->in[1]) {
+    if (unit->values.items[y].type != SY_TYPE_F32 ||
+        unit->values.items[first->out[0]].type != SY_TYPE_F32 ||
+        unit->values.items[second->out[0]].type != SY_TYPE_F32 || gated->in[0] == gated->in[1]) {
         return;
     }
     if (gated->in[0] == second->out[0]) {
@@ -60,12 +61,12 @@ static void join_pair(sy_unit *unit, uint32_t head, cpu_linear_group *group) {
 
 static cpu_linear whole_of(const sy_unit *unit, const cpu_step *step) {
     const cpu_params *p = &step->params;
-    const cpu_value *w = &unit->values[step->in[1]];
+    const kit_value *w = &unit->values.items[step->in[1]];
     uint64_t weight_row = 0;
-    cpu_type_row_bytes(w->type, p->k, &weight_row);
+    kit_type_row_bytes(w->type, p->k, &weight_row);
     return (cpu_linear){.weights = w->weight,
                         .weight_row_bytes = weight_row,
-                        .row_bytes = cpu_type_is_block(w->type)
+                        .row_bytes = kit_type_is_block(w->type)
                                          ? cpu_activation_row_bytes(p->k, p->planes)
                                          : p->k * sizeof(float),
                         .bias = p->bias,
@@ -80,7 +81,7 @@ static void add_part(const sy_unit *unit, cpu_linear_group *group, const uint32_
     p->step = members[0];
     for (unsigned i = 0; i < n; i++) {
         const cpu_step *step = &unit->steps[members[i]];
-        sy_element_type type = unit->values[step->in[1]].type;
+        sy_element_type type = unit->values.items[step->in[1]].type;
         p->kernels[i] = cpu_kernels_of(unit->device->kernels, type);
         p->whole[i] = whole_of(unit, step);
         p->adapters[i] = step->params.adapter;
@@ -117,9 +118,9 @@ static void take_adapter(sy_unit *unit, uint32_t head, uint32_t member) {
 }
 
 static sy_status form_group(sy_unit *unit, uint32_t head) {
-    cpu_linear_group *group = cpu_alloc(sizeof(*group));
+    cpu_linear_group *group = kit_alloc(sizeof(*group));
     if (group == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, unit->steps[head].i_node,
+        return kit_report(SY_RESOURCE_EXHAUSTED, unit->steps[head].i_node,
                           "no memory for a group of products");
     }
     group->members[group->n_members++] = head;

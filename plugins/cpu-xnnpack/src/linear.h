@@ -40,7 +40,7 @@ struct cpu_linear_group {
 cpu_planes cpu_linear_planes(const sy_device *device, uint64_t k);
 /* Bytes of a worker for panels of weights of this type. */
 uint64_t cpu_linear_panel_bytes(sy_element_type type, uint64_t k);
-uint64_t cpu_linear_worker_bytes(const cpu_node *node, const cpu_params *params);
+uint64_t cpu_linear_worker_bytes(const kit_node *node, const cpu_params *params);
 /* What a gated pair needs of a worker beside panels. */
 uint64_t cpu_linear_pair_bytes(const cpu_params *params);
 sy_status cpu_linear_run(cpu_run *run, const cpu_step *step);

@@ -35,10 +35,10 @@ typedef struct group_work {
 } group_work;
 
 uint64_t cpu_linear_panel_bytes(sy_element_type type, uint64_t k) {
-    return cpu_type_is_block(type) ? (cpu_linear_space_bytes(k) + 63) & ~(uint64_t)63 : 0;
+    return kit_type_is_block(type) ? (cpu_linear_space_bytes(k) + 63) & ~(uint64_t)63 : 0;
 }
 
-uint64_t cpu_linear_worker_bytes(const cpu_node *node, const cpu_params *params) {
+uint64_t cpu_linear_worker_bytes(const kit_node *node, const cpu_params *params) {
     bool is_f32 = node->out[0].type == SY_TYPE_F32;
     return cpu_linear_panel_bytes(node->in[1].type, params->k) +
            (is_f32 ? 0 : TILE_FLOATS * sizeof(float));

@@ -11,44 +11,24 @@
 #define TILE_COLUMNS (8 * CPU_EXPAND_COLUMNS)
 #define NARROW_ROWS 12u /* rows of x A^T in one task */
 
-static bool adapter_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                          cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"slot", "max_rank", NULL};
-    const sy_value_view *y = &node->in[0], *x = &node->in[1], *rows = &node->in[2];
+static bool adapter_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                          cpu_params *out_params, kit_answer *answer) {
+    kit_adapter_linear adapter;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_int(node, "slot", -1, &out_params->slot, answer) ||
-        !cpu_attribute_int(node, "max_rank", 0, &out_params->max_rank, answer) ||
-        !cpu_require_type(y, SY_TYPE_F32, "y", answer) ||
-        !cpu_require_type(x, SY_TYPE_F32, "x", answer) ||
-        !cpu_require_type(&node->out[0], SY_TYPE_F32, "the result", answer)) {
+    if (!kit_check_adapter_linear(node, &adapter, answer)) {
         return false;
     }
-    if (out_params->slot < 0 || out_params->max_rank < 1 ||
-        out_params->max_rank > CPU_ADAPTER_RANK_MOST) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "slot %lld or max_rank %lld is out of range",
-                      (long long)out_params->slot, (long long)out_params->max_rank);
-    }
-    if (y->rank != 2 || x->rank != 2 || !cpu_rows_same(x, y) || cpu_width(x) == 0 ||
-        cpu_width(y) == 0 || !cpu_shape_same(y, &node->out[0])) {
-        return cpu_no(answer, SY_REASON_SHAPE, "y, x and the result do not fit together");
-    }
-    if (node->n_in > 2 && node->has_in[2] &&
-        (!cpu_require_type(rows, SY_TYPE_I32, "rows", answer) || rows->rank != 1 ||
-         !cpu_dimension_same(&rows->dims[0], &y->dims[0]))) {
-        return answer->reason != SY_REASON_NONE
-                   ? false
-                   : cpu_no(answer, SY_REASON_SHAPE, "rows does not have one element per row");
-    }
-    out_params->k = (uint64_t)cpu_width(x);
-    out_params->n = (uint64_t)cpu_width(y);
+    out_params->k = (uint64_t)adapter.k;
+    out_params->n = (uint64_t)adapter.n;
+    out_params->slot = adapter.slot;
+    out_params->max_rank = adapter.max_rank;
     answer->score = 60; /* nearly free in most steps: those without adapters */
     return true;
 }
 
-static sy_status adapter_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
-    return cpu_builder_space(builder, &node->in[1], step->params.max_rank * CPU_ADAPTER_USES_MOST,
+static sy_status adapter_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step) {
+    return cpu_builder_space(builder, &node->in[1], step->params.max_rank * KIT_ADAPTER_USES_MOST,
                              &step->params.derived);
 }
 
@@ -101,13 +81,6 @@ static const sy_adapter_use *uses_from(const cpu_run *run, const cpu_step *step,
     return first;
 }
 
-/* The pair of a step's node, or NULL. */
-static const sy_adapter_pair *pair_of(const cpu_step *step, const sy_adapter_use *use) {
-    bool is_there = (uint64_t)step->params.slot < use->weights->n_pairs;
-    const sy_adapter_pair *pair = is_there ? &use->weights->pairs[step->params.slot] : NULL;
-    return pair != NULL && pair->rank > 0 ? pair : NULL;
-}
-
 static float *narrow_of(const cpu_run *run, const cpu_step *step, uint64_t row, uint64_t i_use) {
     const cpu_tensor *narrow = &run->tensors[step->params.derived];
     return (float *)(void *)narrow->data + row * cpu_tensor_width(narrow) +
@@ -129,14 +102,14 @@ static void narrow_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const cpu_tensor *x = cpu_run_in(work->run, work->step, 1);
     uint64_t first = (uint64_t)i_task * NARROW_ROWS, row = work->row + first;
     uint64_t left = work->n_rows - first, k = work->step->params.k, row_bytes = 0;
-    cpu_type_row_bytes(pair->a_type, k, &row_bytes);
+    kit_type_row_bytes(pair->a_type, k, &row_bytes);
     (void)i_worker;
     cpu_linear linear = {.weights = pair->a.pointer,
                          .weight_row_bytes = row_bytes,
                          .rows = x->data + row * k * sizeof(float),
                          .row_bytes = k * sizeof(float),
                          .out = narrow_of(work->run, work->step, row, work->i_use),
-                         .out_stride = CPU_ADAPTER_USES_MOST * (size_t)work->step->params.max_rank,
+                         .out_stride = KIT_ADAPTER_USES_MOST * (size_t)work->step->params.max_rank,
                          .k = k,
                          .n_columns = pair->rank,
                          .n_rows = left < NARROW_ROWS ? left : NARROW_ROWS,
@@ -155,17 +128,14 @@ static sy_status narrow_rows(cpu_run *run, const cpu_step *step, const sy_adapte
     sy_status status = SY_OK;
     uint64_t i_use = 0;
     for (bool more = use != NULL; status == SY_OK && more; use++, i_use++) {
-        const sy_adapter_pair *pair = pair_of(step, use);
+        const sy_adapter_pair *pair = kit_adapter_pair(use->weights, step->params.slot);
         more = use->more != 0;
         if (pair == NULL) {
             continue;
         }
-        if (pair->n_inputs != p->k || pair->n_outputs != p->n ||
-            (int64_t)pair->rank > p->max_rank) {
-            return cpu_report(SY_INVALID_ARGUMENT, step->i_node,
-                              "an adapter's pair of %llu x %llu and rank %u does not fit node %u",
-                              (unsigned long long)pair->n_outputs,
-                              (unsigned long long)pair->n_inputs, pair->rank, step->i_node);
+        status = kit_adapter_fits(pair, p->k, p->n, p->max_rank, step->i_node);
+        if (status != SY_OK) {
+            break;
         }
         narrow_work work = {run, step, pair, pair->scale * use->scale, row, n_rows, i_use};
         status = cpu_run_tasks(run, narrow_task, &work, (n_rows + NARROW_ROWS - 1) / NARROW_ROWS,
@@ -193,13 +163,13 @@ void cpu_adapter_widen(const cpu_run *run, const cpu_step *step, uint64_t row, u
         const sy_adapter_use *use = uses_from(run, step, row, limit, &end);
         uint64_t i_use = 0;
         for (bool more = use != NULL; more; use++, i_use++) {
-            const sy_adapter_pair *pair = pair_of(step, use);
+            const sy_adapter_pair *pair = kit_adapter_pair(use->weights, step->params.slot);
             uint64_t column_bytes = 0;
             more = use->more != 0;
             if (pair == NULL) {
                 continue;
             }
-            cpu_type_row_bytes(pair->b_type, pair->rank, &column_bytes);
+            kit_type_row_bytes(pair->b_type, pair->rank, &column_bytes);
             cpu_expand expand = *tile;
             expand.out = out;
             expand.n_rows = end - row;
@@ -207,7 +177,7 @@ void cpu_adapter_widen(const cpu_run *run, const cpu_step *step, uint64_t row, u
             expand.type = pair->b_type;
             expand.rank = pair->rank;
             expand.narrow = narrow_of(run, step, row, i_use);
-            expand.narrow_stride = CPU_ADAPTER_USES_MOST * (size_t)step->params.max_rank;
+            expand.narrow_stride = KIT_ADAPTER_USES_MOST * (size_t)step->params.max_rank;
             run->kernels->rows->expand(&expand);
         }
     }
@@ -287,12 +257,12 @@ void cpu_fuse_linear_adapters(sy_unit *unit) {
 void cpu_fuse_adapters(sy_unit *unit) {
     for (uint32_t i = 0; i < unit->n_steps; i++) {
         const cpu_step *step = &unit->steps[i];
-        cpu_value *y = &unit->values[step->in[0]], *out = &unit->values[step->out[0]];
-        if (step->operator->run != adapter_run || out->place != CPU_PLACE_SCRATCH ||
+        kit_value *y = &unit->values.items[step->in[0]], *out = &unit->values.items[step->out[0]];
+        if (step->operator->run != adapter_run || out->place != KIT_PLACE_SCRATCH ||
             cpu_step_only_reader(unit, step->in[0]) != i) {
             continue;
         }
-        out->place = CPU_PLACE_ALIAS;
+        out->place = KIT_PLACE_ALIAS;
         out->index = step->in[0];
         y->last_step = out->last_step > y->last_step ? out->last_step : y->last_step;
     }
@@ -301,10 +271,6 @@ void cpu_fuse_adapters(sy_unit *unit) {
 const cpu_operator cpu_operators_adapter[] = {
     {.domain = "switchyard",
      .name = "AdapterLinear",
-     .version = 1,
-     .n_in_least = 2,
-     .n_in_most = 3,
-     .n_out = 1,
      .check = adapter_check,
      .prepare = adapter_prepare,
      .run = adapter_run},

@@ -9,45 +9,35 @@ enum { IN_X, IN_WEIGHT, IN_STATE };
 
 #define ROWS_PER_TASK 8u
 
-static bool convolution_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                              cpu_params *out_params, cpu_answer *answer) {
-    const sy_value_view *x = &node->in[IN_X], *w = &node->in[IN_WEIGHT], *y = &node->out[0];
-    const sy_value_view *state = &node->in[IN_STATE];
+/* All in f32, and a constant kernel. */
+static bool convolution_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                              cpu_params *out_params, kit_answer *answer) {
+    kit_causal_convolution convolution;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, NULL, answer) ||
-        !cpu_require_type(x, SY_TYPE_F32, "x", answer) ||
-        !cpu_require_type(y, SY_TYPE_F32, "y", answer) ||
-        !cpu_require_type(w, SY_TYPE_F32, "weight", answer) ||
-        !cpu_require_type(state, SY_TYPE_F32, "state", answer) ||
-        !cpu_require_weight(w, "weight", answer)) {
+    if (!kit_check_causal_convolution(node, &convolution, answer) ||
+        !kit_require_type(&node->in[IN_X], SY_TYPE_F32, "x", answer) ||
+        !kit_require_type(&node->in[IN_STATE], SY_TYPE_F32, "state", answer) ||
+        !kit_require_weight(&node->in[IN_WEIGHT], "weight", answer)) {
         return false;
     }
-    if (state->kind != SY_VALUE_STATE || state->rank != 2 || x->rank != 2 || w->rank != 2 ||
-        !cpu_shape_same(x, y) || cpu_width(x) <= 0 || cpu_width(x) != w->dims[0].bound ||
-        cpu_width(x) != cpu_width(state)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "x, weight, state and y do not fit together");
-    }
-    out_params->k = (uint64_t)cpu_width(x);
-    out_params->inner = (uint64_t)cpu_width(w);
+    out_params->k = (uint64_t)convolution.n_channels;
+    out_params->inner = (uint64_t)convolution.length;
     out_params->n = out_params->k * out_params->inner;
-    double n = cpu_typical_count(node->graph, x);
-    answer->activation_bytes = 12.0 * n;
-    answer->f32_ops = 2.0 * n * (double)out_params->inner;
     return true;
 }
 
 /* The kernel by place, so that the channels of one place lie side by side. */
-static sy_status convolution_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+static sy_status convolution_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step) {
     cpu_params *p = &step->params;
     if (cpu_builder_is_dry(builder)) {
         return SY_OK;
     }
-    p->bias = cpu_alloc(p->n * sizeof(float));
+    p->bias = kit_alloc(p->n * sizeof(float));
     if (p->bias == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, step->i_node, "no memory for a kernel");
+        return kit_report(SY_RESOURCE_EXHAUSTED, step->i_node, "no memory for a kernel");
     }
-    const uint8_t *bytes = cpu_weight_bytes(&node->in[IN_WEIGHT]);
+    const uint8_t *bytes = kit_weight_bytes(&node->in[IN_WEIGHT]);
     for (uint64_t i = 0; i < p->n; i++) {
         memcpy(&p->bias[i % p->inner * p->k + i / p->inner], bytes + i * sizeof(float),
                sizeof(float));
@@ -57,7 +47,7 @@ static sy_status convolution_prepare(cpu_builder *builder, const cpu_node *node,
 }
 
 /* The rows in front of a sequence's step. */
-static uint64_t convolution_bytes(const cpu_node *node, const cpu_params *params) {
+static uint64_t convolution_bytes(const kit_node *node, const cpu_params *params) {
     (void)node;
     return params->n * sizeof(float);
 }
@@ -106,13 +96,13 @@ static sy_status sequence_run(cpu_run *run, const cpu_step *step, uint32_t i_seq
                      .y = (float *)(void *)cpu_run_out(run, step, 0)->data + first,
                      .n_past = n_past};
     sy_status status =
-        cpu_state_save(state, sequence->n_past - n_past, n_past, past, n_past * row_bytes);
+        kit_state_save(state, sequence->n_past - n_past, n_past, past, n_past * row_bytes);
     if (status == SY_OK) {
         status = cpu_run_tasks(run, convolution_task, &c,
                                (sequence->n_tokens + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
                                sequence->n_tokens * p->n);
     }
-    return status == SY_OK ? cpu_state_load(state, sequence->n_past, sequence->n_tokens, c.x,
+    return status == SY_OK ? kit_state_load(state, sequence->n_past, sequence->n_tokens, c.x,
                                             sequence->n_tokens * row_bytes)
                            : status;
 }
@@ -128,10 +118,6 @@ static sy_status convolution_run(cpu_run *run, const cpu_step *step) {
 const cpu_operator cpu_operators_causal_conv[] = {
     {.domain = "switchyard",
      .name = "CausalConvolution",
-     .version = 1,
-     .n_in_least = 3,
-     .n_in_most = 3,
-     .n_out = 1,
      .check = convolution_check,
      .prepare = convolution_prepare,
      .worker_bytes = convolution_bytes,

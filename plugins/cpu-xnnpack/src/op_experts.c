@@ -24,56 +24,24 @@ typedef struct expert_work {
 } expert_work;
 
 /* ---- ExpertRouter ---- */
-static bool router_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                         cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"gating", "num_used", "normalize", "scale", NULL};
-    static const char *const gatings[] = {"softmax", "softmax_chosen", "sigmoid"};
-    const sy_value_view *scores = &node->in[0], *bias = &node->in[1];
-    const char *gating = NULL;
-    int64_t normalize = 0;
+static bool router_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                         cpu_params *out_params, kit_answer *answer) {
+    kit_expert_router router;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_string(node, "gating", "", &gating, answer) ||
-        !cpu_attribute_int(node, "num_used", 0, &out_params->n_used, answer) ||
-        !cpu_attribute_int(node, "normalize", 0, &normalize, answer) ||
-        !cpu_attribute_float(node, "scale", 1.0, &out_params->scale, answer) ||
-        !cpu_require_float(scores, "scores", answer) ||
-        !cpu_require_type(&node->out[0], SY_TYPE_I32, "experts", answer) ||
-        !cpu_require_type(&node->out[1], SY_TYPE_F32, "weights", answer)) {
+    if (!kit_check_expert_router(node, &router, answer)) {
         return false;
     }
-    out_params->gating = CPU_GATING_COUNT;
-    for (uint32_t i = 0; i < CPU_GATING_COUNT; i++) {
-        out_params->gating = strcmp(gatings[i], gating) == 0 ? i : out_params->gating;
-    }
-    if (out_params->gating == CPU_GATING_COUNT || normalize < 0 || normalize > 1) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "gating '%.24s' is unknown", gating);
-    }
-    out_params->normalize = normalize != 0;
-    out_params->k = (uint64_t)cpu_width(scores);
-    bool fits = scores->rank == 2 && out_params->n_used >= 1 &&
-                out_params->n_used <= cpu_width(scores) && cpu_rows_same(scores, &node->out[0]) &&
-                cpu_width(&node->out[0]) == out_params->n_used &&
-                cpu_shape_same(&node->out[0], &node->out[1]);
-    if (!fits) {
-        return cpu_no(answer, SY_REASON_SHAPE, "scores, num_used and outputs do not fit");
-    }
-    if (node->n_in > 1 && node->has_in[1] &&
-        (bias->rank != 1 || cpu_width(bias) != cpu_width(scores))) {
-        return cpu_no(answer, SY_REASON_SHAPE, "bias does not have one element per expert");
-    }
-    if (node->n_in > 1 && node->has_in[1] && !cpu_require_type(bias, SY_TYPE_F32, "bias", answer)) {
-        return false;
-    }
-    double n = cpu_typical_count(node->graph, scores);
-    answer->activation_bytes = 8.0 * n;
-    answer->f32_ops = (20.0 + (double)out_params->n_used) * n;
+    out_params->k = (uint64_t)router.n_experts;
+    out_params->n_used = router.n_used;
+    out_params->scale = router.scale;
+    out_params->gating = router.gating;
+    out_params->normalize = router.normalize;
     return true;
 }
 
 /* Gates of all experts, what they are chosen by, the chosen ones' weights. */
-static uint64_t router_bytes(const cpu_node *node, const cpu_params *params) {
+static uint64_t router_bytes(const kit_node *node, const cpu_params *params) {
     (void)node;
     return 3 * params->k * sizeof(float);
 }
@@ -99,9 +67,9 @@ static void route_row(const expert_work *work, uint64_t row, float *space) {
     const float *scores =
         cpu_floats_read(work->run, cpu_run_in(work->run, step, 0), row * p->k, p->k, gates);
     memcpy(keys, scores, p->k * sizeof(float)); /* gates rise with them */
-    if (p->gating == CPU_GATING_SOFTMAX) {
+    if (p->gating == KIT_GATING_SOFTMAX) {
         kernels->softmax(scores, p->k, gates);
-    } else if (p->gating == CPU_GATING_SIGMOID) {
+    } else if (p->gating == KIT_GATING_SIGMOID) {
         kernels->unary(CPU_UNARY_SIGMOID, scores, p->k, 1.0f, gates);
     } else if (scores != gates) {
         memcpy(gates, scores, p->k * sizeof(float));
@@ -119,7 +87,7 @@ static void route_row(const expert_work *work, uint64_t row, float *space) {
         chosen[j] = gates[best];
         sum += chosen[j];
     }
-    if (p->gating == CPU_GATING_SOFTMAX_CHOSEN) {
+    if (p->gating == KIT_GATING_SOFTMAX_CHOSEN) {
         kernels->softmax(chosen, n_used, chosen);
         sum = 1.0f;
     }
@@ -158,7 +126,7 @@ static sy_status order_run(cpu_run *run, const cpu_step *step) {
     memset(begin, 0, (n_experts + 1) * sizeof(*begin));
     for (uint64_t i = 0; i < experts->n_elements; i++) {
         if (ids[i] < 0 || (uint64_t)ids[i] >= n_experts) {
-            return cpu_report(SY_OUT_OF_RANGE, step->i_node, "expert %d is not in 0..%llu", ids[i],
+            return kit_report(SY_OUT_OF_RANGE, step->i_node, "expert %d is not in 0..%llu", ids[i],
                               (unsigned long long)n_experts - 1);
         }
         begin[ids[i]]++;
@@ -180,78 +148,46 @@ const cpu_operator cpu_operator_expert_order = {.name = "expert_order", .run = o
 /* Every choice gets a place in a derived value that is counted in i32. */
 static bool is_countable(const sy_value_view *experts) {
     const sy_dimension *rows = &experts->dims[0];
-    int64_t n_used = cpu_width(experts), most = MOST_PAIRS;
-    return n_used > 0 && cpu_bound_count(experts) < most &&
+    int64_t n_used = kit_width(experts), most = MOST_PAIRS;
+    return n_used > 0 && kit_bound_count(experts) < most &&
            (rows->symbol == 0 || (rows->scale >= 0 && rows->scale < most / n_used &&
                                   rows->offset < most && rows->offset > -most));
 }
 
-static bool expert_linear_fits(const cpu_node *node) {
-    const sy_value_view *x = &node->in[0], *w = &node->in[1], *experts = &node->in[2];
-    const sy_value_view *bias = &node->in[3], *y = &node->out[0];
-    bool fits = w->rank == 3 && experts->rank == 2 && y->rank == 3 &&
-                (x->rank == 2 || x->rank == 3) && w->dims[0].bound > 0 && w->dims[2].bound > 0 &&
-                cpu_width(x) == w->dims[2].bound && cpu_width(y) == w->dims[1].bound &&
-                is_countable(experts) && w->dims[0].bound < MOST_PAIRS;
-    for (uint32_t i = 0; fits && i < 2; i++) {
-        fits = cpu_dimension_same(&experts->dims[i], &y->dims[i]) &&
-               (i + 1 >= x->rank || cpu_dimension_same(&experts->dims[i], &x->dims[i]));
-    }
-    if (fits && node->n_in > 3 && node->has_in[3]) {
-        fits = bias->rank == 2 && cpu_dimension_same(&bias->dims[0], &w->dims[0]) &&
-               cpu_dimension_same(&bias->dims[1], &w->dims[1]);
-    }
-    return fits;
-}
-
-static bool expert_linear_check(const sy_device *device, const cpu_node *node,
+static bool expert_linear_check(const sy_device *device, const kit_node *node,
                                 const cpu_operator *op, cpu_params *out_params,
-                                cpu_answer *answer) {
-    const sy_value_view *x = &node->in[0], *w = &node->in[1], *bias = &node->in[3];
+                                kit_answer *answer) {
+    const sy_value_view *w = &node->in[1];
+    kit_expert_linear linear;
     (void)op;
-    if (!cpu_attributes_known(node, NULL, answer) ||
-        !cpu_require_same_float(x, &node->out[0], answer) ||
-        !cpu_require_type(&node->in[2], SY_TYPE_I32, "experts", answer)) {
+    if (!kit_check_expert_linear(node, &linear, answer)) {
         return false;
     }
-    if (!expert_linear_fits(node)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "the shapes of x, w, experts and y do not fit");
+    if (!is_countable(&node->in[2]) || linear.n_experts >= MOST_PAIRS) {
+        return kit_no(answer, SY_REASON_SHAPE, "the shapes of x, w, experts and y do not fit");
     }
     if (cpu_kernels_of(device->kernels, w->type) == NULL) {
-        return cpu_no(answer, SY_REASON_TYPE, "there is no kernel for w of type %s",
-                      cpu_type_name(w->type));
+        return kit_no(answer, SY_REASON_TYPE, "there is no kernel for w of type %s",
+                      kit_type_name(w->type));
     }
-    if (!cpu_require_weight(w, "w", answer)) {
+    if (!kit_require_weight(w, "w", answer) ||
+        (linear.has_bias && !kit_require_weight(&node->in[3], "bias", answer))) {
         return false;
     }
-    if (node->n_in > 3 && node->has_in[3] &&
-        (!cpu_require_type(bias, SY_TYPE_F32, "bias", answer) ||
-         !cpu_require_weight(bias, "bias", answer))) {
-        return false;
-    }
-    out_params->n_experts = (uint64_t)w->dims[0].bound;
-    out_params->n = (uint64_t)w->dims[1].bound;
-    out_params->k = (uint64_t)w->dims[2].bound;
-    out_params->n_used = cpu_width(&node->in[2]);
-    uint64_t weight_row = 0;
-    cpu_type_row_bytes(w->type, out_params->k, &weight_row);
-    double n_pairs = cpu_typical_count(node->graph, &node->in[2]);
-    double n_read = n_pairs < (double)w->dims[0].bound ? n_pairs : (double)w->dims[0].bound;
-    double n_macs = n_pairs * (double)out_params->n * (double)out_params->k;
-    answer->weight_bytes = n_read * (double)out_params->n * (double)weight_row;
-    answer->activation_bytes = 4.0 * n_pairs * (double)(out_params->k + out_params->n);
+    out_params->n_experts = (uint64_t)linear.n_experts;
+    out_params->n = (uint64_t)linear.n;
+    out_params->k = (uint64_t)linear.k;
+    out_params->n_used = linear.n_used;
     answer->score = 75;
-    if (cpu_type_is_block(w->type)) {
+    if (kit_type_is_block(w->type)) {
         out_params->planes = cpu_linear_planes(device, out_params->k);
-        answer->int8_ops = 2.0 * n_macs * (double)out_params->planes;
-    } else {
-        answer->f32_ops = 2.0 * n_macs;
+        cpu_count_int8(out_params->planes, answer);
     }
     return true;
 }
 
 static uint64_t row_bytes_of(sy_element_type weight, const cpu_params *p) {
-    return cpu_type_is_block(weight) ? cpu_activation_row_bytes(p->k, p->planes)
+    return kit_type_is_block(weight) ? cpu_activation_row_bytes(p->k, p->planes)
                                      : p->k * sizeof(float);
 }
 
@@ -260,21 +196,21 @@ static uint64_t aligned(uint64_t n_bytes) {
 }
 
 /* The kernel's panel, the rows of an expert, their results, a piece of the bias. */
-static uint64_t expert_linear_bytes(const cpu_node *node, const cpu_params *params) {
+static uint64_t expert_linear_bytes(const kit_node *node, const cpu_params *params) {
     uint64_t columns = cpu_panel_columns(params->k);
     return aligned(cpu_linear_space_bytes(params->k)) +
            aligned(GATHER_ROWS * row_bytes_of(node->in[1].type, params)) +
            aligned(GATHER_ROWS * columns * sizeof(float)) + columns * sizeof(float);
 }
 
-static sy_status expert_linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+static sy_status expert_linear_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step) {
     cpu_params *p = &step->params;
     cpu_params derived;
     memset(&derived, 0, sizeof(derived));
     derived.derived = SY_NO_VALUE;
     derived.k = p->k;
     sy_status status = SY_OK;
-    if (cpu_type_is_block(node->in[1].type)) {
+    if (kit_type_is_block(node->in[1].type)) {
         derived.planes = p->planes;
         status = cpu_builder_derive(builder, CPU_DERIVE_QUANTISED, step, &derived, &p->derived);
     } else if (node->in[0].type != SY_TYPE_F32) {
@@ -384,7 +320,7 @@ static sy_status expert_linear_run(cpu_run *run, const cpu_step *step) {
         return SY_OK;
     }
     uint64_t weight_row = 0, n_pieces = 0, columns = cpu_panel_columns(p->k);
-    cpu_type_row_bytes(w->type, p->k, &weight_row);
+    kit_type_row_bytes(w->type, p->k, &weight_row);
     work.whole = (cpu_linear){.weight_row_bytes = weight_row,
                               .rows = rows->data,
                               .row_bytes = row_bytes_of(w->type, p),
@@ -399,31 +335,21 @@ static sy_status expert_linear_run(cpu_run *run, const cpu_step *step) {
 }
 
 /* ---- ExpertSum ---- */
-static bool expert_sum_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                             cpu_params *out_params, cpu_answer *answer) {
-    const sy_value_view *x = &node->in[0], *weights = &node->in[1], *y = &node->out[0];
+static bool expert_sum_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                             cpu_params *out_params, kit_answer *answer) {
+    kit_expert_sum sum;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_same_float(x, y, answer) ||
-        !cpu_require_type(weights, SY_TYPE_F32, "weights", answer)) {
+    if (!kit_check_expert_sum(node, &sum, answer)) {
         return false;
     }
-    if (x->rank != 3 || weights->rank != 2 || y->rank != 2 || cpu_width(x) <= 0 ||
-        !cpu_dimension_same(&x->dims[0], &weights->dims[0]) ||
-        !cpu_dimension_same(&x->dims[1], &weights->dims[1]) ||
-        !cpu_dimension_same(&x->dims[0], &y->dims[0]) || cpu_width(y) != cpu_width(x)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "the shapes of x, weights and y do not fit");
-    }
-    out_params->n_used = cpu_width(weights);
-    out_params->n = (uint64_t)cpu_width(x);
-    double n = cpu_typical_count(node->graph, x);
-    answer->activation_bytes = 4.0 * n;
-    answer->f32_ops = 2.0 * n;
+    out_params->n_used = sum.n_used;
+    out_params->n = (uint64_t)sum.n;
     return true;
 }
 
 /* A sum and one expert's part of it. */
-static uint64_t expert_sum_bytes(const cpu_node *node, const cpu_params *params) {
+static uint64_t expert_sum_bytes(const kit_node *node, const cpu_params *params) {
     (void)node;
     (void)params;
     return 2 * SUM_PIECE * sizeof(float);
@@ -461,29 +387,17 @@ static sy_status expert_sum_run(cpu_run *run, const cpu_step *step) {
 const cpu_operator cpu_operators_experts[] = {
     {.domain = "switchyard",
      .name = "ExpertRouter",
-     .version = 1,
-     .n_in_least = 1,
-     .n_in_most = 2,
-     .n_out = 2,
      .check = router_check,
      .worker_bytes = router_bytes,
      .run = router_run},
     {.domain = "switchyard",
      .name = "ExpertLinear",
-     .version = 1,
-     .n_in_least = 3,
-     .n_in_most = 4,
-     .n_out = 1,
      .check = expert_linear_check,
      .prepare = expert_linear_prepare,
      .worker_bytes = expert_linear_bytes,
      .run = expert_linear_run},
     {.domain = "switchyard",
      .name = "ExpertSum",
-     .version = 1,
-     .n_in_least = 2,
-     .n_in_most = 2,
-     .n_out = 1,
      .check = expert_sum_check,
      .worker_bytes = expert_sum_bytes,
      .run = expert_sum_run},

@@ -56,16 +56,14 @@ bool cpu_constant_find(const sy_graph_view *graph, uint32_t i_value, cpu_constan
 float cpu_constant_scale(const cpu_constant *constant, uint64_t i_channel);
 int32_t cpu_constant_zero(const cpu_constant *constant, uint64_t i_channel);
 uint64_t cpu_constant_scales(const cpu_constant *constant); /* how many */
-/* The only element of a weight that has one. */
-bool cpu_constant_number(const cpu_kernels *kernels, const sy_value_view *value, float *out);
 
 /* Whether XNNPACK runs the node, with fixed shapes but for the first dimension, and f32
  * arithmetic, and how. */
-bool cpu_image_read(const sy_device *device, const cpu_node *node, cpu_image_node *out,
-                    cpu_answer *answer);
+bool cpu_image_read(const sy_device *device, const kit_node *node, cpu_image_node *out,
+                    kit_answer *answer);
 
 /* The same as the check of an operator, with the work counted. */
-bool cpu_image_check(const sy_device *device, const cpu_node *node, cpu_answer *answer);
+bool cpu_image_check(const sy_device *device, const kit_node *node, kit_answer *answer);
 
 /* The operators that run in XNNPACK graphs alone, and the two that quantise. */
 extern const cpu_operator cpu_operators_image[], cpu_operators_quantize[];

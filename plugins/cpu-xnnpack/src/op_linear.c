@@ -18,94 +18,71 @@ cpu_planes cpu_linear_planes(const sy_device *device, uint64_t k) {
 }
 
 static bool weight_check(const sy_device *device, const sy_value_view *w, const char *what,
-                         cpu_answer *answer) {
-    if (w->rank != 2) {
-        return cpu_no(answer, SY_REASON_SHAPE, "%s has rank %u, not 2", what, w->rank);
-    }
+                         kit_answer *answer) {
     if (cpu_kernels_of(device->kernels, w->type) == NULL) {
-        return cpu_no(answer, SY_REASON_TYPE, "there is no kernel for %s of type %s", what,
-                      cpu_type_name(w->type));
+        return kit_no(answer, SY_REASON_TYPE, "there is no kernel for %s of type %s", what,
+                      kit_type_name(w->type));
     }
-    return cpu_require_weight(w, what, answer);
+    return kit_require_weight(w, what, answer);
 }
 
-static bool use_xnnpack(const sy_device *device, const cpu_node *node) {
-    int64_t n_weights = cpu_bound_count(&node->in[1]);
+static bool use_xnnpack(const sy_device *device, const kit_node *node) {
+    int64_t n_weights = kit_bound_count(&node->in[1]);
     return device->use_xnnpack && node->in[1].type == SY_TYPE_F32 &&
            node->in[0].type == SY_TYPE_F32 && node->out[0].type == SY_TYPE_F32 &&
            n_weights >= CPU_XNNPACK_WEIGHT_LEAST && n_weights <= CPU_XNNPACK_WEIGHT_MOST;
 }
 
-static bool linear_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                         cpu_params *out_params, cpu_answer *answer) {
-    const sy_value_view *x = &node->in[0], *w = &node->in[1], *bias = &node->in[2];
-    const sy_value_view *y = &node->out[0];
+static bool linear_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                         cpu_params *out_params, kit_answer *answer) {
+    const sy_value_view *w = &node->in[1];
+    kit_linear linear;
     (void)op;
-    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_same_float(x, y, answer) ||
-        !weight_check(device, w, "w", answer)) {
+    if (!kit_check_linear(node, &linear, answer) || !weight_check(device, w, "w", answer) ||
+        (linear.has_bias && !kit_require_weight(&node->in[2], "bias", answer))) {
         return false;
     }
-    out_params->k = (uint64_t)w->dims[1].bound;
-    out_params->n = (uint64_t)w->dims[0].bound;
-    if (cpu_width(x) != w->dims[1].bound || cpu_width(y) != w->dims[0].bound ||
-        !cpu_rows_same(x, y) || out_params->k == 0) {
-        return cpu_no(answer, SY_REASON_SHAPE, "the last dimensions of x, w and y do not fit");
-    }
-    if (node->n_in > 2 && node->has_in[2]) {
-        if (!cpu_require_float(bias, "bias", answer) || !cpu_require_weight(bias, "bias", answer)) {
-            return false;
-        }
-        if (bias->rank != 1 || bias->dims[0].bound != w->dims[0].bound) {
-            return cpu_no(answer, SY_REASON_SHAPE, "bias does not have one element per row of w");
-        }
-    }
-    uint64_t weight_row = 0;
-    cpu_type_row_bytes(w->type, out_params->k, &weight_row);
-    double n_rows = cpu_typical_count(node->graph, x) / (double)out_params->k;
-    double n_macs = n_rows * (double)out_params->k * (double)out_params->n;
-    answer->weight_bytes = (double)weight_row * (double)out_params->n;
-    answer->activation_bytes = 4.0 * n_rows * (double)(out_params->k + out_params->n);
-    if (cpu_type_is_block(w->type)) {
+    out_params->k = (uint64_t)linear.k;
+    out_params->n = (uint64_t)linear.n;
+    answer->score = 75;
+    if (kit_type_is_block(w->type)) {
         out_params->planes = cpu_linear_planes(device, out_params->k);
-        answer->int8_ops = 2.0 * n_macs * (double)out_params->planes;
+        cpu_count_int8(out_params->planes, answer);
         answer->score = 85;
-    } else {
-        answer->f32_ops = 2.0 * n_macs;
-        answer->score = 75;
     }
     return true;
 }
 
 /* f32 bias from any float type, owned by the step. */
-static sy_status bias_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+static sy_status bias_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step) {
     const sy_value_view *bias = &node->in[2];
     if (node->n_in < 3 || !node->has_in[2] || cpu_builder_is_dry(builder)) {
         return SY_OK;
     }
     uint64_t n_bytes = step->params.n * sizeof(float);
-    step->params.bias = cpu_alloc(n_bytes);
+    step->params.bias = kit_alloc(n_bytes);
     if (step->params.bias == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, step->i_node, "no memory for a bias");
+        return kit_report(SY_RESOURCE_EXHAUSTED, step->i_node, "no memory for a bias");
     }
     const cpu_kernels *kernels = cpu_builder_device(builder)->kernels;
-    const uint8_t *bytes = cpu_weight_bytes(bias);
+    const uint8_t *bytes = kit_weight_bytes(bias);
     cpu_kernels_of(kernels, bias->type)->decode(bytes, step->params.n, step->params.bias);
     cpu_builder_owns(builder, n_bytes);
     return SY_OK;
 }
 
 /* Priced as if nobody had packed it. */
-static sy_status product_prepare(cpu_builder *builder, const cpu_node *node, cpu_params *p) {
+static sy_status product_prepare(cpu_builder *builder, const kit_node *node, cpu_params *p) {
     uint64_t n_bytes = p->k * p->n * sizeof(float);
     sy_status status = SY_OK;
     if (!cpu_builder_is_dry(builder)) {
         cpu_xnnpack_product product = {
-            .w = (const float *)(const void *)cpu_weight_bytes(&node->in[1]),
+            .w = (const float *)(const void *)kit_weight_bytes(&node->in[1]),
             .bias = p->bias,
             .k = p->k,
             .n = p->n};
         if (p->bias != NULL) {
-            product.bias_bytes = cpu_weight_bytes(&node->in[2]);
+            product.bias_bytes = kit_weight_bytes(&node->in[2]);
             product.bias_type = node->in[2].type;
         }
         status = cpu_xnnpack_linear_join(cpu_builder_device(builder)->products, &product,
@@ -115,7 +92,7 @@ static sy_status product_prepare(cpu_builder *builder, const cpu_node *node, cpu
     return status;
 }
 
-static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+static sy_status linear_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step) {
     const sy_device *device = cpu_builder_device(builder);
     cpu_params *p = &step->params;
     sy_status status = bias_prepare(builder, node, step);
@@ -128,7 +105,7 @@ static sy_status linear_prepare(cpu_builder *builder, const cpu_node *node, cpu_
     cpu_params derived;
     memset(&derived, 0, sizeof(derived));
     derived.derived = SY_NO_VALUE;
-    if (cpu_type_is_block(node->in[1].type)) {
+    if (kit_type_is_block(node->in[1].type)) {
         derived.k = p->k;
         derived.planes = p->planes;
         status = cpu_builder_derive(builder, CPU_DERIVE_QUANTISED, step, &derived, &p->derived);
@@ -208,25 +185,17 @@ const cpu_operator cpu_operator_quantise = {.name = "quantise", .run = quantise_
 const cpu_operator cpu_operator_widen = {.name = "widen", .run = widen_run};
 
 /* ---- Embedding ---- */
-static bool embedding_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                            cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"scale", NULL};
-    const sy_value_view *ids = &node->in[0], *table = &node->in[1], *y = &node->out[0];
+static bool embedding_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                            cpu_params *out_params, kit_answer *answer) {
+    kit_embedding embedding;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_float(node, "scale", 1.0, &out_params->scale, answer) ||
-        !cpu_require_type(ids, SY_TYPE_I32, "ids", answer) ||
-        !cpu_require_type(y, SY_TYPE_F32, "y", answer) ||
-        !weight_check(device, table, "table", answer)) {
+    if (!kit_check_embedding(node, &embedding, answer) ||
+        !weight_check(device, &node->in[1], "table", answer)) {
         return false;
     }
-    if (ids->rank != 1 || y->rank != 2 || !cpu_dimension_same(&ids->dims[0], &y->dims[0]) ||
-        cpu_width(y) != table->dims[1].bound) {
-        return cpu_no(answer, SY_REASON_SHAPE, "ids, table and y do not fit together");
-    }
-    out_params->k = (uint64_t)table->dims[1].bound;
-    out_params->n = (uint64_t)table->dims[0].bound;
-    answer->activation_bytes = 8.0 * cpu_typical_count(node->graph, y);
+    out_params->k = (uint64_t)embedding.k;
+    out_params->n = (uint64_t)embedding.n;
+    out_params->scale = embedding.scale;
     answer->score = 85;
     return true;
 }
@@ -238,7 +207,7 @@ static void embedding_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const cpu_params *p = &work->step->params;
     const cpu_kernels *kernels = work->run->kernels;
     uint64_t row_bytes = 0, first = (uint64_t)i_task * ROWS_PER_TASK;
-    cpu_type_row_bytes(table->type, p->k, &row_bytes);
+    kit_type_row_bytes(table->type, p->k, &row_bytes);
     for (uint64_t r = first; r < first + ROWS_PER_TASK && r < work->x->n_elements; r++) {
         int32_t id = 0;
         memcpy(&id, work->x->data + 4 * r, 4);
@@ -262,7 +231,7 @@ static sy_status embedding_run(cpu_run *run, const cpu_step *step) {
         cpu_run_tasks(run, embedding_task, &work, (n_rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK,
                       work.y->n_elements);
     if (status == SY_OUT_OF_RANGE) {
-        return cpu_report(status, step->i_node, "an id is not in 0..%llu",
+        return kit_report(status, step->i_node, "an id is not in 0..%llu",
                           (unsigned long long)step->params.n - 1);
     }
     return status;
@@ -271,21 +240,10 @@ static sy_status embedding_run(cpu_run *run, const cpu_step *step) {
 const cpu_operator cpu_operators_linear[] = {
     {.domain = "switchyard",
      .name = "Linear",
-     .version = 1,
-     .n_in_least = 2,
-     .n_in_most = 3,
-     .n_out = 1,
      .check = linear_check,
      .prepare = linear_prepare,
      .worker_bytes = cpu_linear_worker_bytes,
      .run = cpu_linear_run},
-    {.domain = "switchyard",
-     .name = "Embedding",
-     .version = 1,
-     .n_in_least = 2,
-     .n_in_most = 2,
-     .n_out = 1,
-     .check = embedding_check,
-     .run = embedding_run},
+    {.domain = "switchyard", .name = "Embedding", .check = embedding_check, .run = embedding_run},
     {.name = NULL},
 };

@@ -8,102 +8,56 @@
 
 #define ROWS_PER_TASK 8u
 
-static bool is_f32(const cpu_node *node, cpu_answer *answer) {
+static bool is_f32(const kit_node *node, kit_answer *answer) {
     static const char *const names[] = {"a", "b", "c"};
     for (uint32_t i = 0; i < node->n_in; i++) {
-        if (node->has_in[i] && !cpu_require_type(&node->in[i], SY_TYPE_F32, names[i], answer)) {
+        if (node->has_in[i] && !kit_require_type(&node->in[i], SY_TYPE_F32, names[i], answer)) {
             return false;
         }
     }
-    return cpu_require_type(&node->out[0], SY_TYPE_F32, "y", answer);
+    return kit_require_type(&node->out[0], SY_TYPE_F32, "y", answer);
 }
 
-static void count_work(const cpu_node *node, const sy_dimension *k, cpu_answer *answer) {
-    double n_out = cpu_typical_count(node->graph, &node->out[0]);
-    int64_t depth = cpu_dimension_at(k, node->graph->typical, node->graph->n_symbols);
-    answer->f32_ops = 2.0 * n_out * (double)(depth > 0 ? depth : k->bound);
-    answer->activation_bytes = 4.0 * (n_out + cpu_typical_count(node->graph, &node->in[0]) +
-                                      cpu_typical_count(node->graph, &node->in[1]));
-}
-
-/* A leading dimension of an operand against that of y: equal, or one. */
-static bool leading_fits(const sy_value_view *x, const sy_value_view *y) {
-    for (uint32_t i = 0; i + 2 < x->rank; i++) {
-        const sy_dimension *a = &x->dims[i], *b = &y->dims[i + y->rank - x->rank];
-        if (!cpu_dimension_same(a, b) && !(a->symbol == 0 && a->bound == 1)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool matmul_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                         cpu_params *out_params, cpu_answer *answer) {
-    const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
+static bool matmul_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                         cpu_params *out_params, kit_answer *answer) {
+    kit_matmul matmul;
     (void)op;
+    if (!kit_check_matmul(node, &matmul, answer)) {
+        return false;
+    }
     if (node->out[0].type != SY_TYPE_F32 && cpu_image_check(device, node, answer)) {
         return true; /* as a region */
     }
-    if (!cpu_attributes_known(node, NULL, answer) || !is_f32(node, answer)) {
+    if (!is_f32(node, answer)) {
         return false;
     }
-    uint32_t larger = a->rank > b->rank ? a->rank : b->rank;
-    if (a->rank < 2 || b->rank < 2 || y->rank != larger) {
-        return cpu_no(answer, SY_REASON_SHAPE, "a and b must have rank 2 or more");
-    }
-    if (!cpu_dimension_same(&a->dims[a->rank - 1], &b->dims[b->rank - 2]) ||
-        !cpu_dimension_same(&y->dims[y->rank - 2], &a->dims[a->rank - 2]) ||
-        !cpu_dimension_same(&y->dims[y->rank - 1], &b->dims[b->rank - 1]) || !leading_fits(a, y) ||
-        !leading_fits(b, y)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "a, b and y do not fit together");
+    if (node->in[0].rank < 2 || node->in[1].rank < 2) {
+        return kit_no(answer, SY_REASON_SHAPE, "a and b must have rank 2 or more");
     }
     out_params->scale = 1.0;
-    count_work(node, &a->dims[a->rank - 1], answer);
     return true;
 }
 
-static bool addend_check(const cpu_node *node, cpu_answer *answer) {
-    const sy_value_view *c = &node->in[2], *y = &node->out[0];
-    if (node->n_in < 3 || !node->has_in[2]) {
-        return true;
-    }
-    bool fits = c->rank <= 2;
-    for (uint32_t i = 0; fits && i < c->rank; i++) {
-        const sy_dimension *d = &c->dims[i];
-        fits =
-            cpu_dimension_same(d, &y->dims[i + 2 - c->rank]) || (d->symbol == 0 && d->bound == 1);
-    }
-    return fits || cpu_no(answer, SY_REASON_SHAPE, "c does not broadcast to y");
-}
-
-static bool gemm_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                       cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"alpha", "beta", "transA", "transB", NULL};
-    const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
-    int64_t trans_a = 0, trans_b = 0;
+static bool gemm_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                       cpu_params *out_params, kit_answer *answer) {
+    kit_gemm gemm;
     (void)op;
+    if (!kit_check_gemm(node, &gemm, answer)) {
+        return false;
+    }
     if (node->out[0].type != SY_TYPE_F32 && cpu_image_check(device, node, answer)) {
         return true; /* as a region */
     }
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_float(node, "alpha", 1.0, &out_params->scale, answer) ||
-        !cpu_attribute_float(node, "beta", 1.0, &out_params->parameter, answer) ||
-        !cpu_attribute_int(node, "transA", 0, &trans_a, answer) ||
-        !cpu_attribute_int(node, "transB", 0, &trans_b, answer) || !is_f32(node, answer)) {
+    if (!is_f32(node, answer)) {
         return false;
     }
-    if (trans_a != 0) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "transA = 1 does not run here");
+    if (gemm.trans_a) {
+        return kit_no(answer, SY_REASON_ATTRIBUTE, "transA = 1 does not run here");
     }
-    if (a->rank != 2 || b->rank != 2 || y->rank != 2 ||
-        !cpu_dimension_same(&a->dims[1], &b->dims[trans_b != 0 ? 1 : 0]) ||
-        !cpu_dimension_same(&y->dims[0], &a->dims[0]) ||
-        !cpu_dimension_same(&y->dims[1], &b->dims[trans_b != 0 ? 0 : 1])) {
-        return cpu_no(answer, SY_REASON_SHAPE, "a, b and y do not fit together");
-    }
-    out_params->interleaved = trans_b != 0; /* rows of B are columns of the product */
-    count_work(node, &a->dims[1], answer);
-    return addend_check(node, answer);
+    out_params->scale = gemm.alpha;
+    out_params->parameter = gemm.beta;
+    out_params->interleaved = gemm.trans_b; /* rows of B are columns of the product */
+    return true;
 }
 
 typedef struct matmul_work {
@@ -201,21 +155,7 @@ static sy_status matmul_run(cpu_run *run, const cpu_step *step) {
 }
 
 const cpu_operator cpu_operators_matmul[] = {
-    {.domain = "",
-     .name = "MatMul",
-     .version = 13,
-     .n_in_least = 2,
-     .n_in_most = 2,
-     .n_out = 1,
-     .check = matmul_check,
-     .run = matmul_run},
-    {.domain = "",
-     .name = "Gemm",
-     .version = 13,
-     .n_in_least = 2,
-     .n_in_most = 3,
-     .n_out = 1,
-     .check = gemm_check,
-     .run = matmul_run},
+    {.domain = "", .name = "MatMul", .check = matmul_check, .run = matmul_run},
+    {.domain = "", .name = "Gemm", .check = gemm_check, .run = matmul_run},
     {.name = NULL},
 };

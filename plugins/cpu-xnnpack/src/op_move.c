@@ -6,55 +6,13 @@
 
 #define PIECE_BYTES 65536u
 
-static bool is_plain(sy_element_type type) {
-    return cpu_type_block(type) == 1;
-}
-
-/* The sizes of y are in the view, so that the shape or axes input need not be read. That the
- * counts agree for every symbol value is checked through the product of dimensions. */
-static bool counts_agree(const sy_value_view *x, const sy_value_view *y) {
-    int64_t fixed[2] = {1, 1};
-    uint32_t n_symbolic[2] = {0, 0};
-    const sy_dimension *symbolic[2] = {NULL, NULL};
-    const sy_value_view *values[2] = {x, y};
-    for (int v = 0; v < 2; v++) {
-        for (uint32_t i = 0; i < values[v]->rank; i++) {
-            const sy_dimension *d = &values[v]->dims[i];
-            if (d->symbol != 0) {
-                n_symbolic[v]++;
-                symbolic[v] = d;
-            } else if (__builtin_mul_overflow(fixed[v], d->bound, &fixed[v])) {
-                return false;
-            }
-        }
-    }
-    if (n_symbolic[0] != n_symbolic[1] || n_symbolic[0] > 1) {
-        return false;
-    }
-    return fixed[0] == fixed[1] &&
-           (n_symbolic[0] == 0 || cpu_dimension_same(symbolic[0], symbolic[1]));
-}
-
-static bool view_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                       cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"allowzero", NULL};
-    const sy_value_view *x = &node->in[0], *y = &node->out[0];
-    bool is_reshape = strcmp(op->name, "Reshape") == 0;
-    int64_t allow_zero = 0;
+static bool view_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                       cpu_params *out_params, kit_answer *answer) {
+    kit_view view;
     (void)device;
+    (void)op;
     (void)out_params;
-    if (!cpu_attributes_known(node, is_reshape ? names : NULL, answer) ||
-        !cpu_attribute_int(node, "allowzero", 0, &allow_zero, answer)) {
-        return false;
-    }
-    if (x->kind == SY_VALUE_STATE || x->type != y->type || !is_plain(x->type)) {
-        return cpu_no(answer, SY_REASON_TYPE, "x and y must have one plain type");
-    }
-    if (!counts_agree(x, y)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "x and y must have one common symbol at most");
-    }
-    answer->activation_bytes = 0.0;
-    return true;
+    return kit_check_view(node, &view, answer);
 }
 
 typedef struct copy_work {
@@ -74,7 +32,7 @@ static sy_status view_run(cpu_run *run, const cpu_step *step) {
     const cpu_tensor *x = cpu_run_in(run, step, 0), *y = cpu_run_out(run, step, 0);
     copy_work work = {x->data, y->data, x->n_elements * cpu_element_bytes(x->type)};
     if (x->n_elements != y->n_elements) {
-        return cpu_report(SY_INVALID_ARGUMENT, step->i_node, "x and y differ in size");
+        return kit_report(SY_INVALID_ARGUMENT, step->i_node, "x and y differ in size");
     }
     if (x->data == y->data || work.n_bytes == 0) {
         return SY_OK;
@@ -83,38 +41,25 @@ static sy_status view_run(cpu_run *run, const cpu_step *step) {
                          work.n_bytes / 4);
 }
 
-static bool gather_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                         cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"axis", NULL};
-    const sy_value_view *x = &node->in[0], *ids = &node->in[1], *y = &node->out[0];
+/* Whole rows of fixed size. */
+static bool gather_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                         cpu_params *out_params, kit_answer *answer) {
+    const sy_value_view *x = &node->in[0];
+    kit_gather gather;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_int(node, "axis", 0, &out_params->axis, answer)) {
+    (void)out_params;
+    if (!kit_check_gather(node, &gather, answer)) {
         return false;
     }
-    if (x->rank == 0 || (out_params->axis != 0 && out_params->axis != -(int64_t)x->rank)) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "only axis 0 runs here");
+    if (gather.axis != 0) {
+        return kit_no(answer, SY_REASON_ATTRIBUTE, "only axis 0 runs here");
     }
-    if (x->type != y->type || x->kind == SY_VALUE_STATE || !is_plain(x->type)) {
-        return cpu_no(answer, SY_REASON_TYPE, "data and y must have one plain type");
+    for (uint32_t i = 1; i < x->rank; i++) {
+        if (x->dims[i].symbol != 0) {
+            return kit_no(answer, SY_REASON_SHAPE, "rows of the data are not fixed");
+        }
     }
-    if (ids->type != SY_TYPE_I32 && ids->type != SY_TYPE_I64) {
-        return cpu_no(answer, SY_REASON_TYPE, "indices are neither i32 nor i64");
-    }
-    bool fits = y->rank == ids->rank + x->rank - 1;
-    for (uint32_t i = 0; fits && i < ids->rank; i++) {
-        fits = cpu_dimension_same(&y->dims[i], &ids->dims[i]);
-    }
-    for (uint32_t i = 1; fits && i < x->rank; i++) {
-        fits =
-            cpu_dimension_same(&y->dims[ids->rank + i - 1], &x->dims[i]) && x->dims[i].symbol == 0;
-    }
-    if (!fits) {
-        return cpu_no(answer, SY_REASON_SHAPE,
-                      "data, indices and y do not fit, or rows are not fixed");
-    }
-    answer->activation_bytes = 8.0 * cpu_typical_count(node->graph, y);
     return true;
 }
 
@@ -154,30 +99,20 @@ static sy_status gather_run(cpu_run *run, const cpu_step *step) {
     sy_status status =
         cpu_run_tasks(run, gather_task, &work, work.ids->n_elements, work.y->n_elements);
     if (status == SY_OUT_OF_RANGE) {
-        return cpu_report(status, step->i_node, "an index is not in -%lld..%lld",
+        return kit_report(status, step->i_node, "an index is not in -%lld..%lld",
                           (long long)work.x->dims[0], (long long)work.x->dims[0] - 1);
     }
     return status;
 }
 
-#define VIEW(NAME, VERSION, MOST)                                                           \
-    {                                                                                       \
-        .domain = "", .name = NAME, .version = VERSION, .n_in_least = 1, .n_in_most = MOST, \
-        .n_out = 1, .check = view_check, .run = view_run, .is_view = true                   \
-    }
+#define VIEW(NAME) \
+    { .domain = "", .name = NAME, .check = view_check, .run = view_run, .is_view = true }
 
 const cpu_operator cpu_operators_move[] = {
-    VIEW("Reshape", 14, 2),
-    VIEW("Squeeze", 13, 2),
-    VIEW("Unsqueeze", 13, 2),
-    VIEW("Identity", 13, 1),
-    {.domain = "",
-     .name = "Gather",
-     .version = 13,
-     .n_in_least = 2,
-     .n_in_most = 2,
-     .n_out = 1,
-     .check = gather_check,
-     .run = gather_run},
+    VIEW("Reshape"),
+    VIEW("Squeeze"),
+    VIEW("Unsqueeze"),
+    VIEW("Identity"),
+    {.domain = "", .name = "Gather", .check = gather_check, .run = gather_run},
     {.name = NULL},
 };

@@ -6,112 +6,62 @@
 
 #define PIECE 4096u /* elements of one task */
 
-/* ---- one input ---- */
-static bool unary_parameter(const cpu_node *node, const cpu_operator *op, cpu_params *p,
-                            cpu_answer *answer) {
-    static const char *const alpha[] = {"alpha", NULL}, *const cap[] = {"cap", NULL};
-    static const char *const approximate[] = {"approximate", NULL};
-    const char *text = NULL;
-    p->unary = (cpu_unary)op->variant;
-    p->parameter = 1.0;
-    if (strcmp(op->name, "Swish") == 0) {
-        return cpu_attributes_known(node, alpha, answer) &&
-               cpu_attribute_float(node, "alpha", 1.0, &p->parameter, answer);
-    }
-    if (p->unary == CPU_UNARY_SOFTCAP) {
-        return cpu_attributes_known(node, cap, answer) &&
-               cpu_attribute_float(node, "cap", 0.0, &p->parameter, answer) &&
-               (p->parameter > 0.0 || cpu_no(answer, SY_REASON_ATTRIBUTE, "cap must be above 0"));
-    }
-    if (p->unary == CPU_UNARY_GELU) {
-        if (!cpu_attributes_known(node, approximate, answer) ||
-            !cpu_attribute_string(node, "approximate", "none", &text, answer)) {
-            return false;
-        }
-        p->unary = strcmp(text, "tanh") == 0 ? CPU_UNARY_GELU_TANH : CPU_UNARY_GELU;
-        return strcmp(text, "tanh") == 0 || strcmp(text, "none") == 0 ||
-               cpu_no(answer, SY_REASON_ATTRIBUTE, "approximate is neither none nor tanh");
-    }
-    return cpu_attributes_known(node, NULL, answer);
+/* ---- one input, or a gate and what it opens ---- */
+/* The kernel of a kind of the table below. */
+static cpu_unary unary_of(kit_unary_kind kind) {
+    static const cpu_unary kernels[KIT_UNARY_COUNT] = {
+        [KIT_UNARY_NEG] = CPU_UNARY_NEG,
+        [KIT_UNARY_ABS] = CPU_UNARY_ABS,
+        [KIT_UNARY_SQRT] = CPU_UNARY_SQRT,
+        [KIT_UNARY_EXP] = CPU_UNARY_EXP,
+        [KIT_UNARY_ERF] = CPU_UNARY_ERF,
+        [KIT_UNARY_TANH] = CPU_UNARY_TANH,
+        [KIT_UNARY_SIGMOID] = CPU_UNARY_SIGMOID,
+        [KIT_UNARY_RECIPROCAL] = CPU_UNARY_RECIPROCAL,
+        [KIT_UNARY_RELU] = CPU_UNARY_RELU,
+        [KIT_UNARY_GELU] = CPU_UNARY_GELU,
+        [KIT_UNARY_GELU_TANH] = CPU_UNARY_GELU_TANH,
+        [KIT_UNARY_SWISH] = CPU_UNARY_SILU,
+        [KIT_UNARY_SOFTCAP] = CPU_UNARY_SOFTCAP,
+    };
+    return kernels[kind];
 }
 
-static bool unary_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                        cpu_params *out_params, cpu_answer *answer) {
+static bool unary_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                        cpu_params *out_params, kit_answer *answer) {
+    kit_unary unary;
     (void)device;
-    if (!unary_parameter(node, op, out_params, answer) ||
-        !cpu_require_same_float(&node->in[0], &node->out[0], answer)) {
+    (void)op;
+    if (!kit_check_unary(node, &unary, answer)) {
         return false;
     }
-    if (!cpu_shape_same(&node->in[0], &node->out[0])) {
-        return cpu_no(answer, SY_REASON_SHAPE, "y has another shape than x");
-    }
-    double n = cpu_typical_count(node->graph, &node->in[0]);
-    answer->activation_bytes = 8.0 * n;
-    answer->f32_ops = 20.0 * n;
+    out_params->unary = unary_of(unary.kind);
+    out_params->parameter = unary.alpha;
     return true;
 }
 
-static bool gated_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                        cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"activation", NULL};
-    static const struct {
-        const char *name;
-        cpu_unary unary;
-    } known[] = {{"silu", CPU_UNARY_SILU},
-                 {"gelu_tanh", CPU_UNARY_GELU_TANH},
-                 {"gelu", CPU_UNARY_GELU},
-                 {"relu", CPU_UNARY_RELU},
-                 {"sigmoid", CPU_UNARY_SIGMOID}};
-    const char *text = NULL;
+static bool gated_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                        cpu_params *out_params, kit_answer *answer) {
+    kit_gated gated;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_string(node, "activation", "", &text, answer) ||
-        !cpu_require_same_float(&node->in[0], &node->out[0], answer) ||
-        !cpu_require_float(&node->in[1], "up", answer)) {
+    if (!kit_check_gated(node, &gated, answer)) {
         return false;
     }
-    out_params->unary = CPU_UNARY_COUNT;
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (strcmp(known[i].name, text) == 0) {
-            out_params->unary = known[i].unary;
-        }
-    }
-    if (out_params->unary == CPU_UNARY_COUNT) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "activation '%.24s' is unknown", text);
-    }
-    if (!cpu_shape_same(&node->in[0], &node->out[0]) ||
-        !cpu_shape_same(&node->in[1], &node->out[0])) {
-        return cpu_no(answer, SY_REASON_SHAPE, "gate, up and y differ in shape");
-    }
-    double n = cpu_typical_count(node->graph, &node->in[0]);
-    answer->activation_bytes = 12.0 * n;
-    answer->f32_ops = 22.0 * n;
+    out_params->unary = unary_of(gated.activation);
     return true;
 }
 
-static bool clamped_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                          cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"alpha", "limit", NULL};
+static bool clamped_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                          cpu_params *out_params, kit_answer *answer) {
+    kit_clamped clamped;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_float(node, "alpha", 1.0, &out_params->parameter, answer) ||
-        !cpu_attribute_float(node, "limit", 0.0, &out_params->softcap, answer) ||
-        !cpu_require_same_float(&node->in[0], &node->out[0], answer) ||
-        !cpu_require_float(&node->in[1], "up", answer)) {
+    if (!kit_check_clamped(node, &clamped, answer)) {
         return false;
     }
-    if (!(out_params->softcap > 0.0)) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "limit must be above 0");
-    }
-    if (!cpu_shape_same(&node->in[0], &node->out[0]) ||
-        !cpu_shape_same(&node->in[1], &node->out[0])) {
-        return cpu_no(answer, SY_REASON_SHAPE, "gate, up and y differ in shape");
-    }
-    double n = cpu_typical_count(node->graph, &node->in[0]);
-    answer->activation_bytes = 12.0 * n;
-    answer->f32_ops = 26.0 * n;
+    out_params->parameter = clamped.alpha;
+    out_params->softcap = clamped.limit;
     return true;
 }
 
@@ -169,7 +119,7 @@ static sy_status clamped_run(cpu_run *run, const cpu_step *step) {
     return cpu_run_tasks(run, clamped_task, &work, (n + PIECE - 1) / PIECE, n * 4);
 }
 
-static uint64_t piece_bytes(const cpu_node *node, const cpu_params *params) {
+static uint64_t piece_bytes(const kit_node *node, const cpu_params *params) {
     (void)node;
     (void)params;
     return 3 * PIECE * sizeof(float);
@@ -182,46 +132,27 @@ static sy_status unary_run(cpu_run *run, const cpu_step *step) {
 }
 
 /* ---- two inputs, numpy broadcasting ---- */
-static bool broadcasts(const sy_value_view *from, const sy_value_view *to) {
-    if (from->rank > to->rank) {
-        return false;
-    }
-    for (uint32_t i = 0; i < from->rank; i++) {
-        const sy_dimension *a = &from->dims[i], *b = &to->dims[i + to->rank - from->rank];
-        bool one = a->symbol == 0 && a->bound == 1;
-        if (!one && !cpu_dimension_same(a, b)) {
-            return false;
-        }
-    }
-    return true;
+static cpu_binary binary_of(kit_binary_kind kind) {
+    static const cpu_binary kernels[] = {[KIT_BINARY_ADD] = CPU_BINARY_ADD,
+                                         [KIT_BINARY_SUB] = CPU_BINARY_SUB,
+                                         [KIT_BINARY_MUL] = CPU_BINARY_MUL,
+                                         [KIT_BINARY_DIV] = CPU_BINARY_DIV};
+    return kernels[kind];
 }
 
-/* True when dimension i of y is one of x. */
-static bool reaches(const sy_value_view *x, const sy_value_view *y, uint32_t i) {
-    uint32_t skipped = y->rank - x->rank;
-    return i >= skipped && cpu_dimension_same(&x->dims[i - skipped], &y->dims[i]);
-}
-
-static bool binary_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                         cpu_params *out_params, cpu_answer *answer) {
-    const sy_value_view *a = &node->in[0], *b = &node->in[1], *y = &node->out[0];
+static bool binary_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                         cpu_params *out_params, kit_answer *answer) {
+    kit_binary binary;
     (void)device;
-    if (!cpu_attributes_known(node, NULL, answer) || !cpu_require_same_float(a, y, answer) ||
-        !cpu_require_float(b, "b", answer)) {
+    (void)op;
+    if (!kit_check_binary(node, &binary, answer) ||
+        !kit_require_float(&node->in[0], "the first input", answer)) {
         return false;
     }
-    if (y->rank == 0 || !broadcasts(a, y) || !broadcasts(b, y)) {
-        return cpu_no(answer, SY_REASON_SHAPE, "a and b do not broadcast to y");
+    if (node->out[0].rank == 0) {
+        return kit_no(answer, SY_REASON_SHAPE, "a and b do not broadcast to y");
     }
-    for (uint32_t i = 0; i < y->rank; i++) {
-        if (!reaches(a, y, i) && !reaches(b, y, i)) {
-            return cpu_no(answer, SY_REASON_SHAPE, "dimension %u of y is neither a's nor b's", i);
-        }
-    }
-    out_params->binary = (cpu_binary)op->variant;
-    double n = cpu_typical_count(node->graph, y);
-    answer->activation_bytes = 12.0 * n;
-    answer->f32_ops = n;
+    out_params->binary = binary_of(binary.kind);
     return true;
 }
 
@@ -298,52 +229,43 @@ static sy_status binary_run(cpu_run *run, const cpu_step *step) {
     return cpu_run_tasks(run, binary_task, &work, (n + PIECE - 1) / PIECE, n);
 }
 
-#define UNARY(DOMAIN, NAME, VERSION, VARIANT)                                                \
-    {                                                                                        \
-        .domain = DOMAIN, .name = NAME, .version = VERSION, .n_in_least = 1, .n_in_most = 1, \
-        .n_out = 1, .variant = VARIANT, .check = unary_check, .worker_bytes = piece_bytes,   \
-        .run = unary_run                                                                     \
+#define UNARY(DOMAIN, NAME)                                                                \
+    {                                                                                      \
+        .domain = DOMAIN, .name = NAME, .check = unary_check, .worker_bytes = piece_bytes, \
+        .run = unary_run                                                                   \
     }
-#define BINARY(NAME, VARIANT)                                                                     \
-    {                                                                                             \
-        .domain = "", .name = NAME, .version = 14, .n_in_least = 2, .n_in_most = 2, .n_out = 1,   \
-        .variant = VARIANT, .check = binary_check, .worker_bytes = piece_bytes, .run = binary_run \
+#define BINARY(NAME)                                                                    \
+    {                                                                                   \
+        .domain = "", .name = NAME, .check = binary_check, .worker_bytes = piece_bytes, \
+        .run = binary_run                                                               \
     }
 
 const cpu_operator cpu_operators_pointwise[] = {
-    UNARY("", "Relu", 14, CPU_UNARY_RELU),
-    UNARY("", "Sigmoid", 13, CPU_UNARY_SIGMOID),
-    UNARY("", "Tanh", 13, CPU_UNARY_TANH),
-    UNARY("", "Exp", 13, CPU_UNARY_EXP),
-    UNARY("", "Erf", 13, CPU_UNARY_ERF),
-    UNARY("", "Sqrt", 13, CPU_UNARY_SQRT),
-    UNARY("", "Abs", 13, CPU_UNARY_ABS),
-    UNARY("", "Neg", 13, CPU_UNARY_NEG),
-    UNARY("", "Reciprocal", 13, CPU_UNARY_RECIPROCAL),
-    UNARY("", "Gelu", 20, CPU_UNARY_GELU),
-    UNARY("", "Swish", 24, CPU_UNARY_SILU),
-    UNARY("switchyard", "Softcap", 1, CPU_UNARY_SOFTCAP),
+    UNARY("", "Relu"),
+    UNARY("", "Sigmoid"),
+    UNARY("", "Tanh"),
+    UNARY("", "Exp"),
+    UNARY("", "Erf"),
+    UNARY("", "Sqrt"),
+    UNARY("", "Abs"),
+    UNARY("", "Neg"),
+    UNARY("", "Reciprocal"),
+    UNARY("", "Gelu"),
+    UNARY("", "Swish"),
+    UNARY("switchyard", "Softcap"),
     {.domain = "switchyard",
      .name = "GatedActivation",
-     .version = 1,
-     .n_in_least = 2,
-     .n_in_most = 2,
-     .n_out = 1,
      .check = gated_check,
      .worker_bytes = piece_bytes,
      .run = unary_run},
     {.domain = "switchyard",
      .name = "ClampedSwiGLU",
-     .version = 1,
-     .n_in_least = 2,
-     .n_in_most = 2,
-     .n_out = 1,
      .check = clamped_check,
      .worker_bytes = piece_bytes,
      .run = clamped_run},
-    BINARY("Add", CPU_BINARY_ADD),
-    BINARY("Sub", CPU_BINARY_SUB),
-    BINARY("Mul", CPU_BINARY_MUL),
-    BINARY("Div", CPU_BINARY_DIV),
+    BINARY("Add"),
+    BINARY("Sub"),
+    BINARY("Mul"),
+    BINARY("Div"),
     {.name = NULL},
 };

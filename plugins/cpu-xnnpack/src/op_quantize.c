@@ -8,61 +8,37 @@
 
 #define PIECE 4096u /* elements of one task */
 
-static bool factors_check(const cpu_node *node, const sy_value_view *byte, cpu_params *out_params,
-                          cpu_answer *answer) {
-    static const char *const names[] = {"axis", "block_size", NULL};
-    const sy_value_view *x = &node->in[0], *y = &node->out[0], *scale = &node->in[1];
-    bool has_zero = node->n_in > 2 && node->has_in[2];
-    int64_t axis = 0, block_size = 0;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_int(node, "axis", 1, &axis, answer) ||
-        !cpu_attribute_int(node, "block_size", 0, &block_size, answer) ||
-        !cpu_require_type(scale, SY_TYPE_F32, "the scale", answer)) {
-        return false;
-    }
-    bool single = scale->rank == 0 || (scale->rank == 1 && cpu_width(scale) == 1);
-    axis += axis < 0 ? (int64_t)x->rank : 0;
-    bool fits =
-        cpu_shape_same(x, y) && block_size == 0 &&
-        (!has_zero || (cpu_shape_same(scale, &node->in[2]) && node->in[2].type == byte->type));
-    out_params->inner = 1;
-    if (!single) {
-        fits = fits && scale->rank == 1 && axis >= 0 && axis < (int64_t)x->rank &&
-               cpu_dimension_same(&scale->dims[0], &x->dims[axis]);
-        for (int64_t i = axis + 1; fits && i < (int64_t)x->rank; i++) {
-            fits = x->dims[i].symbol == 0;
-            out_params->inner *= (uint64_t)x->dims[i].bound;
-        }
-    }
-    out_params->axis = single ? -1 : axis;
-    answer->activation_bytes = 5.0 * cpu_typical_count(node->graph, x);
-    answer->f32_ops = 4.0 * cpu_typical_count(node->graph, x);
-    return fits || cpu_no(answer, SY_REASON_SHAPE, "x, scale and zero point do not fit together");
-}
-
-static bool quantize_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                           cpu_params *out_params, cpu_answer *answer) {
-    const sy_value_view *y = &node->out[0];
-    (void)device;
-    (void)op;
-    if (!cpu_require_float(&node->in[0], "x", answer)) {
-        return false;
-    }
-    return (y->type == SY_TYPE_I8 || y->type == SY_TYPE_U8 ||
-            cpu_no(answer, SY_REASON_TYPE, "the output is neither i8 nor u8")) &&
-           factors_check(node, y, out_params, answer);
-}
-
-static bool dequantize_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                             cpu_params *out_params, cpu_answer *answer) {
+/* One scale, or one for each index of an axis behind which all dimensions are fixed. */
+static bool factors_read(const kit_node *node, const kit_quantize *quantize, cpu_params *out_params,
+                         kit_answer *answer) {
     const sy_value_view *x = &node->in[0];
+    out_params->axis = quantize->is_single ? -1 : (int64_t)quantize->axis;
+    out_params->inner = 1;
+    for (uint32_t i = quantize->axis + 1; !quantize->is_single && i < x->rank; i++) {
+        if (x->dims[i].symbol != 0) {
+            return kit_no(answer, SY_REASON_SHAPE, "x, scale and zero point do not fit together");
+        }
+        out_params->inner *= (uint64_t)x->dims[i].bound;
+    }
+    return true;
+}
+
+static bool quantize_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                           cpu_params *out_params, kit_answer *answer) {
+    kit_quantize quantize;
     (void)device;
     (void)op;
-    if (x->type != SY_TYPE_I8 && x->type != SY_TYPE_U8 && x->type != SY_TYPE_I32) {
-        return cpu_no(answer, SY_REASON_TYPE, "the input is neither i8, u8 nor i32");
-    }
-    return cpu_require_type(&node->out[0], SY_TYPE_F32, "the output", answer) &&
-           factors_check(node, x, out_params, answer);
+    return kit_check_quantize(node, &quantize, answer) &&
+           factors_read(node, &quantize, out_params, answer);
+}
+
+static bool dequantize_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                             cpu_params *out_params, kit_answer *answer) {
+    kit_quantize quantize;
+    (void)device;
+    (void)op;
+    return kit_check_dequantize(node, &quantize, answer) &&
+           factors_read(node, &quantize, out_params, answer);
 }
 
 typedef struct factors {
@@ -130,7 +106,7 @@ static sy_status factors_run(cpu_run *run, const cpu_step *step) {
                          (n + PIECE - 1) / PIECE, n * 4);
 }
 
-static uint64_t piece_bytes(const cpu_node *node, const cpu_params *params) {
+static uint64_t piece_bytes(const kit_node *node, const cpu_params *params) {
     (void)node;
     (void)params;
     return PIECE * sizeof(float);
@@ -139,19 +115,11 @@ static uint64_t piece_bytes(const cpu_node *node, const cpu_params *params) {
 const cpu_operator cpu_operators_quantize[] = {
     {.domain = "",
      .name = "QuantizeLinear",
-     .version = 21,
-     .n_in_least = 2,
-     .n_in_most = 3,
-     .n_out = 1,
      .check = quantize_check,
      .worker_bytes = piece_bytes,
      .run = factors_run},
     {.domain = "",
      .name = "DequantizeLinear",
-     .version = 21,
-     .n_in_least = 2,
-     .n_in_most = 3,
-     .n_out = 1,
      .variant = 1,
      .check = dequantize_check,
      .run = factors_run},

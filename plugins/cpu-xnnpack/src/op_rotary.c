@@ -6,41 +6,22 @@
 #include <math.h>
 #include <string.h>
 
-bool cpu_rotary_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                      cpu_params *out_params, cpu_answer *answer) {
-    static const char *const names[] = {"num_heads", "interleaved", "magnitude", NULL};
-    const sy_value_view *x = &node->in[0], *positions = &node->in[1], *frequency = &node->in[2];
-    int64_t interleaved = 0, width = cpu_width(x);
+bool cpu_rotary_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                      cpu_params *out_params, kit_answer *answer) {
+    kit_rotary rotary;
     (void)device;
     (void)op;
-    if (!cpu_attributes_known(node, names, answer) ||
-        !cpu_attribute_int(node, "num_heads", 0, &out_params->n_heads, answer) ||
-        !cpu_attribute_int(node, "interleaved", 0, &interleaved, answer) ||
-        !cpu_attribute_float(node, "magnitude", 1.0, &out_params->scale, answer) ||
-        !cpu_require_same_float(x, &node->out[0], answer) ||
-        !cpu_require_type(positions, SY_TYPE_I32, "positions", answer) ||
-        !cpu_require_type(frequency, SY_TYPE_F32, "inverse_frequency", answer)) {
+    if (!kit_check_rotary(node, &rotary, answer)) {
         return false;
     }
-    if (out_params->n_heads <= 0 || interleaved < 0 || interleaved > 1) {
-        return cpu_no(answer, SY_REASON_ATTRIBUTE, "num_heads must be above 0, interleaved 0 or 1");
-    }
-    if (x->rank != 2 || !cpu_shape_same(x, &node->out[0]) || positions->rank != 1 ||
-        !cpu_dimension_same(&positions->dims[0], &x->dims[0]) || frequency->rank != 1 ||
-        frequency->dims[0].symbol != 0 || width <= 0 || width % out_params->n_heads != 0 ||
-        frequency->dims[0].bound <= 0 ||
-        2 * frequency->dims[0].bound > width / out_params->n_heads) {
-        return cpu_no(answer, SY_REASON_SHAPE, "x, positions and inverse_frequency do not fit");
-    }
-    out_params->interleaved = interleaved == 1;
-    out_params->inner = (uint64_t)frequency->dims[0].bound;
-    double n = cpu_typical_count(node->graph, x);
-    answer->activation_bytes = 8.0 * n;
-    answer->f32_ops = 4.0 * n;
+    out_params->n_heads = rotary.n_heads;
+    out_params->scale = rotary.magnitude;
+    out_params->interleaved = rotary.interleaved;
+    out_params->inner = (uint64_t)rotary.n_pairs;
     return true;
 }
 
-sy_status cpu_rotary_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step) {
+sy_status cpu_rotary_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step) {
     cpu_params derived;
     (void)node;
     memset(&derived, 0, sizeof(derived));
@@ -116,9 +97,9 @@ static void rotate_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     }
 }
 
-uint64_t cpu_rotary_worker_bytes(const cpu_node *node, const cpu_params *params) {
+uint64_t cpu_rotary_worker_bytes(const kit_node *node, const cpu_params *params) {
     (void)params;
-    return 2 * (uint64_t)cpu_width(&node->in[0]) * sizeof(float);
+    return 2 * (uint64_t)kit_width(&node->in[0]) * sizeof(float);
 }
 
 sy_status cpu_rotary_run(cpu_run *run, const cpu_step *step) {

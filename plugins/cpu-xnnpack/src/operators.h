@@ -7,7 +7,8 @@
 #ifndef CPU_OPERATORS_H
 #define CPU_OPERATORS_H
 
-#include "graph.h"
+#include "operator_checks.h"
+#include "plugin.h"
 
 typedef struct cpu_operator cpu_operator;
 typedef struct cpu_builder cpu_builder;
@@ -31,14 +32,6 @@ typedef struct cpu_head_steps {
     bool interleaved;
 } cpu_head_steps;
 
-/* How the gates of experts are made from their scores. */
-typedef enum cpu_gating {
-    CPU_GATING_SOFTMAX,        /* of all, then chosen */
-    CPU_GATING_SOFTMAX_CHOSEN, /* of the chosen alone */
-    CPU_GATING_SIGMOID,
-    CPU_GATING_COUNT
-} cpu_gating;
-
 typedef struct cpu_params {
     uint64_t k, n;     /* Linear, Embedding, Gather: width and rows of the weight */
     cpu_planes planes; /* of quantised activations */
@@ -55,7 +48,7 @@ typedef struct cpu_params {
     uint32_t rounding;      /* norms, Attention: step that rounds the result; index + 1 (fuse.h) */
     uint64_t n_experts;
     int64_t n_used; /* experts of a row */
-    cpu_gating gating;
+    kit_gating gating;
     bool causal, interleaved, has_states, normalize;
     cpu_unary unary;
     cpu_binary binary;
@@ -66,28 +59,29 @@ typedef struct cpu_params {
 typedef struct cpu_step {
     const cpu_operator *operator;
     uint32_t i_node;
-    uint32_t in[CPU_INPUTS_MAX], out[CPU_OUTPUTS_MAX]; /* SY_NO_VALUE when absent */
+    uint32_t in[KIT_INPUTS_MAX], out[KIT_OUTPUTS_MAX]; /* SY_NO_VALUE when absent */
     cpu_params params;
 } cpu_step;
 
 struct cpu_operator {
     const char *domain, *name;
-    uint32_t version;
-    uint32_t n_in_least, n_in_most, n_out;
     uint32_t variant; /* which of a family that shares its functions */
-    bool (*check)(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                  cpu_params *out_params, cpu_answer *answer);
+    bool (*check)(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                  cpu_params *out_params, kit_answer *answer);
     /* NULL: nothing to prepare. */
-    sy_status (*prepare)(cpu_builder *builder, const cpu_node *node, cpu_step *step);
+    sy_status (*prepare)(cpu_builder *builder, const kit_node *node, cpu_step *step);
     /* Bytes each worker needs; NULL none. */
-    uint64_t (*worker_bytes)(const cpu_node *node, const cpu_params *params);
+    uint64_t (*worker_bytes)(const kit_node *node, const cpu_params *params);
     sy_status (*run)(cpu_run *run, const cpu_step *step);
     bool is_view; /* the output may be the bytes of input 0 */
 };
 
+/* The f32 arithmetic that was counted is in int8, once for each plane. */
+void cpu_count_int8(cpu_planes planes, kit_answer *answer);
+
 /* Looks a node's operator up and checks it; answer->support tells. */
-const cpu_operator *cpu_operator_check(const sy_device *device, const cpu_node *node,
-                                       cpu_params *out_params, cpu_answer *answer);
+const cpu_operator *cpu_operator_check(const sy_device *device, const kit_node *node,
+                                       cpu_params *out_params, kit_answer *answer);
 
 /* ---- for prepare (program.c) ---- */
 /* The unit value of an input of the node being prepared, SY_NO_VALUE when absent. */

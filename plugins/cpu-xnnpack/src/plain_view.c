@@ -68,10 +68,10 @@ static sy_status make_inputs(cpu_plain_view *plain) {
     if (status != SY_OK) {
         return status;
     }
-    plain->inputs = cpu_alloc(plain->n_inputs * sizeof(uint32_t));
+    plain->inputs = kit_alloc(plain->n_inputs * sizeof(uint32_t));
     return plain->inputs != NULL
                ? rename_inputs(plain)
-               : cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a unit's tables");
+               : kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a unit's tables");
 }
 
 /* A job's outputs keep their places. */
@@ -118,14 +118,14 @@ sy_status cpu_plain_view_init(const sy_graph_view *view, const sy_segment *segme
     plain->view.graph = (sy_graph_handle *)(void *)plain;
     plain->view.node = plain_node;
     plain->view.value = plain_value;
-    plain->source = cpu_alloc(view->n_values * sizeof(uint32_t));
-    plain->first_input = cpu_alloc(view->n_nodes * sizeof(uint32_t));
-    plain->nodes = cpu_alloc(segment->n_nodes * sizeof(uint32_t));
-    plain->outputs = cpu_alloc(segment->n_outputs * sizeof(uint32_t));
+    plain->source = kit_alloc(view->n_values * sizeof(uint32_t));
+    plain->first_input = kit_alloc(view->n_nodes * sizeof(uint32_t));
+    plain->nodes = kit_alloc(segment->n_nodes * sizeof(uint32_t));
+    plain->outputs = kit_alloc(segment->n_outputs * sizeof(uint32_t));
     if (plain->source == NULL || plain->first_input == NULL || plain->nodes == NULL ||
         plain->outputs == NULL) {
         cpu_plain_view_deinit(plain);
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a unit's tables");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a unit's tables");
     }
     plain->segment.nodes = plain->nodes;
     plain->segment.outputs = plain->outputs;
@@ -148,10 +148,10 @@ void cpu_plain_view_deinit(cpu_plain_view *plain) {
     if (plain->n_adapters == 0) {
         return;
     }
-    cpu_release(plain->source, plain->view.n_values * sizeof(uint32_t));
-    cpu_release(plain->first_input, plain->view.n_nodes * sizeof(uint32_t));
-    cpu_release(plain->inputs, plain->n_inputs * sizeof(uint32_t));
-    cpu_release(plain->nodes, plain->n_segment_nodes * sizeof(uint32_t));
-    cpu_release(plain->outputs, plain->segment.n_outputs * sizeof(uint32_t));
+    kit_release(plain->source, plain->view.n_values * sizeof(uint32_t));
+    kit_release(plain->first_input, plain->view.n_nodes * sizeof(uint32_t));
+    kit_release(plain->inputs, plain->n_inputs * sizeof(uint32_t));
+    kit_release(plain->nodes, plain->n_segment_nodes * sizeof(uint32_t));
+    kit_release(plain->outputs, plain->segment.n_outputs * sizeof(uint32_t));
     plain->n_adapters = 0;
 }

@@ -5,10 +5,10 @@
 
 #include "unit.h"
 
-bool cpu_rotary_check(const sy_device *device, const cpu_node *node, const cpu_operator *op,
-                      cpu_params *out_params, cpu_answer *answer);
-sy_status cpu_rotary_prepare(cpu_builder *builder, const cpu_node *node, cpu_step *step);
-uint64_t cpu_rotary_worker_bytes(const cpu_node *node, const cpu_params *params);
+bool cpu_rotary_check(const sy_device *device, const kit_node *node, const cpu_operator *op,
+                      cpu_params *out_params, kit_answer *answer);
+sy_status cpu_rotary_prepare(cpu_builder *builder, const kit_node *node, cpu_step *step);
+uint64_t cpu_rotary_worker_bytes(const kit_node *node, const cpu_params *params);
 sy_status cpu_rotary_run(cpu_run *run, const cpu_step *step);
 
 #endif

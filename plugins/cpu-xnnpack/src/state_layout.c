@@ -2,8 +2,7 @@
 /* Rows of a state in and out of a block of 64. */
 #include "state_layout.h"
 
-#include "attention.h"
-#include "plugin.h"
+#include "types.h"
 
 #include <string.h>
 
@@ -11,8 +10,8 @@ bool cpu_state_layout_of(sy_element_type type, uint32_t role, uint32_t width,
                          cpu_state_layout *out_layout) {
     bool is_block = type == SY_TYPE_Q8_0 || type == SY_TYPE_Q4_0;
     cpu_state_layout layout = {.type = type, .by_position = role == SY_STATE_KEY};
-    if ((!is_block && !cpu_type_is_float(type)) || width == 0 ||
-        !cpu_type_row_bytes(type, width, &layout.row_bytes)) {
+    if ((!is_block && !kit_type_is_float(type)) || width == 0 ||
+        !kit_type_row_bytes(type, width, &layout.row_bytes)) {
         return false;
     }
     uint64_t element = 0;
@@ -20,7 +19,7 @@ bool cpu_state_layout_of(sy_element_type type, uint32_t role, uint32_t width,
     if (is_block) {
         layout.cell_row_bytes = type == SY_TYPE_Q8_0 ? 32 : 16;
     } else {
-        cpu_type_row_bytes(type, 1, &element);
+        kit_type_row_bytes(type, 1, &element);
         layout.cell_row_bytes = CPU_CELL * (uint32_t)element;
     }
     uint64_t n_cells = ((uint64_t)width + layout.cell_columns - 1) / layout.cell_columns;

@@ -13,9 +13,8 @@
 #ifndef CPU_STATE_LAYOUT_H
 #define CPU_STATE_LAYOUT_H
 
-#include "sy_plugin.h"
-
-#include <stdbool.h>
+#include "attention.h"
+#include "state.h"
 
 typedef struct cpu_state_layout {
     sy_element_type type;
@@ -25,6 +24,17 @@ typedef struct cpu_state_layout {
     uint64_t row_bytes;               /* canonical */
     uint64_t block_bytes, factors_at; /* factors_at: in a block, 0 for plain types */
 } cpu_state_layout;
+
+static inline const cpu_state_layout *cpu_layout_of(const sy_state *state) {
+    return state->own;
+}
+static inline uint8_t *cpu_state_block(const sy_state *state, uint64_t number) {
+    return kit_state_block(state, number)->bytes;
+}
+/* The block of a position; in it the row is number position % CPU_BLOCK. */
+static inline uint8_t *cpu_state_block_of(const sy_state *state, uint64_t position) {
+    return cpu_state_block(state, position / CPU_BLOCK);
+}
 
 /* False for types that states do not have, and for sizes without meaning. */
 bool cpu_state_layout_of(sy_element_type type, uint32_t role, uint32_t width,

@@ -2,8 +2,6 @@
 /* One job: check what is bound, resolve shapes, run the steps on caller and team. */
 #include "adapter.h"
 #include "linear.h"
-#include "state.h"
-#include "sy_profile.h"
 
 #include <string.h>
 #include <time.h>
@@ -18,7 +16,7 @@ const cpu_tensor *cpu_run_out(const cpu_run *run, const cpu_step *step, uint32_t
 }
 sy_state *cpu_run_state(const cpu_run *run, const cpu_step *step, uint32_t i_in,
                         uint32_t i_sequence) {
-    const cpu_value *value = &run->unit->values[step->in[i_in]];
+    const kit_value *value = &run->unit->values.items[step->in[i_in]];
     return run->job->states[(size_t)i_sequence * run->job->n_states + value->index];
 }
 uint8_t *cpu_run_worker(const cpu_run *run, uint32_t i_worker) {
@@ -32,7 +30,7 @@ sy_status cpu_run_tasks(cpu_run *run, sy_task task, void *argument, uint64_t n_t
             task(argument, (uint32_t)i, 0);
         }
     } else {
-        sy_status status = cpu_parallel(task, argument, (uint32_t)n_tasks);
+        sy_status status = kit_parallel(task, argument, (uint32_t)n_tasks);
         if (status != SY_OK) {
             return status;
         }
@@ -49,7 +47,7 @@ static sy_status bind(const sy_binding *binding, uint64_t n_bytes, const char *w
     const sy_buffer *buffer = binding->buffer;
     if (buffer == NULL || binding->offset_bytes > buffer->n_bytes ||
         buffer->n_bytes - binding->offset_bytes < n_bytes) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "%s %u needs %llu bytes in its buffer",
+        return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "%s %u needs %llu bytes in its buffer",
                           what, i, (unsigned long long)n_bytes);
     }
     *out_data = buffer->bytes + binding->offset_bytes;
@@ -58,31 +56,11 @@ static sy_status bind(const sy_binding *binding, uint64_t n_bytes, const char *w
 
 /* Shape of one value at the job's symbols. */
 static sy_status shape_resolve(sy_unit *unit, const sy_job *job, uint32_t i) {
-    const cpu_value *value = &unit->values[i];
+    const kit_value *value = &unit->values.items[i];
     cpu_tensor *tensor = &unit->tensors[i];
-    uint64_t n_elements = 1, row_bytes = 0;
     tensor->type = value->type;
     tensor->rank = value->rank;
-    for (uint32_t d = 0; d < value->rank; d++) {
-        tensor->dims[d] = cpu_dimension_at(&value->dims[d], job->symbols, job->n_symbols);
-        if (tensor->dims[d] < 0) {
-            return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE,
-                              "dimension %u of value %u is past its bound %lld", d, value->i_view,
-                              (long long)value->dims[d].bound);
-        }
-        n_elements *= (uint64_t)tensor->dims[d];
-    }
-    tensor->n_elements = n_elements;
-    if (value->place == CPU_PLACE_STATE) {
-        return SY_OK;
-    }
-    uint64_t width = cpu_tensor_width(tensor);
-    if (!cpu_type_row_bytes(value->type, width, &row_bytes)) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "value %u has no row layout",
-                          value->i_view);
-    }
-    tensor->n_bytes = width > 0 ? n_elements / width * row_bytes : 0;
-    return SY_OK;
+    return kit_value_shape(value, job, tensor->dims, &tensor->n_elements, &tensor->n_bytes);
 }
 
 /* Decoding asks for the same shapes token after token. */
@@ -93,7 +71,7 @@ static sy_status shapes_resolve(sy_unit *unit, const sy_job *job) {
         return SY_OK;
     }
     unit->n_symbols = 0;
-    for (uint32_t i = 0; i < unit->n_values; i++) {
+    for (uint32_t i = 0; i < unit->values.n; i++) {
         sy_status status = shape_resolve(unit, job, i);
         if (status != SY_OK) {
             return status;
@@ -108,25 +86,25 @@ static sy_status shapes_resolve(sy_unit *unit, const sy_job *job) {
 
 static sy_status place_resolve(const sy_unit *unit, const sy_job *job, uint32_t i,
                                uint8_t *scratch) {
-    const cpu_value *value = &unit->values[i];
+    const kit_value *value = &unit->values.items[i];
     cpu_tensor *tensor = &unit->tensors[i];
     switch (value->place) {
-    case CPU_PLACE_WEIGHT:
+    case KIT_PLACE_WEIGHT:
         memcpy(&tensor->data, &value->weight, sizeof(tensor->data));
         return SY_OK;
-    case CPU_PLACE_INPUT:
+    case KIT_PLACE_INPUT:
         return bind(&job->inputs[value->index], tensor->n_bytes, "input", value->index,
                     &tensor->data);
-    case CPU_PLACE_OUTPUT:
+    case KIT_PLACE_OUTPUT:
         return bind(&job->outputs[value->index], tensor->n_bytes, "output", value->index,
                     &tensor->data);
-    case CPU_PLACE_SCRATCH:
+    case KIT_PLACE_SCRATCH:
         tensor->data = scratch + value->offset;
         return SY_OK;
-    case CPU_PLACE_ALIAS:
+    case KIT_PLACE_ALIAS:
         tensor->data = unit->tensors[value->index].data;
         return SY_OK;
-    case CPU_PLACE_STATE:
+    case KIT_PLACE_STATE:
         break;
     }
     return SY_OK;
@@ -137,17 +115,17 @@ static sy_status sequences_check(const sy_unit *unit, const sy_job *job) {
         const sy_sequence *q = &job->sequences[s];
         for (uint32_t i = 0; i < unit->n_states; i++) {
             sy_state *state = job->states[(size_t)s * job->n_states + i];
-            if (state == NULL || state->device != unit->device) {
-                return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+            if (state == NULL || state->states != &unit->device->states) {
+                return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
                                   "state %u of sequence %u is missing or of another device", i, s);
             }
             if ((uint64_t)q->n_past + q->n_tokens > state->description.max_tokens) {
-                return cpu_report(SY_OUT_OF_RANGE, SY_NO_VALUE,
+                return kit_report(SY_OUT_OF_RANGE, SY_NO_VALUE,
                                   "sequence %u would have %u + %u tokens, its state holds %llu", s,
                                   q->n_past, q->n_tokens,
                                   (unsigned long long)state->description.max_tokens);
             }
-            sy_status status = cpu_state_begin_step(state, q->n_past, q->n_tokens);
+            sy_status status = kit_state_begin_step(state, q->n_past, q->n_tokens);
             if (status != SY_OK) {
                 return status;
             }
@@ -157,24 +135,16 @@ static sy_status sequences_check(const sy_unit *unit, const sy_job *job) {
 }
 
 static sy_status job_check(const sy_unit *unit, const sy_job *job) {
-    sy_status status = cpu_extensions_check(&job->header);
+    sy_status status = kit_job_check(job, unit->n_inputs, unit->n_outputs, unit->n_states);
     if (status != SY_OK) {
         return status;
     }
-    if (job->n_inputs != unit->n_inputs || job->n_outputs != unit->n_outputs ||
-        (job->n_sequences > 0 && job->n_states != unit->n_states)) {
-        return cpu_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
-                          "the job binds %u inputs, %u outputs and %u states, the unit has %u, %u "
-                          "and %u",
-                          job->n_inputs, job->n_outputs, job->n_states, unit->n_inputs,
-                          unit->n_outputs, unit->n_states);
-    }
-    if (cpu_worker_count() > unit->n_workers) {
-        return cpu_report(SY_FAILED_PRECONDITION, SY_NO_VALUE,
+    if (kit_worker_count() > unit->n_workers) {
+        return kit_report(SY_FAILED_PRECONDITION, SY_NO_VALUE,
                           "the host's team grew from %u to %u workers after the device was opened",
-                          unit->n_workers, cpu_worker_count());
+                          unit->n_workers, kit_worker_count());
     }
-    status = cpu_adapters_check(unit->device, job);
+    status = kit_adapters_check(unit->device, job);
     return status == SY_OK ? sequences_check(unit, job) : status;
 }
 
@@ -183,7 +153,7 @@ static sy_status job_resolve(sy_unit *unit, const sy_job *job, uint8_t **out_scr
     if (status == SY_OK) {
         status = shapes_resolve(unit, job);
     }
-    for (uint32_t i = 0; status == SY_OK && i < unit->n_values; i++) {
+    for (uint32_t i = 0; status == SY_OK && i < unit->values.n; i++) {
         status = place_resolve(unit, job, i, *out_scratch);
     }
     return status;
@@ -197,16 +167,6 @@ static uint64_t now_ns(void) {
 
 static bool too_late(const sy_job *job) {
     return job->deadline_ns != 0 && now_ns() > job->deadline_ns;
-}
-
-/* The times that the host asked for, or NULL. */
-static const sy_profile *profile_of(const sy_job *job) {
-    for (const sy_extension *e = job->header.extensions; e != NULL; e = e->next) {
-        if (e->id == SY_EXTENSION_PROFILE && e->size >= sizeof(sy_profile)) {
-            return (const sy_profile *)(const void *)e;
-        }
-    }
-    return NULL;
 }
 
 /* Products that ran as one group share the time by their multiply-adds. */
@@ -243,7 +203,7 @@ static sy_status step_run(cpu_run *run, const cpu_step *step, const sy_profile *
 
 static sy_status steps_run(cpu_run *run) {
     const sy_unit *unit = run->unit;
-    const sy_profile *profile = profile_of(run->job);
+    const sy_profile *profile = kit_profile(run->job);
     for (size_t i = 0; i < unit->n_steps; i++) {
         const cpu_step *step = &unit->steps[i];
         if (atomic_load(&unit->cancelled_run) == run->job->run + 1) {
@@ -262,13 +222,13 @@ static sy_status steps_run(cpu_run *run) {
 
 sy_status cpu_submit(sy_unit *unit, const sy_job *job) {
     uint8_t *scratch = NULL;
-    unit = unit->plain != NULL && !cpu_adapters_used(job) ? unit->plain : unit;
+    unit = unit->plain != NULL && !kit_adapters_used(job) ? unit->plain : unit;
     sy_status status = job_check(unit, job);
     if (status == SY_OK) {
         status = job_resolve(unit, job, &scratch);
     }
     for (uint32_t i = 0; status == SY_OK && i < job->n_waits; i++) {
-        status = cpu_fence_wait(job->waits[i], job->deadline_ns);
+        status = kit_fence_wait(job->waits[i], job->deadline_ns);
     }
     if (status != SY_OK) {
         return status;
@@ -284,7 +244,7 @@ sy_status cpu_submit(sy_unit *unit, const sy_job *job) {
     status = steps_run(&run);
     atomic_fetch_sub(&unit->device->live_jobs, 1);
     for (uint32_t i = 0; status == SY_OK && i < job->n_signals; i++) {
-        cpu_fence_signal(job->signals[i], SY_OK);
+        kit_fence_signal(job->signals[i], SY_OK);
     }
     return status; /* after an error no signal comes: the outputs were never complete */
 }

@@ -4,7 +4,7 @@
 
 uint64_t cpu_element_bytes(sy_element_type type) {
     uint64_t n_bytes = 0;
-    return cpu_type_row_bytes(type, 1, &n_bytes) ? n_bytes : 0;
+    return kit_type_row_bytes(type, 1, &n_bytes) ? n_bytes : 0;
 }
 
 const float *cpu_floats_read(const cpu_run *run, const cpu_tensor *t, uint64_t first, uint64_t n,

@@ -4,37 +4,16 @@
 #define CPU_UNIT_H
 
 #include "operators.h"
-
-typedef enum cpu_place {
-    CPU_PLACE_WEIGHT,
-    CPU_PLACE_INPUT,   /* index: of sy_job.inputs */
-    CPU_PLACE_OUTPUT,  /* index: of sy_job.outputs */
-    CPU_PLACE_STATE,   /* index: of sy_segment.states */
-    CPU_PLACE_SCRATCH, /* offset into the job's scratch */
-    CPU_PLACE_ALIAS    /* index: the value whose bytes it shares */
-} cpu_place;
-
-typedef struct cpu_value {
-    sy_element_type type;
-    uint32_t rank;
-    sy_dimension dims[SY_MAX_RANK];
-    cpu_place place;
-    uint32_t index;
-    uint32_t i_view; /* value of the view; SY_NO_VALUE for a derived one */
-    const uint8_t *weight;
-    uint64_t n_bytes;               /* at the bounds */
-    uint64_t offset;                /* CPU_PLACE_SCRATCH */
-    uint32_t first_step, last_step; /* made by, last read by */
-} cpu_value;
+#include "values.h"
 
 struct sy_unit {
     sy_device *device;
-    cpu_value *values;
+    kit_values values;
     cpu_step *steps;
     cpu_tensor *tensors;                  /* of the running job, one per value */
     int64_t symbols[SY_SYMBOL_COUNT_MAX]; /* that the tensors have their shapes from */
     uint32_t n_symbols;                   /* 0: from none */
-    size_t n_values, values_capacity, n_steps, steps_capacity;
+    size_t n_steps, steps_capacity;
     uint32_t n_inputs, n_outputs, n_states;
     bool has_states;                      /* some step reads a STATE */
     uint64_t worker_offset, worker_bytes; /* in the scratch */

@@ -57,11 +57,11 @@ struct cpu_xnnpack_products {
 };
 
 cpu_xnnpack_products *cpu_xnnpack_products_create(void) {
-    return cpu_alloc(sizeof(cpu_xnnpack_products));
+    return kit_alloc(sizeof(cpu_xnnpack_products));
 }
 
 void cpu_xnnpack_products_destroy(cpu_xnnpack_products *products) {
-    cpu_release(products, sizeof(*products));
+    kit_release(products, sizeof(*products));
 }
 
 static void linear_free(xnnpack_linear *linear) {
@@ -71,7 +71,7 @@ static void linear_free(xnnpack_linear *linear) {
         }
     }
     pthread_mutex_destroy(&linear->turn);
-    cpu_release(linear, linear->n_bytes);
+    kit_release(linear, linear->n_bytes);
 }
 
 /* The last user ends it. */
@@ -127,9 +127,9 @@ static enum xnn_status operator_run(xnn_operator_t op, uint64_t n_rows, const fl
 static sy_status linear_pack(const cpu_xnnpack_product *p, xnnpack_linear **out_linear) {
     uint64_t n_operators = (p->n + CPU_LINEAR_COLUMNS - 1) / CPU_LINEAR_COLUMNS;
     size_t n_bytes = sizeof(xnnpack_linear) + n_operators * sizeof(xnn_operator_t);
-    xnnpack_linear *linear = cpu_alloc(n_bytes);
+    xnnpack_linear *linear = kit_alloc(n_bytes);
     if (linear == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for an XNNPACK product");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for an XNNPACK product");
     }
     *linear = (xnnpack_linear){
         .object = {linear_leave}, .product = *p, .n_operators = n_operators, .n_bytes = n_bytes};
@@ -142,7 +142,7 @@ static sy_status linear_pack(const cpu_xnnpack_product *p, xnnpack_linear **out_
                             p->bias != NULL ? p->bias + first : NULL, p->n, &linear->operators[i]);
         if (status != xnn_status_success) {
             linear_free(linear);
-            return cpu_report(status == xnn_status_out_of_memory ? SY_RESOURCE_EXHAUSTED
+            return kit_report(status == xnn_status_out_of_memory ? SY_RESOURCE_EXHAUSTED
                                                                  : SY_INTERNAL,
                               SY_NO_VALUE, "XNNPACK refused a product of %llu by %llu (%d)",
                               (unsigned long long)p->k, (unsigned long long)count, (int)status);

@@ -99,13 +99,13 @@ static void stretches(const crossing *c, uint32_t i_task,
 static void enter_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const crossing *c = argument;
     (void)i_worker;
-    stretches(c, i_task, cpu_type_is_byte(c->border->type) ? bytes_enter : floats_enter);
+    stretches(c, i_task, kit_type_is_byte(c->border->type) ? bytes_enter : floats_enter);
 }
 
 static void leave_task(void *argument, uint32_t i_task, uint32_t i_worker) {
     const crossing *c = argument;
     (void)i_worker;
-    stretches(c, i_task, cpu_type_is_byte(c->border->type) ? bytes_leave : floats_leave);
+    stretches(c, i_task, kit_type_is_byte(c->border->type) ? bytes_leave : floats_leave);
 }
 
 /* One channel: pixels lie behind one another on both sides. */

@@ -12,9 +12,9 @@ void *cpu_region_keep(cpu_region_builder *b, size_t n_bytes, bool is_temporary) 
     cpu_kept *kept = NULL;
     if (b->status == SY_OK &&
         !__builtin_add_overflow(n_bytes, sizeof(*kept) + CPU_XNN_EXTRA_BYTES, &all)) {
-        kept = cpu_alloc(all);
+        kept = kit_alloc(all);
         b->status = kept != NULL ? SY_OK
-                                 : cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
+                                 : kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE,
                                               "no memory for a region's constants");
     }
     if (kept == NULL) {
@@ -47,8 +47,8 @@ static float dequantised(const cpu_constant *c, const uint8_t *bytes, uint64_t i
 }
 
 void cpu_region_decode(cpu_region_builder *b, const cpu_constant *c, float *out) {
-    uint64_t n = (uint64_t)cpu_bound_count(&c->value), inner = 1;
-    const uint8_t *bytes = cpu_weight_bytes(&c->value);
+    uint64_t n = (uint64_t)kit_bound_count(&c->value), inner = 1;
+    const uint8_t *bytes = kit_weight_bytes(&c->value);
     if (!c->is_quantised) {
         cpu_kernels_of(b->device->kernels, c->value.type)->decode(bytes, n, out);
         return;
@@ -87,7 +87,7 @@ static uint32_t constant_define(cpu_region_builder *b, const sy_value_view *view
     cpu_constant c;
     sy_value_view padded = *view;
     cpu_xnn_value v = {.type = CPU_XNN_F32, .i_external = CPU_XNN_NONE};
-    size_t n = (size_t)cpu_bound_count(view);
+    size_t n = (size_t)kit_bound_count(view);
     float *plain = cpu_region_keep(b, n * sizeof(float), true);
     float *data = cpu_region_keep(b, n * sizeof(float), false);
     if (data == NULL || !cpu_constant_find(cpu_builder_view(b->builder), i_view, &c)) {
@@ -132,7 +132,7 @@ static uint32_t computed_define(cpu_region_builder *b, const cpu_region_value *o
                        .zero = of->zero,
                        .i_external = CPU_XNN_NONE};
     memcpy(v.dims, of->dims, sizeof(v.dims));
-    if (of->i_border != CPU_XNN_NONE && cpu_type_is_byte(of->view.type) == as_byte) {
+    if (of->i_border != CPU_XNN_NONE && kit_type_is_byte(of->view.type) == as_byte) {
         v.i_external = of->i_border;
         v.is_input = of->is_input;
     }
@@ -214,7 +214,7 @@ static float *bias_read(cpu_region_builder *b, const cpu_region_node *n) {
     if (n->node.n_in < 3 || n->in[2] == CPU_XNN_NONE) {
         return NULL;
     }
-    size_t count = (size_t)cpu_bound_count(&n->node.in[2]);
+    size_t count = (size_t)kit_bound_count(&n->node.in[2]);
     float *data = cpu_region_keep(b, count * sizeof(float), true);
     if (data == NULL || !cpu_constant_find(n->node.graph, n->node.view.inputs[2], &c)) {
         return NULL;
@@ -224,7 +224,7 @@ static float *bias_read(cpu_region_builder *b, const cpu_region_node *n) {
 }
 
 void cpu_region_convolution(const cpu_region_node *node, cpu_xnn_convolution *out) {
-    const cpu_node *n = &node->node;
+    const kit_node *n = &node->node;
     *out = (cpu_xnn_convolution){.window = node->image.window,
                                  .n_groups = node->image.n_groups,
                                  .limits = CPU_XNN_NO_LIMITS,
@@ -264,7 +264,7 @@ static void conv_define(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_constant c;
     cpu_xnn_convolution conv;
     const sy_value_view *w = &n->node.in[1];
-    size_t count = (size_t)cpu_bound_count(w), n_out = (size_t)w->dims[0].bound;
+    size_t count = (size_t)kit_bound_count(w), n_out = (size_t)w->dims[0].bound;
     float *plain = cpu_region_keep(b, count * sizeof(float), true);
     float *data = cpu_region_keep(b, count * sizeof(float), true);
     if (data == NULL || !cpu_constant_find(n->node.graph, n->node.view.inputs[1], &c)) {
@@ -301,7 +301,7 @@ static void transpose(const float *from, float *to, size_t k, size_t n) {
 static void product_define(cpu_region_builder *b, const cpu_region_node *n) {
     cpu_constant c;
     const sy_value_view *w = &n->node.in[1];
-    size_t count = (size_t)cpu_bound_count(w), k = (size_t)n->node.in[0].dims[1].bound;
+    size_t count = (size_t)kit_bound_count(w), k = (size_t)n->node.in[0].dims[1].bound;
     float *plain = cpu_region_keep(b, count * sizeof(float), true);
     float *data = cpu_region_keep(b, count * sizeof(float), true);
     if (data == NULL || !cpu_constant_find(n->node.graph, n->node.view.inputs[1], &c)) {
@@ -391,13 +391,13 @@ static void hard_sigmoid_define(cpu_region_builder *b, const cpu_region_node *n)
 
 static void slope_define(cpu_region_builder *b, const cpu_region_node *n) {
     const cpu_region_value *x = &b->values[n->in[0]];
-    size_t channels = x->dims[x->rank - 1], given = (size_t)cpu_bound_count(&n->node.in[1]);
+    size_t channels = x->dims[x->rank - 1], given = (size_t)kit_bound_count(&n->node.in[1]);
     float *slopes = cpu_region_keep(b, channels * sizeof(float), false);
     if (slopes == NULL) {
         return;
     }
     const sy_value_view *view = &n->node.in[1];
-    cpu_kernels_of(b->device->kernels, view->type)->decode(cpu_weight_bytes(view), given, slopes);
+    cpu_kernels_of(b->device->kernels, view->type)->decode(kit_weight_bytes(view), given, slopes);
     for (size_t i = given; i < channels; i++) {
         slopes[i] = slopes[0]; /* one for all channels */
     }
@@ -458,7 +458,7 @@ static void one_input_define(cpu_region_builder *b, const cpu_region_node *n) {
 }
 
 static void concat_define(cpu_region_builder *b, const cpu_region_node *n) {
-    uint32_t xs[CPU_INPUTS_MAX];
+    uint32_t xs[KIT_INPUTS_MAX];
     for (uint32_t i = 0; i < n->node.n_in; i++) {
         xs[i] = cpu_region_float(b, n->in[i]);
     }
@@ -511,9 +511,9 @@ static void factors_read(cpu_region_builder *b) {
             continue;
         }
         cpu_region_value *v = &b->values[makes ? n->out : n->in[0]];
-        memcpy(&v->scale, cpu_weight_bytes(&n->node.in[1]), 4);
+        memcpy(&v->scale, kit_weight_bytes(&n->node.in[1]), 4);
         const uint8_t *zero =
-            n->in[2] != CPU_XNN_NONE && n->node.n_in > 2 ? cpu_weight_bytes(&n->node.in[2]) : NULL;
+            n->in[2] != CPU_XNN_NONE && n->node.n_in > 2 ? kit_weight_bytes(&n->node.in[2]) : NULL;
         bool is_signed = v->view.type == SY_TYPE_I8;
         int32_t given = zero == NULL ? 0 : is_signed ? (int8_t)*zero : *zero;
         v->zero = is_signed ? given : given - 128;

@@ -20,7 +20,7 @@ struct cpu_xnn_graph {
 /* INTERNAL, without a report, for what the caller may try in another way. */
 static sy_status status_of(enum xnn_status status) {
     if (status == xnn_status_out_of_memory) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for XNNPACK's tables");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for XNNPACK's tables");
     }
     return status == xnn_status_success ? SY_OK : SY_INTERNAL;
 }
@@ -33,14 +33,14 @@ static void keep(cpu_xnn_graph *graph, enum xnn_status status) {
 }
 
 sy_status cpu_xnn_graph_create(uint32_t n_external, cpu_xnn_graph **out_graph) {
-    cpu_xnn_graph *graph = cpu_alloc(sizeof(*graph));
+    cpu_xnn_graph *graph = kit_alloc(sizeof(*graph));
     if (graph == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph");
     }
     graph->n_external = n_external;
     enum xnn_status status = xnn_create_subgraph(n_external, 0, &graph->subgraph);
     if (status != xnn_status_success) {
-        cpu_release(graph, sizeof(*graph));
+        kit_release(graph, sizeof(*graph));
         return status_of(status);
     }
     *out_graph = graph;
@@ -228,9 +228,9 @@ sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uin
         return status;
     }
     size_t n_bytes = (graph->n_external + 1) * sizeof(struct xnn_external_value);
-    struct xnn_external_value *values = cpu_alloc(n_bytes);
+    struct xnn_external_value *values = kit_alloc(n_bytes);
     if (values == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph's borders");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph's borders");
     }
     for (uint32_t i = 0; i < graph->n_external; i++) {
         values[i] = (struct xnn_external_value){i, externals[i]};
@@ -240,7 +240,7 @@ sy_status cpu_xnn_graph_finish(cpu_xnn_graph *graph, void *const *externals, uin
     if (made == xnn_status_success) {
         made = runtime_bind(graph, values);
     }
-    cpu_release(values, n_bytes);
+    kit_release(values, n_bytes);
     xnn_delete_subgraph(graph->subgraph);
     graph->subgraph = NULL;
     return status_of(made);
@@ -279,6 +279,6 @@ void cpu_xnn_graph_destroy(cpu_xnn_graph *graph) {
         xnn_delete_subgraph(graph->subgraph);
     }
     cpu_xnn_team_destroy(graph->team);
-    cpu_release(graph, sizeof(*graph));
+    kit_release(graph, sizeof(*graph));
 }
 #endif

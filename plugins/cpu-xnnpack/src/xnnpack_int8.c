@@ -75,8 +75,8 @@ static bool is_symmetric(const cpu_constant *c, int64_t axis) {
 /* The bytes as i8, in their order. */
 static void bytes_read(const cpu_constant *c, uint8_t *out) {
     uint8_t flip = c->value.type == SY_TYPE_U8 ? 0x80 : 0;
-    const uint8_t *bytes = cpu_weight_bytes(&c->value);
-    uint64_t n = (uint64_t)cpu_bound_count(&c->value);
+    const uint8_t *bytes = kit_weight_bytes(&c->value);
+    uint64_t n = (uint64_t)kit_bound_count(&c->value);
     for (uint64_t i = 0; i < n; i++) {
         out[i] = bytes[i] ^ flip;
     }
@@ -139,7 +139,7 @@ static bool conv_define(cpu_region_builder *b, const cpu_region_node *n, const o
         !is_symmetric(&c, 0) || !ratios_fit(&c, (double)x->scale, (double)y->scale)) {
         return false;
     }
-    size_t count = (size_t)cpu_bound_count(w), n_out = (size_t)w->dims[0].bound;
+    size_t count = (size_t)kit_bound_count(w), n_out = (size_t)w->dims[0].bound;
     uint8_t *plain = cpu_region_keep(b, count, true), *data = cpu_region_keep(b, count, true);
     float *scales = scales_read(b, &c, n_out, 1.0f);
     float *bias_scales = scales_read(b, &c, n_out, x->scale);
@@ -175,7 +175,7 @@ static bool product_define(cpu_region_builder *b, const cpu_region_node *n, cons
         !ratios_fit(&c, (double)x->scale, (double)y->scale)) {
         return false;
     }
-    size_t count = (size_t)cpu_bound_count(&c.value), k = (size_t)n->node.in[0].dims[1].bound;
+    size_t count = (size_t)kit_bound_count(&c.value), k = (size_t)n->node.in[0].dims[1].bound;
     size_t n_out = count / k;
     uint8_t *plain = cpu_region_keep(b, count, true), *data = cpu_region_keep(b, count, true);
     if (data == NULL) {

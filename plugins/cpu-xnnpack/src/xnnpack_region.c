@@ -11,10 +11,10 @@ static bool node_fits(cpu_builder *builder, uint32_t position, cpu_region_node *
     const sy_device *device = cpu_builder_device(builder);
     const sy_segment *segment = cpu_builder_segment(builder);
     cpu_params params;
-    cpu_answer answer;
+    kit_answer answer;
     bool fits = false;
     memset(out, 0, sizeof(*out));
-    return cpu_node_read(cpu_builder_view(builder), segment->nodes[position], &out->node, &fits) ==
+    return kit_node_read(cpu_builder_view(builder), segment->nodes[position], &out->node, &fits) ==
                SY_OK &&
            fits && cpu_operator_check(device, &out->node, &params, &answer) != NULL &&
            cpu_image_read(device, &out->node, &out->image, &answer);
@@ -39,7 +39,7 @@ static bool batch_agrees(cpu_region_builder *b, uint32_t n, const cpu_region_nod
         b->batch = image->batch;
     }
     return b->is_batched == image->is_batched &&
-           (!b->is_batched || cpu_dimension_same(&b->batch, &image->batch));
+           (!b->is_batched || kit_dimension_same(&b->batch, &image->batch));
 }
 
 /* Whether nodes outside of [first, first + n) or other units read a value. */
@@ -78,12 +78,12 @@ static bool byte_of(const cpu_region_node *n, uint32_t *out_value) {
     return n->image.kind == CPU_IMAGE_DEQUANTIZE && !is_constant(n);
 }
 
-static bool factors_equal(const cpu_node *a, const cpu_node *b) {
+static bool factors_equal(const kit_node *a, const kit_node *b) {
     bool has_a = a->n_in > 2 && a->has_in[2], has_b = b->n_in > 2 && b->has_in[2];
-    uint8_t zero_a = has_a ? *cpu_weight_bytes(&a->in[2]) : 0;
-    uint8_t zero_b = has_b ? *cpu_weight_bytes(&b->in[2]) : 0;
+    uint8_t zero_a = has_a ? *kit_weight_bytes(&a->in[2]) : 0;
+    uint8_t zero_b = has_b ? *kit_weight_bytes(&b->in[2]) : 0;
     return zero_a == zero_b &&
-           memcmp(cpu_weight_bytes(&a->in[1]), cpu_weight_bytes(&b->in[1]), 4) == 0;
+           memcmp(kit_weight_bytes(&a->in[1]), kit_weight_bytes(&b->in[1]), 4) == 0;
 }
 
 /* One value must not be read with two scales. */
@@ -180,12 +180,12 @@ static sy_status border_add(cpu_region_builder *b, cpu_region_value *v, bool dry
     border->channels = v->rank == 4 ? v->dims[3] : 1;
     border->plane = n / border->n / border->channels;
     border->n_bytes =
-        n * (cpu_type_is_byte(v->view.type) ? 1 : sizeof(float)) + CPU_XNN_EXTRA_BYTES;
-    border->staged = dry ? NULL : cpu_alloc(border->n_bytes);
+        n * (kit_type_is_byte(v->view.type) ? 1 : sizeof(float)) + CPU_XNN_EXTRA_BYTES;
+    border->staged = dry ? NULL : kit_alloc(border->n_bytes);
     v->i_border = region->n_borders++;
     cpu_builder_owns(b->builder, border->n_bytes);
     if (!dry && border->staged == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory to stage a value");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory to stage a value");
     }
     return cpu_builder_value(b->builder, v->i_view, !v->is_input, &border->i_value);
 }
@@ -195,9 +195,9 @@ static sy_status borders_add(cpu_region_builder *b, uint32_t first, bool dry) {
     sy_status status = SY_OK;
     cpu_region *region = b->region;
     region->borders_bytes = b->n_values * sizeof(*region->borders);
-    region->borders = cpu_alloc(region->borders_bytes);
+    region->borders = kit_alloc(region->borders_bytes);
     if (region->borders == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region's borders");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region's borders");
     }
     for (uint32_t pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; status == SY_OK && i < b->n_values; i++) {
@@ -223,7 +223,7 @@ static void kept_free(cpu_region *region, bool temporary_only) {
             continue;
         }
         *link = kept->next;
-        cpu_release(kept, kept->n_bytes);
+        kit_release(kept, kept->n_bytes);
     }
 }
 
@@ -232,10 +232,10 @@ static void region_destroy(void *object) {
     cpu_xnn_graph_destroy(region->graph);
     kept_free(region, false);
     for (uint32_t i = 0; i < region->n_borders; i++) {
-        cpu_release(region->borders[i].staged, region->borders[i].n_bytes);
+        kit_release(region->borders[i].staged, region->borders[i].n_bytes);
     }
-    cpu_release(region->borders, region->borders_bytes);
-    cpu_release(region, sizeof(*region));
+    kit_release(region->borders, region->borders_bytes);
+    kit_release(region, sizeof(*region));
 }
 
 static sy_status picture_run(cpu_run *run, const cpu_region *region, uint64_t i_picture) {
@@ -262,7 +262,7 @@ static sy_status region_run(cpu_run *run, const cpu_step *step) {
     for (uint64_t i = 0; status == SY_OK && i < n; i++) {
         status = picture_run(run, region, i);
     }
-    return status == SY_INTERNAL ? cpu_report(status, step->i_node, "XNNPACK failed") : status;
+    return status == SY_INTERNAL ? kit_report(status, step->i_node, "XNNPACK failed") : status;
 }
 
 static const cpu_operator region_operator = {.name = "region", .run = region_run};
@@ -288,9 +288,9 @@ static sy_status graph_make(cpu_region_builder *b) {
         b->status = SY_OK;
         cpu_region_define(b);
         void **externals =
-            b->status == SY_OK ? cpu_alloc((region->n_borders + 1) * sizeof(*externals)) : NULL;
+            b->status == SY_OK ? kit_alloc((region->n_borders + 1) * sizeof(*externals)) : NULL;
         if (b->status == SY_OK && externals == NULL) {
-            b->status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region");
+            b->status = kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region");
         }
         for (uint32_t i = 0; b->status == SY_OK && i < region->n_borders; i++) {
             externals[i] = region->borders[i].staged;
@@ -298,13 +298,13 @@ static sy_status graph_make(cpu_region_builder *b) {
         if (b->status == SY_OK) {
             b->status = cpu_xnn_graph_finish(region->graph, externals, b->device->n_workers);
         }
-        cpu_release(externals, (region->n_borders + 1) * sizeof(*externals));
+        kit_release(externals, (region->n_borders + 1) * sizeof(*externals));
         if (b->status != SY_INTERNAL) {
             kept_free(region, true);
             return b->status;
         }
         if (!b->int8) {
-            return cpu_report(SY_INTERNAL, SY_NO_VALUE, "XNNPACK refused a graph of %u nodes",
+            return kit_report(SY_INTERNAL, SY_NO_VALUE, "XNNPACK refused a graph of %u nodes",
                               b->n_nodes);
         }
     }
@@ -321,7 +321,7 @@ static uint64_t own_bytes(const cpu_region_builder *b) {
         largest = at_hand > largest ? at_hand : largest;
         bool has_weight = n->image.kind == CPU_IMAGE_CONV || n->image.kind == CPU_IMAGE_PRODUCT;
         if (has_weight && cpu_constant_find(n->node.graph, n->node.view.inputs[1], &w)) {
-            weights += (uint64_t)cpu_bound_count(&w.value) * (w.is_quantised ? 1 : 4);
+            weights += (uint64_t)kit_bound_count(&w.value) * (w.is_quantised ? 1 : 4);
         }
     }
     return weights + largest;
@@ -334,9 +334,9 @@ static sy_status region_make(cpu_region_builder *b, uint32_t first) {
     memset(step.in, 0xff, sizeof(step.in));
     memset(step.out, 0xff, sizeof(step.out));
     step.params.derived = SY_NO_VALUE;
-    b->region = cpu_alloc(sizeof(*b->region));
+    b->region = kit_alloc(sizeof(*b->region));
     if (b->region == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region");
     }
     cpu_region *region = b->region;
     region->object.destroy = region_destroy;
@@ -416,12 +416,12 @@ sy_status cpu_region_add(cpu_builder *builder, uint32_t first, uint32_t *out_pla
         return SY_OK;
     }
     size_t node_bytes = n * sizeof(*b.nodes);
-    size_t value_bytes = n * (CPU_INPUTS_MAX + 1) * sizeof(*b.values);
+    size_t value_bytes = n * (KIT_INPUTS_MAX + 1) * sizeof(*b.values);
     sy_status status = SY_OK;
-    b.nodes = cpu_alloc(node_bytes);
-    b.values = cpu_alloc(value_bytes);
+    b.nodes = kit_alloc(node_bytes);
+    b.values = kit_alloc(value_bytes);
     if (b.nodes == NULL || b.values == NULL) {
-        status = cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region's tables");
+        status = kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a region's tables");
     } else {
         b.n_nodes = run_read(&b, first, n, &has_anchor);
         *out_plain = has_anchor ? 0 : b.n_nodes;
@@ -431,8 +431,8 @@ sy_status cpu_region_add(cpu_builder *builder, uint32_t first, uint32_t *out_pla
         status = plain_constants(&b, first);
         status = status == SY_OK ? region_make(&b, first) : status;
     }
-    cpu_release(b.values, value_bytes);
-    cpu_release(b.nodes, node_bytes);
+    kit_release(b.values, value_bytes);
+    kit_release(b.nodes, node_bytes);
     return status;
 }
 #else

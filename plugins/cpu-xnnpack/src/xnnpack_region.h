@@ -60,9 +60,9 @@ typedef struct cpu_region_value {
 } cpu_region_value;
 
 typedef struct cpu_region_node {
-    cpu_node node;
+    kit_node node;
     cpu_image_node image;
-    uint32_t in[CPU_INPUTS_MAX], out; /* region values */
+    uint32_t in[KIT_INPUTS_MAX], out; /* region values */
     bool is_done;                     /* a definition before has it in it */
 } cpu_region_node;
 

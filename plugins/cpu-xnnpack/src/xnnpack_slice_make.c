@@ -63,7 +63,7 @@ static part part_of(const making *m) {
 static uint8_t *depthwise_pack(const making *m, const part *p, size_t *out_bytes) {
     size_t all = cpu_stage_channels(m->w), taps = (size_t)(m->w->n / all);
     size_t row = p->groups * p->n_out * cpu_stage_element(m->w);
-    uint8_t *packed = cpu_alloc_raw(taps * row);
+    uint8_t *packed = kit_alloc_raw(taps * row);
     for (size_t i = 0; packed != NULL && i < taps; i++) {
         memcpy(packed + i * row, read_at(m->w, i * all + p->first_out), row);
     }
@@ -107,7 +107,7 @@ static enum xnn_status conv_make(const making *m) {
         return xnn_status_out_of_memory;
     }
     enum xnn_status status = conv_create(m, &p, w, depthwise ? XNN_FLAG_DEPTHWISE_CONVOLUTION : 0);
-    cpu_release(packed, n_bytes); /* the operator has its own */
+    kit_release(packed, n_bytes); /* the operator has its own */
     if (status != xnn_status_success) {
         return status;
     }

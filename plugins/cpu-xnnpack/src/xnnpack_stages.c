@@ -19,25 +19,25 @@ static bool grow(cpu_xnn_graph *graph, void **array, size_t *capacity, size_t n,
         return graph->status == SY_OK;
     }
     size_t wider = *capacity > 0 ? 2 * *capacity : 32;
-    void *moved = cpu_alloc(wider * element);
+    void *moved = kit_alloc(wider * element);
     if (moved == NULL) {
         keep(graph,
-             cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph's tables"));
+             kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph's tables"));
         return false;
     }
     if (n > 0) {
         memcpy(moved, *array, n * element);
     }
-    cpu_release(*array, *capacity * element);
+    kit_release(*array, *capacity * element);
     *array = moved;
     *capacity = wider;
     return true;
 }
 
 sy_status cpu_xnn_graph_create(uint32_t n_external, cpu_xnn_graph **out_graph) {
-    cpu_xnn_graph *graph = cpu_alloc(sizeof(*graph));
+    cpu_xnn_graph *graph = kit_alloc(sizeof(*graph));
     if (graph == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph");
     }
     graph->n_external = n_external;
     *out_graph = graph;
@@ -255,9 +255,9 @@ static sy_status values_place(cpu_xnn_graph *graph, void *const *externals) {
             graph->n_bytes = end > graph->n_bytes ? end : graph->n_bytes;
         }
     }
-    graph->memory = graph->n_bytes > 0 ? cpu_alloc(graph->n_bytes) : NULL;
+    graph->memory = graph->n_bytes > 0 ? kit_alloc(graph->n_bytes) : NULL;
     if (graph->n_bytes > 0 && graph->memory == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph's values");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a graph's values");
     }
     for (size_t i = 0; i < graph->n_values; i++) {
         cpu_stage_value *v = &graph->values[i];
@@ -277,7 +277,7 @@ static sy_status stage_make(const cpu_xnn_graph *graph, cpu_stage *stage) {
         status = cpu_slice_make(graph, stage, &slice, &stage->slices[i]);
     }
     if (status == xnn_status_out_of_memory) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for XNNPACK's tables");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for XNNPACK's tables");
     }
     return status == xnn_status_success ? SY_OK : SY_INTERNAL;
 }
@@ -391,9 +391,9 @@ void cpu_xnn_graph_destroy(cpu_xnn_graph *graph) {
             }
         }
     }
-    cpu_release(graph->memory, graph->n_bytes);
-    cpu_release(graph->values, graph->values_capacity * sizeof(*graph->values));
-    cpu_release(graph->stages, graph->stages_capacity * sizeof(*graph->stages));
-    cpu_release(graph, sizeof(*graph));
+    kit_release(graph->memory, graph->n_bytes);
+    kit_release(graph->values, graph->values_capacity * sizeof(*graph->values));
+    kit_release(graph->stages, graph->stages_capacity * sizeof(*graph->stages));
+    kit_release(graph, sizeof(*graph));
 }
 #endif

@@ -53,7 +53,7 @@ typedef struct cpu_stage {
     cpu_xnn_unary unary;
     cpu_xnn_binary binary;
     float alpha;
-    uint32_t axis, n_parts, parts[CPU_INPUTS_MAX]; /* CONCATENATE; x is the first part */
+    uint32_t axis, n_parts, parts[KIT_INPUTS_MAX]; /* CONCATENATE; x is the first part */
     bool is_gone;                                  /* a stage before has it in it */
     uint32_t n_slices;
     xnn_operator_t slices[CPU_SLICES_MOST];

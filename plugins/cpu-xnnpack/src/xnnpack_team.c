@@ -75,16 +75,16 @@ sy_status cpu_xnn_team_create(uint32_t n_workers, cpu_xnn_team **out_team) {
     if (n_workers < 2) {
         return SY_OK;
     }
-    cpu_xnn_team *team = cpu_alloc(sizeof(*team) + n_workers * sizeof(ticket));
+    cpu_xnn_team *team = kit_alloc(sizeof(*team) + n_workers * sizeof(ticket));
     if (team == NULL) {
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a team");
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a team");
     }
     team->n_workers = n_workers;
     atomic_flag_clear(&team->lock);
     team->pool = pthreadpool_create_v2(&executor, team, n_workers);
     if (team->pool == NULL) {
-        cpu_release(team, sizeof(*team) + n_workers * sizeof(ticket));
-        return cpu_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a thread pool");
+        kit_release(team, sizeof(*team) + n_workers * sizeof(ticket));
+        return kit_report(SY_RESOURCE_EXHAUSTED, SY_NO_VALUE, "no memory for a thread pool");
     }
     *out_team = team;
     return SY_OK;
@@ -132,7 +132,7 @@ sy_status cpu_xnn_team_run(cpu_run *run, cpu_xnn_team *team, void (*work)(void *
     team->work = work;
     team->argument = argument;
     atomic_store(&team->phase, PHASE_NOT_BEGUN);
-    sy_status status = cpu_parallel(team_task, team, team->n_workers);
+    sy_status status = kit_parallel(team_task, team, team->n_workers);
     return status == SY_OK ? atomic_load(&run->failure) : status;
 }
 
@@ -141,7 +141,7 @@ void cpu_xnn_team_destroy(cpu_xnn_team *team) {
         while (redeem_one(team)) { /* the pool counts them as its threads */
         }
         pthreadpool_destroy(team->pool);
-        cpu_release(team, sizeof(*team) + team->n_workers * sizeof(ticket));
+        kit_release(team, sizeof(*team) + team->n_workers * sizeof(ticket));
     }
 }
 
