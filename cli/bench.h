@@ -13,6 +13,8 @@
 #define SY_BENCH_SESSIONS_MAX 64u /* decoding together */
 #define SY_BENCH_GROUPS_MAX 96u
 #define SY_BENCH_SEGMENTS_MAX 64u
+#define SY_BENCH_DEVICES_MAX 8u
+#define SY_BENCH_PROMPT_TOKENS 16u /* of a start */
 
 /* Numbers of a flag like --threads 1,2. */
 typedef struct sy_bench_numbers {
@@ -82,8 +84,11 @@ typedef struct sy_bench_series {
     uint32_t n_threads, n_tokens, depth, n_sequences;
     sy_bench_samples tokens_per_s; /* over all sequences together */
     sy_bench_samples peer;         /* of --compare */
-    sy_bench_work work;            /* of one sample */
-    double read_gb_per_s;          /* best fresh buffer beside the samples */
+    /* Of one token: processor time of the process; of the thread that submits and of those that
+     * delegates have for it; bytes to and from devices. */
+    sy_bench_samples process_us, host_us, written_bytes, read_bytes;
+    sy_bench_work work;   /* of one sample */
+    double read_gb_per_s; /* best fresh buffer beside the samples */
     sy_machine_peaks peaks;
     double energy_uj, n_energy_tokens; /* sums; 0 where the machine does not tell */
     sy_bench_profile *profile;         /* NULL without --profile */
@@ -118,6 +123,7 @@ typedef struct sy_bench_start {
     uint32_t n_threads; /* 0: as configured */
     sy_bench_samples first_ms;
     uint64_t peak_kib, anon_kib, file_kib; /* VmHWM; RssAnon and RssFile when the run was over */
+    uint64_t n_compiled, n_loaded;         /* segments of the newest start, from blobs the latter */
 } sy_bench_start;
 
 typedef struct sy_bench_flags {
@@ -128,11 +134,20 @@ typedef struct sy_bench_flags {
     int start, once, profile, progress;
 } sy_bench_flags;
 
+/* A device that takes part. Its memory is told when all sessions are open; 0: not known. */
+typedef struct sy_bench_device {
+    char delegate[64], id[64], driver[64];
+    int is_cpu;
+    uint64_t memory_total_bytes, memory_free_bytes;
+} sy_bench_device;
+
 /* What is told about the model, kept after the engine is closed. */
 typedef struct sy_bench_model {
     char name[128], architecture[64], key_type[16], value_type[16];
     char placement[2][256]; /* delegates of prefill and decode */
     uint64_t n_parameters, weight_bytes;
+    sy_bench_device devices[SY_BENCH_DEVICES_MAX];
+    uint32_t n_devices;
 } sy_bench_model;
 
 typedef struct sy_bench {
@@ -162,6 +177,16 @@ void sy_bench_progress(const sy_bench *bench, const char *format, ...) SY_PRINTF
 /* bench_measure.c: all series of one thread count over the open engine, round by round. Ends early
  * and well when sy_bench_stopped. */
 sy_status sy_bench_run_series(sy_bench *bench, uint32_t i_first, sy_error *error);
+
+/* bench_cost.c: sums up to now; the difference of two is a sample of a series. */
+typedef struct sy_bench_cost {
+    uint64_t process_ns, host_ns, written_bytes, read_bytes;
+} sy_bench_cost;
+void sy_bench_cost_now(const sy_engine *engine, uint32_t i_phase, sy_bench_cost *out_cost);
+void sy_bench_add_cost(sy_bench_series *series, const sy_bench_cost *before,
+                       const sy_bench_cost *after);
+/* Which devices take part, and their memory now. */
+void sy_bench_find_devices(sy_bench *bench);
 
 /* bench_profile.c: what the executor counted up to now, per node and per segment. */
 typedef struct sy_bench_tally {

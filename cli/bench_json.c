@@ -113,6 +113,17 @@ static void put_series(FILE *out, const sy_bench_series *series) {
     } else {
         fputs(", \"mj_per_token\": null", out);
     }
+    const struct {
+        const char *key;
+        const sy_bench_samples *samples;
+    } costs[] = {{"process_us_per_token", &series->process_us},
+                 {"host_us_per_token", &series->host_us},
+                 {"written_bytes_per_token", &series->written_bytes},
+                 {"read_bytes_per_token", &series->read_bytes}};
+    for (size_t i = 0; i < sizeof(costs) / sizeof(costs[0]); i++) {
+        fputs(",\n      ", out);
+        put_samples(out, costs[i].key, costs[i].samples);
+    }
     if (series->peer.n > 0) {
         fputs(",\n      ", out);
         put_samples(out, "llama_cpp_tokens_per_s", &series->peer);
@@ -128,8 +139,31 @@ static void put_start(FILE *out, const sy_bench_start *start) {
     put_samples(out, "first_token_ms", &start->first_ms);
     fprintf(out,
             ", \"peak_kib\": %" PRIu64 ", \"anonymous_kib\": %" PRIu64 ", \"file_kib\": %" PRIu64
-            "}",
-            start->peak_kib, start->anon_kib, start->file_kib);
+            ", \"segments_compiled\": %" PRIu64 ", \"segments_from_blobs\": %" PRIu64 "}",
+            start->peak_kib, start->anon_kib, start->file_kib, start->n_compiled, start->n_loaded);
+}
+
+/* 0 is not known. */
+static void put_known(FILE *out, const char *key, uint64_t value) {
+    if (value > 0) {
+        fprintf(out, "\"%s\": %" PRIu64, key, value);
+    } else {
+        fprintf(out, "\"%s\": null", key);
+    }
+}
+
+static void put_device(FILE *out, const sy_bench_device *device) {
+    fputs("    {", out);
+    put_text(out, "delegate", device->delegate);
+    fputs(", ", out);
+    put_text(out, "id", device->id);
+    fputs(", ", out);
+    put_text(out, "driver", device->driver);
+    fputs(", ", out);
+    put_known(out, "memory_total_bytes", device->memory_total_bytes);
+    fputs(", ", out);
+    put_known(out, "memory_free_bytes", device->memory_free_bytes);
+    fputc('}', out);
 }
 
 static void put_all(FILE *out, const sy_bench *bench) {
@@ -154,6 +188,11 @@ static void put_all(FILE *out, const sy_bench *bench) {
     for (uint32_t i = 0; i < bench->n_series; i++) {
         fputs(i > 0 ? ",\n" : "\n", out);
         put_series(out, &bench->series[i]);
+    }
+    fputs("],\n  \"devices\": [", out);
+    for (uint32_t i = 0; i < about->n_devices; i++) {
+        fputs(i > 0 ? ",\n" : "\n", out);
+        put_device(out, &about->devices[i]);
     }
     fputs("],\n  \"starts\": [", out);
     for (uint32_t i = 0; i < bench->n_starts; i++) {

@@ -42,7 +42,7 @@ static sy_status open_sessions(runner *self, sy_error *error) {
     uint32_t start = sy_bench_start_tokens(series);
     sy_status status = SY_OK;
     for (uint32_t i = 0; status == SY_OK && i < series->n_sequences; i++) {
-        status = sy_session_open(self->bench->engine.engine, start + series->n_tokens + 1,
+        status = sy_session_open(self->bench->engine.engine, start + series->n_tokens + 2,
                                  &self->sessions[i], error);
         if (status == SY_OK && start > 0) {
             status = sy_session_prefill(self->sessions[i], self->bench->tokens, start, error);
@@ -80,7 +80,16 @@ static void close_runner(runner *self) {
     sy_bench_tally_close(&self->tally);
 }
 
-/* Back to where samples begin, with the logits of the last token at hand. */
+static sy_status next_token(runner *self, sy_error *error) {
+    /* As users get it: a token that a device can choose is chosen there. */
+    const sy_generate_options options = {
+        .struct_bytes = sizeof(options), .n_tokens_max = 1, .ignore_end = 1};
+    sy_generate_result result;
+    return sy_session_generate(self->sessions[0], self->samplers[0], &options, &result, error);
+}
+
+/* Back to where samples begin: with the logits of the last token at hand, or, where one session
+ * generates, with a token that has had no step. So every token of a sample takes one. */
 static sy_status rewind_sessions(runner *self, sy_error *error) {
     const float *logits = NULL;
     uint32_t start = sy_bench_start_tokens(self->series);
@@ -91,7 +100,8 @@ static sy_status rewind_sessions(runner *self, sy_error *error) {
             status = sy_session_logits(self->sessions[i], &logits, error);
         }
     }
-    return status;
+    int generates = self->series->kind == SY_BENCH_DECODE && self->series->n_sequences == 1;
+    return status == SY_OK && generates ? next_token(self, error) : status;
 }
 
 static sy_status work(runner *self, sy_error *error) {
@@ -104,7 +114,7 @@ static sy_status work(runner *self, sy_error *error) {
     int32_t tokens[SY_BENCH_SESSIONS_MAX];
     for (uint32_t t = 0; status == SY_OK && t < series->n_tokens; t++) {
         status = series->n_sequences == 1
-                     ? sy_session_decode(self->sessions[0], self->samplers[0], tokens, error)
+                     ? next_token(self, error)
                      : sy_session_decode_together(self->sessions, series->n_sequences,
                                                   self->samplers, tokens, error);
         if (sy_bench_stopped()) {
@@ -122,10 +132,13 @@ static sy_status take_sample(runner *self, sy_error *error) {
     if (status != SY_OK) {
         return status;
     }
+    sy_bench_cost before, after;
     sy_bench_tally_add(engine, phase, -1, &self->tally);
+    sy_bench_cost_now(engine, phase, &before);
     uint64_t energy_uj = sy_bench_energy_uj(), start_ns = sy_machine_now_ns();
     status = work(self, error);
     uint64_t ns = sy_machine_now_ns() - start_ns;
+    sy_bench_cost_now(engine, phase, &after);
     if (status == SY_OK) {
         double n_tokens = (double)series->n_tokens * series->n_sequences;
         if (energy_uj > 0) {
@@ -133,6 +146,7 @@ static sy_status take_sample(runner *self, sy_error *error) {
             series->n_energy_tokens += n_tokens;
         }
         sy_bench_tally_add(engine, phase, 1, &self->tally);
+        sy_bench_add_cost(series, &before, &after);
         sy_bench_add_sample(&series->tokens_per_s, n_tokens * 1e9 / (double)(ns > 0 ? ns : 1));
     }
     return status;
@@ -193,6 +207,7 @@ sy_status sy_bench_run_series(sy_bench *bench, uint32_t i_first, sy_error *error
     sy_status status = open_runners(bench, runners, n, error);
     if (status == SY_OK && !sy_bench_stopped()) {
         status = run_rounds(bench, runners, n, error);
+        sy_bench_find_devices(bench);
     }
     for (uint32_t i = 0; i < n; i++) {
         if (status == SY_OK && bench->flags.profile) {

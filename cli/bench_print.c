@@ -15,6 +15,20 @@ static void print_model(const sy_bench *bench) {
     printf("prefill on %s; decode on %s\n", about->placement[0], about->placement[1]);
 }
 
+static void print_devices(const sy_bench *bench) {
+    for (uint32_t i = 0; i < bench->about.n_devices; i++) {
+        const sy_bench_device *device = &bench->about.devices[i];
+        if (!device->is_cpu) {
+            printf("%s: %s, driver %s", device->delegate, device->id, device->driver);
+            if (device->memory_free_bytes > 0) {
+                printf(", %.0f of %.0f MiB free", (double)device->memory_free_bytes / MIB,
+                       (double)device->memory_total_bytes / MIB);
+            }
+            puts("");
+        }
+    }
+}
+
 static void print_limits(const sy_bench *bench) {
     uint32_t n_threads = 0;
     for (uint32_t i = 0; i < bench->n_series; i++) {
@@ -52,6 +66,24 @@ static void print_series(const sy_bench *bench, const sy_bench_series *series) {
     puts("");
 }
 
+/* Where devices take part: what is left for the host to do. */
+static void print_costs(const sy_bench *bench) {
+    for (uint32_t i = 0; i < bench->n_series; i++) {
+        const sy_bench_series *series = &bench->series[i];
+        double written = sy_bench_spread_of(&series->written_bytes).median;
+        double read = sy_bench_spread_of(&series->read_bytes).median;
+        if (written + read > 0) {
+            char name[64];
+            sy_bench_name(series, name, sizeof(name));
+            printf("host: %u thread%s, %s: %.1f us/token of submitting threads (process %.1f), "
+                   "%.0f bytes/token to devices, %.0f back\n",
+                   series->n_threads, series->n_threads == 1 ? "" : "s", name,
+                   sy_bench_spread_of(&series->host_us).median,
+                   sy_bench_spread_of(&series->process_us).median, written, read);
+        }
+    }
+}
+
 static void print_energy(const sy_bench *bench) {
     int is_told = 0;
     for (uint32_t i = 0; i < bench->n_series; i++) {
@@ -81,15 +113,21 @@ static void print_starts(const sy_bench *bench) {
             printf("%u thread%s, ", start->n_threads, start->n_threads == 1 ? "" : "s");
         }
         printf("process start to first token %.1f ms at best, median %.1f ms; peak memory %.1f "
-               "MiB (at the end %.1f anonymous, %.1f of files)\n",
+               "MiB (at the end %.1f anonymous, %.1f of files)",
                ms.least, ms.median, (double)start->peak_kib / 1024.0,
                (double)start->anon_kib / 1024.0, (double)start->file_kib / 1024.0);
+        if (start->n_compiled + start->n_loaded > 0) {
+            printf("; segments compiled %llu, from blobs %llu",
+                   (unsigned long long)start->n_compiled, (unsigned long long)start->n_loaded);
+        }
+        puts("");
     }
 }
 
 void sy_bench_print(const sy_bench *bench) {
     if (bench->n_series > 0) {
         print_model(bench);
+        print_devices(bench);
         print_limits(bench);
         printf("%7s  %-28s %9s %9s %9s %8s %9s %9s %9s %-8s%s\n", "threads", "tokens/s of", "best",
                "median", "spread", "GB/s", "GMAC/s", "roofline", "share", "bound by",
@@ -98,6 +136,7 @@ void sy_bench_print(const sy_bench *bench) {
     for (uint32_t i = 0; i < bench->n_series; i++) {
         print_series(bench, &bench->series[i]);
     }
+    print_costs(bench);
     print_energy(bench);
     print_starts(bench);
     if (sy_bench_stopped()) {

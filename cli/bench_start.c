@@ -9,20 +9,19 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PROMPT_TOKENS 16u
 #define AFTER_TOKENS 8u /* decoded after the longest prompt, for the memory */
 #define ARGUMENTS_MAX 256
 
 /* ---- the child ---- */
 
 /* Sixteen tokens of a text, so that the tokenizer is part of the start as in real use. */
-static sy_status make_prompt(const sy_engine *engine, int32_t prompt[PROMPT_TOKENS],
+static sy_status make_prompt(const sy_engine *engine, int32_t prompt[SY_BENCH_PROMPT_TOKENS],
                              sy_error *error) {
     static const char text[] = "The quick brown fox jumps over the lazy dog and then sits down in "
                                "the warm evening sun to think about its day in the green hills.";
     sy_cli_tokens tokens = {0};
     const sy_tokenizer *tokenizer = sy_engine_tokenizer(engine);
-    for (uint32_t i = 0; i < PROMPT_TOKENS; i++) {
+    for (uint32_t i = 0; i < SY_BENCH_PROMPT_TOKENS; i++) {
         prompt[i] = (int32_t)(i % sy_engine_info(engine)->n_vocabulary);
     }
     if (tokenizer == NULL) {
@@ -30,7 +29,7 @@ static sy_status make_prompt(const sy_engine *engine, int32_t prompt[PROMPT_TOKE
     }
     sy_status status =
         sy_cli_encode(tokenizer, text, sizeof(text) - 1, SY_ENCODE_ADD_SPECIAL, &tokens, error);
-    for (uint32_t i = 0; status == SY_OK && i < PROMPT_TOKENS && i < tokens.n; i++) {
+    for (uint32_t i = 0; status == SY_OK && i < SY_BENCH_PROMPT_TOKENS && i < tokens.n; i++) {
         prompt[i] = tokens.ids[i];
     }
     sy_cli_free_tokens(&tokens);
@@ -38,13 +37,13 @@ static sy_status make_prompt(const sy_engine *engine, int32_t prompt[PROMPT_TOKE
 }
 
 static sy_status first_token(const sy_engine *engine, sy_session *session, sy_error *error) {
-    int32_t prompt[PROMPT_TOKENS], best = 0;
+    int32_t prompt[SY_BENCH_PROMPT_TOKENS], best = 0;
     const float *logits = NULL;
     char piece[256];
     size_t n_bytes = 0;
     sy_status status = make_prompt(engine, prompt, error);
     if (status == SY_OK) {
-        status = sy_session_prefill(session, prompt, PROMPT_TOKENS, error);
+        status = sy_session_prefill(session, prompt, SY_BENCH_PROMPT_TOKENS, error);
     }
     if (status == SY_OK) {
         status = sy_session_logits(session, &logits, error);
@@ -83,6 +82,21 @@ static sy_status use_all(sy_bench *bench, sy_session *session, uint32_t n_prompt
     return status;
 }
 
+/* Where the compiled form of the segments came from. */
+static void print_segments(const sy_engine *engine) {
+    const sy_plan *plan = sy_engine_plan(engine);
+    uint32_t n_compiled = 0, n_loaded = 0;
+    for (uint32_t p = 0; p < sy_plan_n_phases(plan); p++) {
+        for (uint32_t s = 0; s < sy_plan_n_segments(plan, p); s++) {
+            sy_blob_report report;
+            sy_executor_blob(sy_engine_executor(engine), p, s, &report);
+            n_compiled += report.outcome == SY_BLOB_COMPILED;
+            n_loaded += report.outcome == SY_BLOB_EXACT || report.outcome == SY_BLOB_USABLE;
+        }
+    }
+    printf("compiled %" PRIu32 "\nfrom_blobs %" PRIu32 "\n", n_compiled, n_loaded);
+}
+
 static void print_memory(void) {
     FILE *file = fopen("/proc/self/status", "re");
     char line[128], name[32];
@@ -112,6 +126,7 @@ int sy_bench_once(sy_bench *bench) {
         status = use_all(bench, session, n_longest - AFTER_TOKENS, &error);
     }
     if (status == SY_OK) {
+        print_segments(bench->engine.engine);
         print_memory();
     }
     sy_session_close(session);
@@ -120,10 +135,10 @@ int sy_bench_once(sy_bench *bench) {
 
 /* ---- the parent ---- */
 
-static uint64_t kib_of(const char *output, const char *name) {
+static uint64_t number_of(const char *output, const char *name) {
     const char *found = strstr(output, name);
-    unsigned long long kib = 0;
-    return found != NULL && sscanf(found + strlen(name), " %llu", &kib) == 1 ? kib : 0;
+    unsigned long long number = 0;
+    return found != NULL && sscanf(found + strlen(name), " %llu", &number) == 1 ? number : 0;
 }
 
 /* The arguments of this program with --once, one thread count, and without what only the parent
@@ -173,9 +188,11 @@ int sy_bench_run_start(sy_bench *bench, uint32_t n_threads) {
             return sy_cli_fail(&error);
         }
         sy_bench_add_sample(&start->first_ms, (double)child.first_byte_ns / 1e6);
-        start->peak_kib = kib_of(child.output, "VmHWM");
-        start->anon_kib = kib_of(child.output, "RssAnon");
-        start->file_kib = kib_of(child.output, "RssFile");
+        start->peak_kib = number_of(child.output, "VmHWM");
+        start->anon_kib = number_of(child.output, "RssAnon");
+        start->file_kib = number_of(child.output, "RssFile");
+        start->n_compiled = number_of(child.output, "compiled");
+        start->n_loaded = number_of(child.output, "from_blobs");
     }
     sy_bench_progress(bench, "%s", "");
     return SY_CLI_GO_ON;

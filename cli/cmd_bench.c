@@ -154,9 +154,9 @@ static void add_cells(sy_bench *bench, uint32_t n_threads) {
 
 /* Tokens that the longest session of the cells has to hold. */
 static uint32_t longest_session(const sy_bench *bench, uint32_t i_first) {
-    uint32_t longest = 2;
+    uint32_t longest = bench->flags.once ? SY_BENCH_PROMPT_TOKENS + 2 : 2;
     for (uint32_t i = i_first; i < bench->n_series; i++) {
-        uint32_t n = bench->series[i].n_tokens + bench->series[i].depth + 2;
+        uint32_t n = bench->series[i].n_tokens + bench->series[i].depth + 3;
         longest = n > longest ? n : longest;
     }
     return longest;

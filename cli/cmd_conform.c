@@ -49,7 +49,9 @@ int sy_cli_conform(int argc, char **argv) {
     const sy_cli_option options[] = {
         {"json", 0, NULL, SY_CLI_SWITCH, &as_json, NULL, 0, 0, "print JSON", NULL},
         {"level", 0, NULL, SY_CLI_COUNT, &wanted.most_level, "N", 0, SY_CONFORM_LEVELS - 1,
-         "check levels 0 to N (default 4)", NULL},
+         "check levels up to N (default 6)", NULL},
+        {"from", 0, NULL, SY_CLI_COUNT, &wanted.least_level, "N", 0, SY_CONFORM_LEVELS - 1,
+         "leave levels below N out (default 0)", NULL},
         {"device", 0, NULL, SY_CLI_COUNT, &wanted.i_device, "N", 0, 255,
          "check device N of the plugin (default 0)", NULL},
         {"options", 0, NULL, SY_CLI_TEXT, &given, "KEY=VALUE;...", 0, 0,
@@ -61,7 +63,8 @@ int sy_cli_conform(int argc, char **argv) {
         .usage = "PLUGIN.so",
         .about =
             "Checks a delegate level by level: 0 the file and its manifest, 1 lifecycle, 2 every\n"
-            "operator it claims against the reference, 3 memory and states, 4 asynchronous work.\n"
+            "operator it claims against the reference, 3 memory and states, 4 asynchronous work,\n"
+            "5 blobs, 6 faults (a test build's, as its manifest lists them).\n"
             "plugin-api/RULES.md explains each check.",
         .options = options,
         .n_options = SY_CLI_COUNT_OF(options),

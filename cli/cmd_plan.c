@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* switchyard plan: which delegate runs what, what it costs, and why not the others. */
+#include "blob_report.h"
 #include "engine_flags.h"
 #include "plan_memory.h"
 #include <verbs.h>
@@ -32,7 +33,8 @@ static sy_status write_file(const char *path, const char *text, sy_error *error)
                   : SY_OK;
 }
 
-static sy_status print(const sy_plan *plan, const plan_flags *flags, sy_error *error) {
+static sy_status print(const sy_engine *engine, const plan_flags *flags, sy_error *error) {
+    const sy_plan *plan = sy_engine_plan(engine);
     char *text = NULL;
     sy_status status = SY_OK;
     if (flags->svg_path != NULL) {
@@ -51,6 +53,9 @@ static sy_status print(const sy_plan *plan, const plan_flags *flags, sy_error *e
     if (status == SY_OK) {
         fputs(text, stdout);
         sy_string_destroy(NULL, text);
+    }
+    if (status == SY_OK && !flags->as_json) {
+        sy_cli_print_blobs(engine, stdout);
     }
     return status;
 }
@@ -99,7 +104,7 @@ int sy_cli_plan(int argc, char **argv) {
     if (exit_status != SY_CLI_GO_ON) {
         return exit_status;
     }
-    sy_status status = print(sy_engine_plan(engine.engine), &flags, &error);
+    sy_status status = print(engine.engine, &flags, &error);
     if (status == SY_OK && flags.memory && !flags.as_json) {
         sy_cli_print_memory(engine.engine, engine.model, flags.max_tokens, flags.n_sessions);
     }

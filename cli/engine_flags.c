@@ -3,6 +3,8 @@
 
 #include "switchyard/types.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -76,7 +78,47 @@ static int read_rules(sy_cli_engine *flags, sy_engine_options *options) {
     return SY_CLI_GO_ON;
 }
 
+/* One line for people; figures are in the log and in the API. */
+static void print_failover(void *user, const sy_failover_event *event) {
+    static const char *const rows[] = {"no rows were needed", "rows were moved",
+                                       "rows came from the copy", "rows were recomputed"};
+    (void)user;
+    if (event->failure == SY_FAILURE_NONE) {
+        fprintf(stderr, "switchyard: %s (%s) is back after a trial, at token %u (%.1f ms)\n",
+                event->delegate, event->device, event->n_tokens, (double)event->total_ns * 1e-6);
+        return;
+    }
+    fprintf(stderr, "switchyard: %s (%s) failed at token %u (%s), others go on: %s (%.1f ms)\n",
+            event->delegate, event->device, event->n_tokens, sy_failure_name(event->failure),
+            rows[event->restore], (double)event->total_ns * 1e-6);
+}
+
+/* Of a plugin that is found, but has no device to use here, nothing is left to leave out. */
+static bool is_absent(const sy_cli_engine *flags, const char *name) {
+    uint32_t n = 0;
+    const sy_candidate *const *list = sy_registry_candidates(flags->setup.registry, &n);
+    bool is_found = false, is_ready = false;
+    for (uint32_t i = 0; i < n; i++) {
+        bool is_it = strcmp(list[i]->name, name) == 0;
+        is_found = is_found || is_it;
+        is_ready = is_ready || (is_it && list[i]->state == SY_CANDIDATE_READY);
+    }
+    return is_found && !is_ready;
+}
+
+static void drop_absent(sy_cli_engine *flags) {
+    sy_cli_list *without = &flags->without;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < without->n; i++) {
+        if (!is_absent(flags, without->items[i])) {
+            without->items[n++] = without->items[i];
+        }
+    }
+    without->n = n;
+}
+
 int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) {
+    drop_absent(flags);
     sy_engine_options_default(out_options);
     const sy_conf_runtime *runtime = sy_conf_runtime_settings(flags->setup.conf);
     if (!read_type(flags->key_type, runtime->kv_type, &out_options->key_type) ||
@@ -105,6 +147,8 @@ int sy_cli_engine_options(sy_cli_engine *flags, sy_engine_options *out_options) 
     out_options->budget_bytes = (uint64_t)flags->memory_mib << 20;
     out_options->prefix_bytes = (uint64_t)flags->prefix_mib << 20;
     out_options->policy = sy_conf_policy(flags->setup.conf);
+    out_options->failover = sy_conf_failover_settings(flags->setup.conf)->engine;
+    out_options->on_failover = print_failover;
     out_options->disabled_passes = flags->disabled_passes;
     out_options->trace = flags->trace;
     out_options->trace_user = flags->trace_user;

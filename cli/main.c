@@ -6,6 +6,7 @@
  *     const char sy_cli_NAME_about[];           one line for the list of verbs
  */
 #include "options.h"
+#include "setup.h"
 #include "switchyard/version.h"
 #include <verbs.h>
 
@@ -64,7 +65,7 @@ int main(int argc, char **argv) {
     }
     for (size_t i = 0; i < VERBS_COUNT; i++) {
         if (strcmp(argv[1], verbs[i].name) == 0) {
-            return verbs[i].run(argc - 1, argv + 1);
+            return sy_cli_end(verbs[i].run(argc - 1, argv + 1));
         }
     }
     return unknown_verb(argv[1]);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "run_report.h"
 
+#include "blob_report.h"
+
 #include "switchyard/limits.h"
 
 #include <stdio.h>
@@ -94,6 +96,7 @@ static void print_segment(const sy_engine *engine, uint32_t i_phase, uint32_t i_
 }
 
 void sy_run_profile(const sy_engine *engine) {
+    sy_cli_print_blobs(engine, stderr);
     fprintf(stderr, "%-8s %7s %-16s %5s %6s %12s %12s %12s\n", "phase", "segment", "delegate",
             "nodes", "runs", "predicted us", "measured us", "transfer us");
     for (uint32_t p = 0; p < 2; p++) {

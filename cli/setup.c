@@ -125,6 +125,19 @@ static const char *directory_beside_program(char out_path[PATH_MAX]) {
     return NULL;
 }
 
+/* Touches no file before a delegate compiles. Without a place nothing is kept. */
+static void open_blobs(sy_cli_setup *setup) {
+    const sy_conf_cache *settings = sy_conf_cache_settings(setup->conf);
+    const sy_blob_files_options options = {.struct_bytes = sizeof(options),
+                                           .directory = settings->directory,
+                                           .limit_bytes = settings->limit_bytes};
+    sy_error error;
+    if (settings->enabled && !sy_conf_is_privileged() &&
+        sy_blob_files_create(&options, &setup->blobs, &error) != SY_OK) {
+        sy_log_write(&setup->log, SY_SEVERITY_INFO, "blob.no_store", "text=%s", error.message);
+    }
+}
+
 static sy_status open_runtime(sy_cli_setup *setup, sy_error *error) {
     const sy_conf_runtime *settings = sy_conf_runtime_settings(setup->conf);
     setup->log = (sy_log){print_event, NULL, settings->log_level};
@@ -134,7 +147,13 @@ static sy_status open_runtime(sy_cli_setup *setup, sy_error *error) {
     options.affinity = settings->affinity;
     options.spin_us = settings->spin_us;
     options.log = &setup->log;
+    open_blobs(setup);
+    options.blobs = setup->blobs != NULL ? sy_blob_files_store(setup->blobs) : NULL;
     sy_status status = sy_runtime_create(&options, &setup->runtime, error);
+    if (status == SY_OK) {
+        sy_runtime_set_quarantine(setup->runtime,
+                                  &sy_conf_failover_settings(setup->conf)->quarantine);
+    }
     return status == SY_OK ? sy_runtime_place_thread(setup->runtime, error) : status;
 }
 
@@ -162,12 +181,24 @@ int sy_cli_open(const sy_cli_shared *shared, sy_cli_setup *setup) {
     return SY_CLI_GO_ON;
 }
 
+static int has_left_plugins;
+
+int sy_cli_end(int result) {
+    if (has_left_plugins) {
+        fflush(NULL);
+        _exit(result);
+    }
+    return result;
+}
+
 void sy_cli_close(sy_cli_setup *setup) {
     uint32_t n_left = sy_registry_close(setup->registry);
     if (n_left > 0) {
+        has_left_plugins = 1;
         fprintf(stderr, "switchyard: %u plugins would not close and stay loaded.\n", n_left);
     }
     sy_runtime_destroy(setup->runtime);
+    sy_blob_files_destroy(setup->blobs);
     sy_conf_destroy(setup->conf);
     memset(setup, 0, sizeof(*setup));
 }

@@ -5,6 +5,7 @@
 #define SY_CLI_SETUP_H
 
 #include "options.h"
+#include "switchyard/blob_files.h"
 #include "switchyard/registry.h"
 
 #define SY_CLI_SHARED_MAX 8u
@@ -22,6 +23,7 @@ typedef struct sy_cli_shared {
 
 typedef struct sy_cli_setup {
     sy_conf *conf;
+    sy_blob_files *blobs;
     sy_runtime *runtime;
     sy_registry *registry;
     sy_log log;
@@ -42,5 +44,9 @@ int sy_cli_open(const sy_cli_shared *shared, sy_cli_setup *setup);
 
 /* Closes what was opened, in the right order; a zeroed setup is fine. */
 void sy_cli_close(sy_cli_setup *setup);
+
+/* The way out of main. Where a plugin stayed, a job may still run in it: what libraries do at an
+ * exit, which would take its driver from under it, is left out. */
+int sy_cli_end(int result);
 
 #endif

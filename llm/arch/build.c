@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#define BEST "best_token" /* the node of the choice; its values have numbers behind */
+
 static uint32_t symbol_input(sy__builder *b, const char *name, uint32_t symbol) {
     sy_value_view view = {.name = name, .kind = SY_VALUE_INPUT, .type = SY_TYPE_I32, .rank = 1};
     view.dims[0] = (sy_dimension){.symbol = symbol, .scale = 1};
@@ -116,6 +118,22 @@ static uint32_t build_output(sy__builder *b, uint32_t x) {
     return x;
 }
 
+/* What greedy sampling reads of the logits, made where they lie. */
+static void build_choice(sy__builder *b, uint32_t logits) {
+    static const int64_t one = 1;
+    uint32_t results[2] = {SY_NO_VALUE, SY_NO_VALUE};
+    uint32_t k = sy__emit_ints(b, "one_token", &one, 1);
+    sy__emit_nodes(
+        b, BEST,
+        &(sy__operation){.op = "TopK", .version = 24, .n_inputs = 2, .inputs = {logits, k}}, 2,
+        results);
+    for (uint32_t i = 0; b->status == SY_OK && i < 2; i++) {
+        b->status = sy_graph_mark_output(b->model->graph, results[i], b->error);
+    }
+    b->model->best_logits = results[0];
+    b->model->best_tokens = results[1];
+}
+
 /* What an encoder ends with; the mean of its rows is taken outside. */
 static uint32_t build_hidden(sy__builder *b, uint32_t x) {
     const sy__architecture *a = b->architecture;
@@ -170,6 +188,10 @@ static void build_all(sy__builder *b) {
         b->status = sy_graph_mark_output(model->graph, x, b->error);
         model->result = x;
     }
+    model->best_logits = model->best_tokens = SY_NO_VALUE;
+    if (a->has_output && b->options->chooses) {
+        build_choice(b, x);
+    }
 }
 
 sy_status sy__model_graph_build(const sy_allocator *allocator, const sy__architecture *architecture,
@@ -214,6 +236,8 @@ sy_status sy__model_graph_optimize(sy__model_graph *model, const sy_pass_options
         has_output ? sy_graph_find_value(model->graph, "output_rows") : SY_NO_VALUE;
     model->token_types = has_types ? sy_graph_find_value(model->graph, "token_types") : SY_NO_VALUE;
     model->result = sy_graph_find_value(model->graph, has_output ? "logits" : "hidden");
+    model->best_logits = sy_graph_find_value(model->graph, BEST ":0"); /* both or none */
+    model->best_tokens = sy_graph_find_value(model->graph, BEST ":1");
     if (model->result == SY_NO_VALUE || model->tokens == SY_NO_VALUE || !sy__observed_find(model)) {
         return sy_error_set(error, SY_INTERNAL, "The passes lost an input or output of the model.");
     }

@@ -13,6 +13,7 @@ typedef struct sy__build_options {
     uint32_t n_context_tokens;                           /* bound of the states */
     sy_element_type key_type, value_type;
     uint32_t adapter_rank; /* largest rank of adapters; 0: the graph takes none */
+    bool chooses;          /* the graph also answers the best token of each row of logits */
     bool observe;          /* the graph also sums squares of what its products read */
 } sy__build_options;
 
@@ -46,6 +47,9 @@ typedef struct sy__model_graph {
     uint32_t token_types; /* INPUT i32 [T]; SY_NO_VALUE but for cross-encoders, which tell the two
                              texts apart by it */
     uint32_t result;      /* OUTPUT f32: logits [R, V], or hidden states [T, width] */
+    uint32_t best_logits; /* OUTPUT f32 [R, 1]: the highest logit of a row, NaN where there is one;
+                             SY_NO_VALUE unless options.chooses */
+    uint32_t best_tokens; /* OUTPUT i64 [R, 1]: the first token that has it */
     sy__adapter_slot *slots; /* places for adapters, by attribute slot */
     uint32_t n_slots;
     size_t slots_capacity;

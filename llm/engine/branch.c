@@ -17,25 +17,47 @@ static sy_status check_copy(const sy_session *session, uint32_t max_tokens, sy_e
     return status == SY_OK ? sy__limit_check(&session->limit, max_tokens, error) : status;
 }
 
+/* States that begin with the rows of the session. */
+static sy_status fork_states(sy_session *session, uint32_t max_tokens, sy_state_set **out_states,
+                             sy_error *error) {
+    sy_status status = SY_OK;
+    do {
+        status = sy__session_whole(session, error);
+        if (status == SY_OK) {
+            status = sy_state_set_fork(session->states, sy__session_n_rows(session), max_tokens,
+                                       out_states, error);
+        }
+    } while (sy__engine_goes_on(session->engine, &status, NULL, 0, error));
+    return status;
+}
+
 static sy_status copy_session(sy_session *session, uint32_t max_tokens, sy_session **out_session,
                               sy_error *error) {
     sy_session *copy = NULL;
     sy_state_set *states = NULL;
     sy_state_memory need;
-    uint32_t n_rows = session->n_tokens - (session->is_behind ? 1 : 0);
-    sy_status status = sy_state_need_fork(session->states, n_rows, max_tokens, &need, error);
+    uint32_t n_rows = sy__session_n_rows(session);
+    sy_status status = SY_OK;
+    do {
+        status = sy_state_need_fork(session->states, n_rows, max_tokens, &need, error);
+    } while (sy__engine_goes_on(session->engine, &status, NULL, 0, error));
     if (status == SY_OK) {
+        need.own_bytes +=
+            sy__engine_copy_bytes(session->engine, session->copy_every_tokens, max_tokens);
         status = sy__session_new(session->engine, max_tokens, need.own_bytes, &copy, error);
     }
     if (status != SY_OK) {
         return status;
     }
-    status = sy_state_set_fork(session->states, n_rows, max_tokens, &states, error);
+    copy->copy_every_tokens = session->copy_every_tokens;
+    status = fork_states(session, max_tokens, &states, error);
+    if (status == SY_OK) {
+        status = sy__session_attach(copy, states, error);
+    }
     if (status != SY_OK) {
         sy_session_close(copy);
         return status;
     }
-    sy__session_attach(copy, states);
     memcpy(copy->tokens, session->tokens, session->n_tokens * sizeof(int32_t));
     memcpy(copy->logits, session->logits, session->engine->info.n_vocabulary * sizeof(float));
     copy->n_tokens = session->n_tokens;
@@ -81,6 +103,21 @@ sy_status sy_session_fork(sy_session *session, uint32_t max_tokens, uint32_t n_s
     return status;
 }
 
+/* Cuts the states; rows that went with a delegate are made again where they are to stay. */
+static sy_status cut_states(sy_session *session, uint32_t n_rows, sy_error *error) {
+    sy_status status = SY_OK;
+    do {
+        if (session->is_short && session->n_rows_left < n_rows) {
+            status = sy__session_whole(session, error);
+        }
+        if (status == SY_OK) {
+            status = sy_state_set_truncate(session->states, n_rows, error);
+        }
+    } while (sy__engine_goes_on(session->engine, &status, NULL, 0, error));
+    session->is_short = session->is_short && status != SY_OK;
+    return status;
+}
+
 /* Rows from n_rows on become the session's own, to be written again. */
 static sy_status truncate_states(sy_session *session, uint32_t n_rows, sy_error *error) {
     sy_status status = sy__session_admit_writes(session, n_rows, error);
@@ -88,11 +125,15 @@ static sy_status truncate_states(sy_session *session, uint32_t n_rows, sy_error 
         return status;
     }
     uint64_t own_bytes = sy__states_own_bytes(session->states);
-    status = sy_state_set_truncate(session->states, n_rows, error);
+    uint64_t n_moves = session->engine->failover.n_moves;
+    status = cut_states(session, n_rows, error);
     if (SY_STATUS_CLASS(status) == SY_RESOURCE_EXHAUSTED && session->engine->prefixes != NULL) {
         sy__prefix_shrink(session->engine->prefixes, 0); /* with whom the rows may be shared */
         own_bytes = sy__states_own_bytes(session->states);
-        status = sy_state_set_truncate(session->states, n_rows, error);
+        status = cut_states(session, n_rows, error);
+    }
+    if (session->engine->failover.n_moves != n_moves) {
+        return status; /* all was counted again */
     }
     session->engine->reserved_bytes += sy__states_own_bytes(session->states) - own_bytes;
     return status;

@@ -14,7 +14,6 @@
 #define DEFAULT_CONTEXT_TOKENS 4096u
 #define DEFAULT_BATCH_TOKENS 256u
 #define DEFAULT_OUTPUT_ROWS 16u
-#define EXPECTED_DECODE_STEPS 128.0 /* tokens per prompt that plans are weighed for */
 
 void sy_engine_options_default(sy_engine_options *out_options) {
     *out_options = (sy_engine_options){.struct_bytes = sizeof(*out_options),
@@ -24,6 +23,7 @@ void sy_engine_options_default(sy_engine_options *out_options) {
                                        .key_type = SY_TYPE_F16,
                                        .value_type = SY_TYPE_F16,
                                        .placement = SY_PLACEMENT_ONE_ON_CPUS};
+    sy_failover_options_default(&out_options->failover);
 }
 
 static sy_status check_options(const sy_engine_options *options, sy_error *error) {
@@ -136,6 +136,8 @@ static sy_status build_graph(sy_engine *engine, sy_error *error) {
                                .key_type = options->key_type,
                                .value_type = options->value_type,
                                .adapter_rank = options->n_adapters > 0 ? options->adapter_rank : 0,
+                               .chooses = options->measure_importance == 0 &&
+                                          sy__engine_has_device(engine),
                                .observe = options->measure_importance != 0};
     sy__architecture *described = SY__NEW(engine->allocator, sy__architecture);
     if (described == NULL) {
@@ -162,37 +164,18 @@ static sy_status build_graph(sy_engine *engine, sy_error *error) {
     return sy__model_graph_optimize(&engine->model, &passes, error);
 }
 
-static sy_status make_plan(sy_engine *engine, sy_error *error) {
-    const sy_engine_options *options = &engine->options;
-    sy_plan_phase phases[2] = {{.phase = SY_PHASE_PREFILL, .n_runs = 1},
-                               {.phase = SY_PHASE_DECODE, .n_runs = EXPECTED_DECODE_STEPS}};
-    for (size_t p = 0; p < 2; p++) {
-        phases[p].typical[SY_SYMBOL_TOKENS] = p == 0 ? options->n_batch_tokens : 1;
-        phases[p].typical[SY_SYMBOL_OUTPUTS] = 1;
-        phases[p].typical[SY_SYMBOL_SEQUENCES] = 1;
-    }
-    sy_plan_options plan = {.struct_bytes = sizeof(plan),
-                            .n_phases = 2,
-                            .phases = phases,
-                            .n_without = options->n_without,
-                            .without = options->without,
-                            .n_rules = options->n_rules,
-                            .rules = options->rules,
-                            .no_alternatives = options->no_alternatives,
-                            .placement = options->placement};
-    return sy_plan_create(engine->runtime, engine->model.graph, options->policy, &plan,
-                          &engine->plan, error);
-}
-
 static sy_status make_executor(sy_engine *engine, sy_error *error) {
-    sy_executor_options options = {.struct_bytes = sizeof(options),
-                                   .n_sequences_max = engine->options.n_sequences,
-                                   .profile = engine->options.profile,
-                                   .windows = 1};
-    sy_status status = sy_executor_create(engine->plan, &options, &engine->executor, error);
+    sy__planned planned;
+    sy_status status = sy__engine_make_first(engine, &planned, error);
     if (status != SY_OK) {
         return status;
     }
+    engine->plan = planned.plan;
+    engine->executor = planned.executor;
+    sy__engine_find_choice(engine);
+    engine->executor_bytes = planned.n_bytes;
+    engine->times.plan_ns += planned.plan_ns;
+    engine->times.units_ns += planned.load_ns;
     engine->positions =
         sy__alloc_array(engine->allocator, engine->options.n_batch_tokens, sizeof(int32_t));
     engine->rows =
@@ -202,7 +185,7 @@ static sy_status make_executor(sy_engine *engine, sy_error *error) {
     if (engine->positions == NULL || engine->rows == NULL || engine->no_types == NULL) {
         return sy__no_memory(error, engine->options.n_batch_tokens * sizeof(int32_t), "an engine");
     }
-    return SY_OK;
+    return sy__engine_make_shadows(engine, error);
 }
 
 static sy_status open_file(sy_engine *engine, const char *model_path, sy_error *error) {
@@ -232,6 +215,7 @@ static uint64_t lap(uint64_t *inout_ns) {
 /* Everything that depends on the prefill chunk. */
 static void unload(sy_engine *engine) {
     const sy_allocator *allocator = engine->allocator;
+    sy__engine_drop_shadows(engine);
     sy_executor_destroy(engine->executor);
     sy_plan_destroy(engine->plan);
     sy__model_graph_deinit(&engine->model);
@@ -250,14 +234,10 @@ static sy_status load_graph(sy_engine *engine, uint64_t *inout_now, sy_error *er
     sy_status status = build_graph(engine, error);
     engine->times.graph_ns += lap(inout_now);
     if (status == SY_OK) {
-        status = make_plan(engine, error);
-        engine->times.plan_ns += lap(inout_now);
-    }
-    if (status == SY_OK) {
         status = make_executor(engine, error);
         engine->can_move_rows = status == SY_OK && sy__engine_can_move_rows(engine);
         engine->has_windows = status == SY_OK && sy__engine_has_windows(engine);
-        engine->times.units_ns += lap(inout_now);
+        (void)lap(inout_now);
     }
     return status;
 }
@@ -351,6 +331,10 @@ void sy_engine_destroy(sy_engine *engine) {
     sy__read_ahead_end(engine->read_ahead);
     sy__prefix_destroy(engine->prefixes);
     sy__adapters_unload_all(engine);
+    bool is_idle = engine->executor == NULL || sy_executor_is_idle(engine->executor) != 0;
+    if (!sy__engine_end_retired(engine) || !is_idle) {
+        return; /* a job that hangs reads the weights and what the graph says of them */
+    }
     unload(engine);
     sy_tokenizer_destroy(engine->tokenizer);
     sy_gguf_close(engine->gguf);

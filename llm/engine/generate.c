@@ -92,6 +92,22 @@ bool sy__generation_is_over(sy__generation *g) {
     return g->result.finish != SY_FINISH_NONE;
 }
 
+/* The next token. Where a step is to be run for it anyway, a greedy one may be chosen there. */
+static sy_status next_token(sy__generation *g, int32_t *out_token, sy_error *error) {
+    sy_session *session = g->session;
+    bool is_chosen = g->has_choice;
+    sy_status status = SY_OK;
+    if (is_chosen) {
+        *out_token = g->choice;
+        g->has_choice = false;
+    } else if (session->is_behind && session->engine->chooses &&
+               sy__sampler_is_greedy(g->sampler)) {
+        status = sy__session_choose(session, out_token, &is_chosen, error);
+    }
+    return status != SY_OK || is_chosen ? status
+                                        : sy__session_draw(session, g->sampler, out_token, error);
+}
+
 sy_status sy__generation_advance(sy__generation *g, sy_error *error) {
     sy_session *session = g->session;
     int32_t token = 0;
@@ -106,7 +122,7 @@ sy_status sy__generation_advance(sy__generation *g, sy_error *error) {
         return SY_OK;
     }
     if (status == SY_OK) {
-        status = sy__session_draw(session, g->sampler, &token, error);
+        status = next_token(g, &token, error);
     }
     if (status != SY_OK) {
         return status;

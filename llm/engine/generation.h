@@ -11,7 +11,9 @@ typedef struct sy__generation {
     sy_generate_options options;
     sy_detokenizer detokenizer;
     size_t n_pending;
-    bool refused; /* the callback asked to stop */
+    bool refused;    /* the callback asked to stop */
+    bool has_choice; /* a step has chosen the next token already */
+    int32_t choice;
     sy_generate_result result;
 } sy__generation;
 

@@ -81,11 +81,16 @@ static void drop_tokens(sy_session *session, uint32_t first, uint32_t count, uin
     session->stats.n_dropped_tokens += count;
 }
 
-static sy_status move_rows(sy_session *session, uint32_t n_tokens, uint32_t first, uint32_t count,
-                           sy_error *error) {
-    uint64_t own_bytes = sy__states_own_bytes(session->states);
-    sy_status status = sy_state_set_drop(session->states, n_tokens, first, count, error);
-    session->engine->reserved_bytes += sy__states_own_bytes(session->states) - own_bytes;
+static sy_status move_rows(sy_session *session, uint32_t first, uint32_t count, sy_error *error) {
+    sy_status status = SY_OK;
+    do {
+        status = sy__session_whole(session, error);
+        uint64_t own_bytes = sy__states_own_bytes(session->states);
+        if (status == SY_OK) {
+            status = sy_state_set_drop(session->states, session->n_tokens, first, count, error);
+        }
+        session->engine->reserved_bytes += sy__states_own_bytes(session->states) - own_bytes;
+    } while (sy__engine_goes_on(session->engine, &status, NULL, 0, error));
     return status;
 }
 
@@ -107,7 +112,7 @@ sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uin
         uint32_t first = ranges[i].first - n_dropped, count = ranges[i].n_tokens;
         sy_status moving = SY_OK;
         if (moved && count > 0) {
-            moving = move_rows(session, n_tokens, first, count, error);
+            moving = move_rows(session, first, count, error);
         }
         if (n_dropped == 0 && SY_STATUS_CLASS(moving) == SY_RESOURCE_EXHAUSTED) {
             return moving; /* nothing has changed */
@@ -117,11 +122,11 @@ sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges, uin
         is_tail = count > 0 ? first + count == n_tokens : is_tail;
         drop_tokens(session, first, count, &n_tokens);
         n_dropped += count;
+        session->n_tokens = moved ? n_tokens : n_good; /* the rows that are good */
     }
     if (status != SY_OK || n_dropped == 0) {
         return status;
     }
-    session->n_tokens = moved ? n_tokens : n_good;
     if (session->n_prefilled_rows > n_good) {
         session->n_prefilled_rows = n_good; /* those behind have seen what was dropped */
     }

@@ -87,8 +87,10 @@ void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
     }
     if (!engine->info.is_encoder) {
         out_memory->state_bytes = sy__engine_state_bytes(engine, max_tokens);
-        out_memory->session_bytes = sy__engine_session_heap_bytes(engine, max_tokens) +
-                                    sy__engine_state_bytes(engine, max_tokens);
+        out_memory->session_bytes =
+            sy__engine_session_heap_bytes(engine, max_tokens) +
+            sy__engine_state_bytes(engine, max_tokens) +
+            sy__engine_copy_bytes(engine, engine->options.failover.copy_every_tokens, max_tokens);
     }
 }
 

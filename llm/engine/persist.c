@@ -116,8 +116,13 @@ sy_status sy_session_save(sy_session *session, const char *path, sy_error *error
     if (state == NULL) {
         return sy__no_memory(error, header.state_bytes, "saving a session");
     }
-    status =
-        sy_state_set_save(session->states, session->n_tokens, state, header.state_bytes, error);
+    do {
+        status = sy__session_whole(session, error);
+        if (status == SY_OK) {
+            status = sy_state_set_save(session->states, session->n_tokens, state,
+                                       header.state_bytes, error);
+        }
+    } while (sy__engine_goes_on(session->engine, &status, NULL, 0, error));
     if (status == SY_OK) {
         status = write_file(session, &header, state, path, error);
     }
@@ -222,8 +227,10 @@ static sy_status restore(sy_session *session, const sy__file_map *map, const ses
     }
     sy_status status = restore_adapters(session, adapters, header->n_adapters, error);
     if (status == SY_OK) {
-        status =
-            sy_state_set_load(session->states, header->n_tokens, state, header->state_bytes, error);
+        do {
+            status = sy_state_set_load(session->states, header->n_tokens, state,
+                                       header->state_bytes, error);
+        } while (sy__engine_goes_on(session->engine, &status, NULL, 0, error));
     }
     if (status == SY_OK) {
         sy_memory_report report;

@@ -42,8 +42,12 @@ uint32_t sy__session_reuse(sy_session *session, const int32_t *tokens, uint32_t 
         sy_state_set_fork(match.set, match.n_rows, session->max_tokens, &states, NULL) != SY_OK) {
         return 0; /* computed then */
     }
-    sy__states_release(session->states, &session->engine->reserved_bytes);
-    sy__session_attach(session, states);
+    sy_state_set *before = session->states;
+    if (sy__session_attach(session, states, NULL) != SY_OK) {
+        return 0;
+    }
+    sy__states_release(before, &session->engine->reserved_bytes);
+    session->is_short = false;
     memcpy(session->tokens, tokens, match.n_rows * sizeof(int32_t));
     session->n_tokens = match.n_rows;
     session->n_prefilled_rows = match.n_rows;
@@ -56,7 +60,7 @@ void sy__session_store(sy_session *session) {
     sy_engine *engine = session->engine;
     sy_state_memory held;
     sy_state_set *states = NULL;
-    if (engine->prefixes == NULL) {
+    if (engine->prefixes == NULL || session->is_short) {
         return;
     }
     uint32_t n = sy__prefix_whole(engine->prefixes, session->n_prefilled_rows);

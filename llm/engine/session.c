@@ -51,6 +51,12 @@ sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_sta
         return sy__no_memory(error, sizeof(*session), "a session");
     }
     session->engine = engine;
+    session->after = engine->sessions;
+    if (session->after != NULL) {
+        session->after->before = session;
+    }
+    engine->sessions = session;
+    session->copy_every_tokens = engine->options.failover.copy_every_tokens;
     session->max_tokens = max_tokens;
     session->reserved_bytes = n_bytes;
     engine->reserved_bytes += n_bytes;
@@ -63,9 +69,20 @@ sy_status sy__session_new(sy_engine *engine, uint32_t max_tokens, uint64_t n_sta
     return SY_OK;
 }
 
-void sy__session_attach(sy_session *session, sy_state_set *states) {
+sy_status sy__session_attach(sy_session *session, sy_state_set *states, sy_error *error) {
+    sy_status status = sy_state_set_keep(states, session->copy_every_tokens, error);
+    if (status != SY_OK) {
+        sy_state_set_destroy(states);
+        return status;
+    }
     session->states = states;
     session->engine->reserved_bytes += sy__states_own_bytes(states);
+    return SY_OK;
+}
+
+uint64_t sy__engine_copy_bytes(const sy_engine *engine, uint32_t copy_every_tokens,
+                               uint32_t max_tokens) {
+    return copy_every_tokens > 0 ? sy_state_copy_bytes(engine->executor, max_tokens) : 0;
 }
 
 sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **out_session,
@@ -75,18 +92,24 @@ sy_status sy_session_open(sy_engine *engine, uint32_t max_tokens, sy_session **o
     max_tokens = max_tokens != 0 ? max_tokens : engine->info.n_context_tokens;
     sy_status status = sy__session_check_length(engine, max_tokens, error);
     if (status == SY_OK) {
-        status = sy__session_new(engine, max_tokens, sy__engine_state_bytes(engine, max_tokens),
-                                 &session, error);
+        uint64_t n_bytes =
+            sy__engine_state_bytes(engine, max_tokens) +
+            sy__engine_copy_bytes(engine, engine->options.failover.copy_every_tokens, max_tokens);
+        status = sy__session_new(engine, max_tokens, n_bytes, &session, error);
     }
     if (status != SY_OK) {
         return status;
     }
-    status = sy_state_set_create(engine->executor, session->max_tokens, &states, error);
+    do {
+        status = sy_state_set_create(engine->executor, session->max_tokens, &states, error);
+    } while (sy__engine_goes_on(engine, &status, NULL, 0, error));
+    if (status == SY_OK) {
+        status = sy__session_attach(session, states, error);
+    }
     if (status != SY_OK) {
         sy_session_close(session);
         return status;
     }
-    sy__session_attach(session, states);
     *out_session = session;
     return SY_OK;
 }
@@ -96,6 +119,10 @@ void sy_session_close(sy_session *session) {
         return;
     }
     sy_engine *engine = session->engine;
+    *(session->before != NULL ? &session->before->after : &engine->sessions) = session->after;
+    if (session->after != NULL) {
+        session->after->before = session->before;
+    }
     engine->reserved_bytes -= session->reserved_bytes;
     sy__states_release(session->states, &engine->reserved_bytes);
     sy__free_array(engine->allocator, session->tokens, session->max_tokens, sizeof(int32_t));

@@ -54,8 +54,8 @@ sy_status sy__engine_step(sy_engine *engine, const sy_step_sequence *sequences,
     return sy__engine_step_rows(engine, &ragged, out_result, error);
 }
 
-sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
-                               const float **out_result, sy_error *error) {
+sy_status sy__executor_run(sy_engine *engine, sy_executor *executor, const sy__ragged_step *ragged,
+                           const float **out_result, uint64_t *out_bytes, sy_error *error) {
     const uint32_t n_sequences = ragged->n_sequences, n_rows = ragged->n_output_rows;
     const uint32_t n_tokens = lay_out(engine, ragged->sequences, n_sequences);
     const uint64_t n_bytes = n_tokens * sizeof(int32_t);
@@ -76,22 +76,68 @@ sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
                                              .n_bytes = n_bytes};
     }
     int64_t symbols[SY_SYMBOL_COUNT_MAX] = {[SY_SYMBOL_OUTPUTS] = n_rows};
+    const uint32_t choice[2] = {model->best_logits, model->best_tokens};
+    const bool is_one = model->best_tokens != SY_NO_VALUE; /* nothing else is there to be asked */
     sy_step step = {.struct_bytes = sizeof(step),
                     .i_phase = n_tokens > n_sequences ? SY_ENGINE_PREFILL : SY_ENGINE_DECODE,
                     .n_sequences = n_sequences,
                     .n_inputs = n_inputs,
                     .sequences = ragged->sequences,
                     .inputs = inputs,
-                    .symbols = symbols};
-    sy_status status = sy_executor_step(engine->executor, &step, error);
-    if (status != SY_OK) {
+                    .symbols = symbols,
+                    .outputs = ragged->chooses ? choice
+                               : is_one        ? &model->result
+                                               : NULL,
+                    .n_outputs = ragged->chooses ? 2 : 1};
+    sy_status status = sy_executor_step(executor, &step, error);
+    if (status != SY_OK || ragged->chooses) {
         return status;
     }
     uint64_t n_result = 0;
     const void *data = NULL;
-    status = sy_executor_output(engine->executor, engine->model.result, &data, &n_result, error);
+    status = sy_executor_output(executor, engine->model.result, &data, &n_result, error);
     *out_result = data;
+    if (out_bytes != NULL) {
+        *out_bytes = n_result;
+    }
+    return status;
+}
+
+/* Repeats the step until it ends well or no delegate is to blame. */
+static sy_status run_step(sy_engine *engine, const sy__ragged_step *ragged,
+                          const float **out_result, sy_error *error) {
+    sy_status status = SY_OK;
+    do {
+        status = sy__engine_whole(engine, ragged->sequences, ragged->n_sequences, error);
+        if (status == SY_OK) {
+            status = sy__executor_run(engine, engine->executor, ragged, out_result, NULL, error);
+        }
+    } while (sy__engine_goes_on(engine, &status, ragged->sequences, ragged->n_sequences, error));
+    return status;
+}
+
+sy_status sy__engine_step_rows(sy_engine *engine, const sy__ragged_step *ragged,
+                               const float **out_result, sy_error *error) {
+    sy__failover *failover = &engine->failover;
+    if (failover->retired != NULL && !failover->is_unfinished) { /* else it has sessions yet */
+        (void)sy__engine_free_retired(engine);
+    }
+    if (failover->away != 0 && engine->options.failover.no_return == 0 &&
+        !failover->is_unfinished) {
+        sy__engine_try_returns(engine, ragged->sequences, ragged->tokens);
+    }
+    failover->is_in_step = true;
+    sy_status status = run_step(engine, ragged, out_result, error);
+    failover->is_in_step = false;
+    if (failover->has_event) {
+        sy__engine_went_on(engine,
+                           status == SY_OK && ragged->n_output_rows > 0 ? *out_result : NULL);
+    }
     if (status == SY_OK && engine->observer != NULL) {
+        uint32_t n_tokens = 0;
+        for (uint32_t i = 0; i < ragged->n_sequences; i++) {
+            n_tokens += ragged->sequences[i].n_tokens;
+        }
         status = sy__importance_add_step(engine, n_tokens, error);
     }
     return status;

@@ -11,13 +11,13 @@
 
 #define SAMPLE_BYTES 256u
 
-/* Copies of A and B in f32, and B once more in a delegate's own form. */
+/* Copies of A and B in f32, and both once more in a delegate's own form. */
 uint64_t sy__adapters_reserve_bytes(const sy_engine *engine) {
     const sy__model_graph *model = &engine->model;
     uint64_t n_floats = 0; /* widths are below 2^32, slots and ranks below 2^16: no overflow */
     for (uint32_t i = 0; i < model->n_slots; i++) {
         n_floats +=
-            (model->slots[i].n_inputs + 2 * model->slots[i].n_rows) * engine->options.adapter_rank;
+            2 * (model->slots[i].n_inputs + model->slots[i].n_rows) * engine->options.adapter_rank;
     }
     return engine->options.n_adapters *
            (n_floats * sizeof(float) + model->n_slots * sizeof(sy_adapter_pair));
@@ -131,6 +131,7 @@ static sy_status place_all(sy_adapter *adapter, sy_adapter_pair *pairs, sy_error
     return status;
 }
 
+/* To the engine's executor: for the first time, or from another one. */
 static sy_status hand_over(sy_adapter *adapter, sy_error *error) {
     sy_engine *engine = adapter->engine;
     uint32_t n = engine->model.n_slots;
@@ -142,7 +143,9 @@ static sy_status hand_over(sy_adapter *adapter, sy_error *error) {
     if (status == SY_OK) {
         sy_adapter_description description = {
             .header = SY_HEADER_INIT(sy_adapter_description), .n_pairs = n, .pairs = pairs};
-        status = sy_adapter_set_create(engine->executor, &description, &adapter->set, error);
+        status = adapter->set == NULL
+                     ? sy_adapter_set_create(engine->executor, &description, &adapter->set, error)
+                     : sy_adapter_set_move(adapter->set, engine->executor, &description, error);
     }
     sy__free_array(engine->allocator, pairs, n, sizeof(sy_adapter_pair));
     return status;
@@ -215,7 +218,9 @@ sy_status sy_adapter_load(sy_engine *engine, const char *path, sy_adapter **out_
     status = sy__lora_file_open(engine->allocator, path, &adapter->file, error);
     if (status == SY_OK) {
         identify(adapter);
-        status = hand_over(adapter, error);
+        do {
+            status = hand_over(adapter, error);
+        } while (sy__engine_goes_on(engine, &status, NULL, 0, error));
     }
     if (status != SY_OK) {
         destroy(adapter);
@@ -255,6 +260,14 @@ sy_status sy_adapter_unload(sy_adapter *adapter, sy_error *error) {
     unlink_adapter(adapter);
     destroy(adapter);
     return SY_OK;
+}
+
+sy_status sy__adapters_move(sy_engine *engine, sy_error *error) {
+    sy_status status = SY_OK;
+    for (sy_adapter *a = engine->adapters; status == SY_OK && a != NULL; a = a->next) {
+        status = hand_over(a, error);
+    }
+    return status;
 }
 
 void sy__adapters_unload_all(sy_engine *engine) {

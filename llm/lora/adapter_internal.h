@@ -18,6 +18,8 @@ struct sy_adapter {
 
 /* Bytes that an engine sets aside for the adapters it may take, at their largest. */
 uint64_t sy__adapters_reserve_bytes(const sy_engine *engine);
+/* Hands all adapters to the engine's executor, from the one they were made for. */
+sy_status sy__adapters_move(sy_engine *engine, sy_error *error);
 /* Drops all adapters of an engine whose sessions are closed. */
 void sy__adapters_unload_all(sy_engine *engine);
 /* The resident adapter with an identity, or NULL. */

@@ -379,6 +379,10 @@ static uint32_t cut(sy_sampler *sampler, const float *logits, float best) {
     return n_kept;
 }
 
+bool sy__sampler_is_greedy(const sy_sampler *sampler) {
+    return sampler == NULL || sampler->options.temperature == 0 || sampler->options.top_k == 1;
+}
+
 sy_status sy_sampler_draw(sy_sampler *sampler, const float *logits, int32_t *out_token,
                           sy_error *error) {
     int32_t best = 0;
@@ -387,7 +391,7 @@ sy_status sy_sampler_draw(sy_sampler *sampler, const float *logits, int32_t *out
         return status;
     }
     const sy_sampler_options *options = &sampler->options;
-    if (options->temperature == 0 || options->top_k == 1 || isinf(logits[best])) {
+    if (sy__sampler_is_greedy(sampler) || isinf(logits[best])) {
         *out_token = best;
         return SY_OK;
     }

@@ -27,14 +27,44 @@ static void commit(sy__request *request, const float *logits) {
     }
 }
 
+/* Does every member want the greedy token after its newest one, and nothing else? */
+static bool can_choose(const sy_engine *engine, sy__request *const *members, uint32_t n) {
+    bool can = engine->chooses;
+    for (uint32_t i = 0; can && i < n; i++) {
+        const sy__request *r = members[i];
+        can = sy__request_n_prompt(r) == 0 && r->options.session->is_behind && r->n_rows == 1 &&
+              r->options.speculator == NULL && sy__sampler_is_greedy(r->options.sampler);
+    }
+    return can;
+}
+
+/* Their tokens are chosen by the step; sessions stay as they are until these are taken. */
+static sy_status choose(sy_scheduler *scheduler, const sy__ragged_step *ragged,
+                        sy__request *const *members, bool *out_chosen, sy_error *error) {
+    int32_t tokens[SY_LIMIT_SEQUENCES];
+    sy_status status = sy__engine_choose(scheduler->engine, ragged, tokens, out_chosen, error);
+    for (uint32_t i = 0; status == SY_OK && *out_chosen && i < ragged->n_sequences; i++) {
+        members[i]->generation.has_choice = true;
+        members[i]->generation.choice = tokens[i];
+    }
+    return status;
+}
+
 static sy_status run_members(sy_scheduler *scheduler, sy__request *const *members, uint32_t n,
                              sy_error *error) {
     const float *logits = NULL;
+    bool is_chosen = false;
     const sy__ragged_step ragged = {.sequences = scheduler->sequences,
                                     .tokens = scheduler->tokens,
                                     .output_rows = scheduler->output_rows,
                                     .n_sequences = n,
                                     .n_output_rows = sy__schedule_fill(scheduler, members, n)};
+    if (can_choose(scheduler->engine, members, n)) {
+        sy_status status = choose(scheduler, &ragged, members, &is_chosen, error);
+        if (status != SY_OK || is_chosen) {
+            return status;
+        }
+    }
     sy_status status = sy__engine_step_rows(scheduler->engine, &ragged, &logits, error);
     for (uint32_t i = 0; status == SY_OK && i < n; i++) {
         uint32_t n_rows = members[i]->n_outputs;

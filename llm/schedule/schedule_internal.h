@@ -72,10 +72,13 @@ static inline uint32_t sy__request_n_prompt(const sy__request *request) {
     return request->options.n_tokens - request->n_done;
 }
 
-/* Tokens that the state lacks though they are committed: the newest, or none. */
+/* Tokens that are committed and whose step has not run: the newest, or none. */
 static inline uint32_t sy__request_n_behind(const sy__request *request) {
     const sy_session *session = request->options.session;
     bool needs_logits = sy__request_n_prompt(request) == 0 && !session->has_logits;
+    if (request->generation.has_choice) {
+        return 0; /* its step has run */
+    }
     return session->n_tokens > 0 && (session->is_behind || needs_logits) ? 1 : 0;
 }
 

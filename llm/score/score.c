@@ -30,6 +30,7 @@ typedef struct scoring {
     lane *lanes;     /* [n_lanes_max] */
     int32_t *tokens; /* [n_output_rows] of a step */
     uint32_t n_rows;
+    uint64_t n_moves; /* of the engine's sessions, when the lanes began */
     sy_step_sequence sequences[SY_LIMIT_SEQUENCES];
 } scoring;
 
@@ -86,7 +87,10 @@ static void open_lanes(scoring *s) {
  * takes the place of the old one, and the session itself computes its rows anew. */
 static sy_status go_back(scoring *s, lane *l, sy_error *error) {
     const uint32_t n_tokens = s->session->n_tokens;
-    sy_status status = sy_state_set_truncate(l->session->states, n_tokens, error);
+    sy_status status = SY_OK;
+    do {
+        status = sy_state_set_truncate(l->session->states, n_tokens, error);
+    } while (sy__engine_goes_on(s->session->engine, &status, NULL, 0, error));
     if (SY_STATUS_CLASS(status) != SY_OUT_OF_RANGE) {
         return status;
     }
@@ -152,6 +156,9 @@ static sy_status run(scoring *s, sy_error *error) {
         const float *rows = NULL;
         if (sy__session_is_cancelled(s->session)) {
             return sy_error_set(error, SY_CANCELLED, "Scoring was cancelled.");
+        }
+        if (s->session->engine->failover.n_moves != s->n_moves) {
+            return sy_error_set(error, SY_ABORTED, "Rows of targets went with a delegate.");
         }
         status = sy__engine_step(s->session->engine, s->sequences, n, s->tokens, s->n_rows, &rows,
                                  error);
@@ -224,8 +231,16 @@ sy_status sy_session_score_targets(sy_session *session, const sy_score_target *t
                  .n_targets = n_targets,
                  .out_each = out_each,
                  .sums = out_sums};
-    sy_status status = start(&s, error);
-    return status == SY_OK ? run_lanes(&s, error) : status;
+    sy_status status = SY_ABORTED;
+    while (status == SY_ABORTED) { /* a delegate failed: the targets begin again */
+        s.i_next = s.n_lanes = 0;
+        status = start(&s, error);
+        s.n_moves = session->engine->failover.n_moves;
+        if (status == SY_OK) {
+            status = run_lanes(&s, error);
+        }
+    }
+    return status;
 }
 
 sy_status sy_session_score(sy_session *session, const int32_t *tokens, uint32_t n_tokens,

@@ -15,6 +15,32 @@ extern "C" {
 
 typedef struct sy_engine sy_engine;
 
+/* How the rows of the sessions in a step came back. */
+typedef enum sy_restore {
+    SY_RESTORE_NONE = 0,      /* there were none */
+    SY_RESTORE_MOVED = 1,     /* out of delegates that still answered */
+    SY_RESTORE_COPIED = 2,    /* out of the copy, the newest ones recomputed where it was behind */
+    SY_RESTORE_RECOMPUTED = 3 /* from the tokens */
+} sy_restore;
+
+/* A delegate failed under an engine and others went on, or it came back. */
+typedef struct sy_failover_event {
+    sy_failure failure; /* NONE: it came back */
+    sy_restore restore;
+    char delegate[64], device[64];
+    uint32_t n_tokens;   /* committed, of the first session of the step; 0: outside of a step */
+    uint32_t n_sessions; /* that were moved */
+    uint32_t n_recomputed_tokens;  /* before the step was repeated */
+    uint32_t used_shadow;          /* 1: the plan was ready */
+    uint64_t plan_ns, load_ns;     /* making the plan; loading it */
+    uint64_t restore_ns, total_ns; /* moving rows; from the failure to the step's new end */
+    float margin; /* likeliest token over the next one, in the logits at the seam; 0: none there */
+    char reason[SY_ERROR_MESSAGE_BYTES]; /* the delegate's words */
+} sy_failover_event;
+
+/* Gets each event, on the thread whose call met it. It may not call the engine. */
+typedef void (*sy_failover_callback)(void *user, const sy_failover_event *event);
+
 /* Settings. Start from sy_engine_options_default. */
 typedef struct sy_engine_options {
     uint32_t struct_bytes;
@@ -49,6 +75,10 @@ typedef struct sy_engine_options {
     /* SY_PLACEMENT_* (plan.h); default ONE_ON_CPUS. Where prefill and decode may have a node on
      * different delegates, the last bits depend on how a prompt is cut into chunks. */
     uint32_t placement;
+    uint32_t no_blobs;                /* as in sy_executor_options */
+    sy_failover_options failover;     /* as sy_failover_options_default has them */
+    sy_failover_callback on_failover; /* may be NULL */
+    void *failover_user;
 } sy_engine_options;
 
 /* What a model says of itself. Strings live as long as the engine. */
@@ -86,13 +116,20 @@ SY_MUST_CHECK sy_status sy_engine_create(sy_runtime *runtime, const char *model_
  * cost: unloads  since: 0.1  source: - */
 void sy_engine_destroy(sy_engine *engine);
 
-/* Parts of an engine.
+/* Parts of an engine; plan and executor change when a delegate fails or comes back.
  * shape: -  unit: -  owner: borrowed from the engine  errors: none  thread: any
  * cost: O(1)  since: 0.1  source: - */
 const sy_model_info *sy_engine_info(const sy_engine *engine);
 const sy_tokenizer *sy_engine_tokenizer(const sy_engine *engine);
 const sy_plan *sy_engine_plan(const sy_engine *engine);
 const sy_executor *sy_engine_executor(const sy_engine *engine);
+
+/* Events so far, and event i of them, 0 the first; only the newest 16 are kept.
+ * shape: -  unit: -  owner: caller  errors: NOT_FOUND for one that is not there (any more)
+ * thread: one at a time per engine  cost: O(1)  since: 0.1  source: docs/failover.md */
+uint64_t sy_engine_n_failovers(const sy_engine *engine);
+SY_MUST_CHECK sy_status sy_engine_get_failover(const sy_engine *engine, uint64_t i_event,
+                                               sy_failover_event *out_event, sy_error *error);
 
 /* What an engine takes, and what a session of it would take. */
 typedef struct sy_engine_memory {

@@ -74,6 +74,14 @@ SY_MUST_CHECK sy_status sy_session_set_limit(sy_session *session, const sy_limit
 SY_MUST_CHECK sy_status sy_session_drop(sy_session *session, const sy_token_range *ranges,
                                         uint32_t n_ranges, sy_error *error);
 
+/* Chooses how the session's rows come back when a delegate that keeps them is lost, in place of
+ * what the engine was made with (sy_failover_options.copy_every_tokens). Clones inherit it.
+ * shape: -  unit: tokens  owner: -  errors: RESOURCE_EXHAUSTED for a copy that does not fit
+ * thread: one at a time per engine  cost: memory of a copy; each step that copies, its rows
+ * since: 0.1  source: docs/failover.md */
+SY_MUST_CHECK sy_status sy_session_set_recovery(sy_session *session, uint32_t copy_every_tokens,
+                                                sy_error *error);
+
 /* Processes tokens in chunks and commits each chunk.
  * shape: tokens [n_tokens] i32  unit: tokens  owner: caller keeps tokens  errors: OUT_OF_RANGE when
  * they do not fit or are no tokens, CANCELLED, those of the delegates  thread: one at a time per

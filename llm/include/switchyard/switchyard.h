@@ -4,6 +4,7 @@
 #define SWITCHYARD_SWITCHYARD_H
 
 #include "switchyard/adapter.h"
+#include "switchyard/blob_files.h"
 #include "switchyard/conf.h"
 #include "switchyard/conversation.h"
 #include "switchyard/embed.h"
