@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints and checks the memory layout of every struct and the value of every constant of the ABI.
 
-  layout.py --compiler cc --check plugin-api/abi/0.10-x86_64.txt
+  layout.py --compiler cc --check plugin-api/abi/0.11-x86_64.txt
   layout.py --compiler aarch64-linux-gnu-gcc --emulator qemu-aarch64-static --check FILE
   layout.py --compiler cc --bless FILE      after a reviewed change of the header
 

@@ -108,6 +108,9 @@ class Bench(unittest.TestCase):
                     "weight_bytes_per_token", "int8_macs_per_token", "f32_macs_per_token"):
             self.assertGreater(cell[key], 0, key)
         self.assertIn(cell["bound_by"], ("memory", "compute"))
+        for key in ("process_us_per_token", "host_us_per_token"):
+            self.assertEqual(len(cell[key]), n_repeats)
+            self.assertGreater(min(cell[key]), 0)
 
     def test_json_has_every_cell(self):
         out, _ = self.measured(*SMALL, "--depth", "0,16", "--batch", "1,3", "--threads", "1,2")
@@ -122,6 +125,21 @@ class Bench(unittest.TestCase):
         for cell in out["series"]:
             self.check_cell(cell, 2)
             self.assertNotIn("operators", cell)
+            self.assertEqual(cell["written_bytes_per_token"] + cell["read_bytes_per_token"], [0] * 4)
+        device, = out["devices"]
+        self.assertIn(device["delegate"], ("cpu-xnnpack", "reference"))
+
+    def test_bytes_to_and_from_devices_are_told(self):
+        out, text = self.measured(*SMALL, "--threads", "1", "--plugins", PROGRAM.parents[1] /
+                                  "fake-plugins", "--delegate", "fake-npu")
+        prefill, decode = out["series"]
+        self.assertIn("fake-npu", [d["delegate"] for d in out["devices"]])
+        for cell in (prefill, decode):
+            self.check_cell(cell, 2)
+            self.assertGreaterEqual(min(cell["written_bytes_per_token"]), 4)  # the id
+        self.assertLess(max(decode["read_bytes_per_token"]), 4 * 512)  # no row of logits
+        self.assertRegex(text, r"host: 1 thread, decode 4: [0-9.]+ us/token .* bytes/token to devices")
+        self.assertRegex(text, r"(?m)^fake-npu: .*, driver ")
 
     def test_work_is_counted_from_the_graph(self):
         out, _ = self.measured("--prefill", "0", "--decode", "4", "--depth", "0,16", "--batch", "1,2",
@@ -173,6 +191,9 @@ class Bench(unittest.TestCase):
         self.assertTrue(all(ms > 0 for ms in start["first_token_ms"]))
         self.assertGreater(start["peak_kib"], 4000)  # the weights are that many
         self.assertGreater(start["anonymous_kib"] + start["file_kib"], 0)
+        self.assertEqual(start["segments_compiled"] + start["segments_from_blobs"], 0)
+        alone, _ = self.measured("--prefill", "0", "--decode", "0", "--repeat", "1", "--start")
+        self.assertEqual((len(alone["starts"]), alone["series"], alone["devices"]), (1, [], []))
         self.assertIn("process start to first token", text)
         answer = bench(MODEL, "--start", "--", "x")
         self.assertEqual(answer.returncode, 2)

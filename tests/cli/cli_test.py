@@ -159,6 +159,15 @@ class Delegates(Sandbox):
         self.assertIn("unwilling", text)
         self.assertIn("the licence of this driver has run out", text)
 
+    def test_a_plugin_that_cannot_be_used_is_left_out_by_name(self):
+        folder = self.place("null_table")
+        model = SOURCE / "models/actions/actions-q8_0.gguf"
+        answer = run("plan", model, "--plugins", folder, "--without", "cpu-test")
+        self.assertEqual(answer.returncode, 0, answer.stderr)
+        answer = run("plan", model, "--plugins", folder, "--without", "cpu-tests")
+        self.assertNotEqual(answer.returncode, 0)
+        self.assertIn("No delegate is called 'cpu-tests'", answer.stderr)
+
     def test_the_path_variable_is_shown(self):
         folder = self.place()
         found, report = self.delegates(SWITCHYARD_PLUGIN_PATH=f"{folder}:/nowhere")

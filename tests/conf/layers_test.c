@@ -47,6 +47,7 @@ static const pair narrowing[] = {
     {"order", "default = npu, gpu, cpu", "default = gpu-vulkan, gpu, cpu"},
     {"order", "default = npu, gpu, cpu", "default = cpu-xnnpack"},
     {"order", "default = gpu-vulkan", "default = gpu-vulkan:Mali-G78"},
+    {"order", "default = gpu-vulkan", "default = gpu-vulkan:Adreno (TM) 740"},
     {"order", "default = gpu-*", "default = gpu-opencl"},
     {"policy", "mode = strict", "mode = cost"},
     {"policy", "margin_pct = 5", "margin_pct = 50"},

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * logits_dump MODEL KV_TYPE[/VALUE_TYPE] CHUNK [--without NAME]... [--plugins DIR]...
- *     [--lora FILE] -- ID...
+ *     [--config INI] [--lora FILE] -- ID...
  * Writes the logits after every token as f32 rows to standard output: the probe behind the
  * comparisons with reference logits. For an encoder: the hidden states.
  */
@@ -20,7 +20,7 @@
 typedef struct arguments {
     const char *without[LIST_MAX], *plugins[LIST_MAX], *quantization;
     uint32_t n_without, n_plugins, n_ids;
-    const char *lora;
+    const char *lora, *config;
     int32_t ids[IDS_MAX];
 } arguments;
 
@@ -79,6 +79,8 @@ static void parse(int argc, char **argv, arguments *a) {
             a->without[a->n_without++] = argv[i + 1];
         } else if (strcmp(argv[i], "--lora") == 0) {
             a->lora = argv[i + 1];
+        } else if (strcmp(argv[i], "--config") == 0) {
+            a->config = argv[i + 1];
         } else if (strcmp(argv[i], "--quantization") == 0) {
             a->quantization = argv[i + 1];
         } else if (a->n_plugins < LIST_MAX) {
@@ -119,7 +121,18 @@ int main(int argc, char **argv) {
     sy_registry_options_default(&search);
     search.directories = a.plugins;
     search.n_directories = a.n_plugins;
+    sy_conf *conf = NULL;
     sy_status status = sy_runtime_create(NULL, &runtime, &error);
+    if (status == SY_OK && a.config != NULL) {
+        sy_conf_options layers;
+        const sy_conf_layer layer = {.level = SY_CONF_OEM, .path = a.config};
+        sy_conf_options_default(&layers);
+        layers.layers = &layer;
+        layers.n_layers = 1;
+        status = sy_conf_create(&layers, &conf, &error);
+        search.conf = conf;
+        options.policy = status == SY_OK ? sy_conf_policy(conf) : NULL;
+    }
     if (status == SY_OK && a.n_plugins > 0) {
         status = sy_registry_open(runtime, &search, &registry, &error);
     }
@@ -135,5 +148,6 @@ int main(int argc, char **argv) {
     sy_engine_destroy(engine);
     sy_registry_close(registry);
     sy_runtime_destroy(runtime);
+    sy_conf_destroy(conf);
     return exit_status;
 }

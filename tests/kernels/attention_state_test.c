@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* States of the CPU delegate keep canonical rows exactly, whatever their layout inside. */
+/* States of a delegate keep canonical rows exactly, whatever their layout inside. */
 #include "op_compare.h"
 #include "switchyard/types.h"
 
@@ -24,9 +24,9 @@ static void store_open(store *s, sy_element_type type, uint32_t role, uint32_t w
                               .max_tokens = ROWS};
     s->row_bytes = width / facts->n_block_elements * facts->n_block_bytes;
     CHECK_OK_ERROR(sy_test_host_init(&s->host, 1, &error), error);
-    CHECK_OK_ERROR(
-        sy_op_runner_open(&s->runner, compare_delegate_entry(&s->host), &s->host, 0, NULL, &error),
-        error);
+    CHECK_OK_ERROR(sy_op_runner_open(&s->runner, compare_delegate_entry(&s->host), &s->host, 0,
+                                     compare_options(), &error),
+                   error);
     CHECK_OK(s->runner.plugin->state_create(s->runner.device, &d, &s->state));
     s->rows = malloc(ROWS * s->row_bytes);
     s->read = malloc(ROWS * s->row_bytes + 1);

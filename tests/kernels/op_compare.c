@@ -3,15 +3,13 @@
 
 #include "block_samples.h"
 #include "blocks.h"
-#include "kernels.h"
 #include "reference.h"
 #include "switchyard/types.h"
 
-const sy_plugin *compare_delegate_entry(sy_test_host *host) {
+const sy_plugin *compare_entry_of(sy_test_host *host, const char *file) {
     char path[512];
     const char *folder = getenv("SY_BUILD_DIR");
-    snprintf(path, sizeof(path), "%s/plugins/cpu-xnnpack/cpu-xnnpack.so",
-             folder != NULL ? folder : ".");
+    snprintf(path, sizeof(path), "%s/%s", folder != NULL ? folder : ".", file);
     void *library = NULL; /* stays until the process ends */
     sy_plugin_entry_function entry = NULL;
     sy_error error = {0};
@@ -97,6 +95,7 @@ uint32_t compare_weight(compare *c, sy_element_type type, uint32_t rank, const i
         n *= (uint64_t)dims[i];
     }
     void *bytes = content(type, n, &n_bytes);
+    c->may_refuse = c->may_refuse || compare_lacks(type);
     c->weights[c->n_weights++] = bytes;
     return sy_test_graph_weight(&c->graph, "weight", type, rank, dims, bytes, n_bytes);
 }
@@ -282,31 +281,41 @@ static void check_same_bits(const compare *c, const result *a, const result *b, 
     }
 }
 
+/* False when it refuses. */
+static bool variant_run(const compare *c, const compare_variant *v, const result *expected,
+                        const char *what) {
+    char options[192], text[160];
+    result one, other;
+    snprintf(options, sizeof(options), "%s\n%s", v->options, c->options != NULL ? c->options : "");
+    snprintf(text, sizeof(text), "%.80s on %s", what, v->name);
+    run_on(c, compare_delegate_entry, 1, options, &one);
+    CHECK_TEXT(!one.refused || c->may_refuse, "%s: refused: %s", text, one.why);
+    if (!one.refused && one.status == SY_OK) {
+        bool rounds = c->tolerance_bf16 > 0 && v->rounds_bf16;
+        check_close(c, expected, &one, rounds ? c->tolerance_bf16 : c->tolerance, text);
+        if (v->n_other_workers > 0) {
+            run_on(c, compare_delegate_entry, v->n_other_workers, options, &other);
+            check_same_bits(c, &one, &other, text);
+            result_free(&other);
+        }
+    }
+    bool refused = one.refused;
+    result_free(&one);
+    return !refused;
+}
+
 bool compare_run(compare *c, const char *what) {
     sy_error error = {0};
-    result expected, one, three;
-    bool refused = false;
+    result expected;
+    compare_variant variants[COMPARE_VARIANTS];
+    bool runs = true;
     CHECK_OK_ERROR(sy_test_graph_finish(&c->graph, &error), error);
     run_on(c, compare_reference_entry, 1, NULL, &expected);
     CHECK_TEXT(!expected.refused, "%s: the reference refuses: %s", what, expected.why);
-    const cpu_kernels *const *levels = cpu_kernels_available();
-    for (size_t i = 0; levels[i] != NULL && !refused; i++) {
-        char options[128], text[160];
-        snprintf(options, sizeof(options), "isa=%s\n%s", levels[i]->name,
-                 c->options != NULL ? c->options : "");
-        snprintf(text, sizeof(text), "%.80s on %s", what, levels[i]->name);
-        run_on(c, compare_delegate_entry, 1, options, &one);
-        CHECK_TEXT(!one.refused || c->may_refuse, "%s: refused: %s", text, one.why);
-        refused = one.refused;
-        if (!refused && one.status == SY_OK) {
-            run_on(c, compare_delegate_entry, 3, options, &three);
-            bool rounds = c->tolerance_bf16 > 0 && strcmp(levels[i]->name, "avx512bf16") == 0;
-            check_close(c, &expected, &one, rounds ? c->tolerance_bf16 : c->tolerance, text);
-            check_same_bits(c, &one, &three, text);
-            result_free(&three);
-        }
-        result_free(&one);
+    uint32_t n_variants = compare_variants(variants);
+    for (uint32_t i = 0; i < n_variants && runs; i++) {
+        runs = variant_run(c, &variants[i], &expected, what);
     }
     result_free(&expected);
-    return !refused;
+    return runs;
 }

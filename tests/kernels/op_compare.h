@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Runs one small graph on the reference and on the CPU delegate - at every ISA level, with one and
- * with three workers - and compares what comes out. */
+/* Runs one small graph on the reference and on a delegate, in every variant of it, and compares
+ * what comes out. */
 #ifndef SY_TESTS_OP_COMPARE_H
 #define SY_TESTS_OP_COMPARE_H
 
@@ -13,8 +13,23 @@
 #define COMPARE_SYMBOLS 10u
 #define COMPARE_BF16_ROWS 1.6e-2 /* error of level avx512bf16, which rounds rows to bf16 */
 
+/* A way to open the delegate. op_compare_cpu.c and tests/gpu/op_compare_gpu.c know theirs. */
+typedef struct compare_variant {
+    char name[24], options[96];
+    uint32_t n_other_workers; /* that must lead to the same bits as one; 0: not asked */
+    bool rounds_bf16;
+} compare_variant;
+#define COMPARE_VARIANTS 16u
+uint32_t compare_variants(compare_variant out_variants[COMPARE_VARIANTS]);
+/* Options that open it as it is. */
+const char *compare_options(void);
+/* Whether it may say no to weights of a type. */
+bool compare_lacks(sy_element_type type);
+
 /* The table of the .so in the build folder, and that of the reference. */
 const sy_plugin *compare_delegate_entry(sy_test_host *host);
+/* The same, of a file in the build folder. */
+const sy_plugin *compare_entry_of(sy_test_host *host, const char *file);
 const sy_plugin *compare_reference_entry(sy_test_host *host);
 
 /* Zeroed fields mean none. */
@@ -31,8 +46,8 @@ typedef struct compare {
     uint32_t n_states, n_past_rows;              /* rows that every state starts with */
     double tolerance;                            /* of the largest magnitude in an output */
     double tolerance_bf16;                       /* COMPARE_BF16_ROWS with bf16 weights, else 0 */
-    const char *options;                         /* beside isa= */
-    bool may_refuse;                             /* a "no" with words is fine */
+    const char *options;                         /* beside the variant's */
+    bool may_refuse;                             /* a "no" with words is fine; compare_lacks, too */
     sy_status expect;                            /* status of the step on both sides */
 } compare;
 

@@ -435,6 +435,11 @@ static void gather_and_reshape_match(void) {
         uint32_t shape[2] = {y, compare_weight_i64(&c, (const int64_t[]){-1, 3, 4}, 3)};
         uint32_t z = compare_output(&c, floats[f], 3, z_dims);
         sy_test_graph_node(&c.graph, "", "Reshape", 14, 2, shape, 1, &z);
+        sy_dimension folded_dims[2] = {sy_test_symbol(SY_SYMBOL_OUTPUTS, 9), FIXED(4)};
+        folded_dims[0].scale = 3;
+        uint32_t folded = compare_output(&c, floats[f], 2, folded_dims);
+        shape[1] = compare_weight_i64(&c, (const int64_t[]){-1, 4}, 2);
+        sy_test_graph_node(&c.graph, "", "Reshape", 14, 2, shape, 1, &folded);
         compare_run(&c, "Gather and Reshape");
         compare_deinit(&c);
     }

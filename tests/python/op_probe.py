@@ -132,7 +132,7 @@ def load_library():
     pointer, number = ctypes.c_void_p, ctypes.c_uint32
     text, count = ctypes.c_char_p, ctypes.c_uint64
     for name, result, arguments in [
-            ("open", pointer, [text, number, text, count]), ("close", number, [pointer]),
+            ("open", pointer, [text, text, number, text, count]), ("close", number, [pointer]),
             ("graph_create", pointer, []), ("graph_destroy", None, [pointer]),
             ("value", number, [pointer, text, number, number, number, pointer, pointer]),
             ("weight", number, [pointer, text, number, number, pointer, pointer, count]),
@@ -222,10 +222,12 @@ class Probe:
             Probe.library = load_library()
         return Probe.library
 
-    def __init__(self, path=None, n_workers=1):
+    def __init__(self, path=None, n_workers=1, options=None):
         self.shared_library()
         message = ctypes.create_string_buffer(1024)
-        self.handle = self.library.probe_open(path and str(path).encode(), n_workers, message, 1024)
+        self.handle = self.library.probe_open(path and str(path).encode(),
+                                              options and options.encode(), n_workers, message,
+                                              1024)
         if not self.handle:
             raise RuntimeError(message.value.decode())
 

@@ -96,11 +96,21 @@ def test_unused_delegate_that_was_asked_for_is_an_error(model):
 @pytest.mark.parametrize("model", MODELS[:1], ids=lambda m: m.stem)
 def test_lost_device_is_a_sentence_and_nothing_crashes(model, tmp_path):
     ini = tmp_path / "lost.ini"
-    ini.write_text("[order]\ndefault = fake-npu, cpu\n[policy]\nmode = strict\n"
-                   "[delegate fake-npu]\nlose_at = 20\n")
+    lost = ("[order]\ndefault = fake-npu, cpu\n[policy]\nmode = strict\n[runtime]\nkv_type = f32\n"
+            "[delegate fake-npu]\nlose_at = {}\n")
+    ini.write_text(lost.format(20) + "[failover]\nmode = off\n")
     command = [str(BUILD / "bin/switchyard"), "run", str(model), "--raw", "Once upon a time", "-n",
                "24", "--ignore-eos", "--plugins", str(BUILD / "fake-plugins"), "--without",
                "fake-npu-host", "--config", str(ini)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
     assert "fake-npu" in result.stderr and "lost" in result.stderr
+    texts = []
+    for at, rows in ((0, "recompute"), (20, "recompute"), (20, "mirror")):
+        ini.write_text(lost.format(at) + f"[failover]\nrows = {rows}\nbackoff_ms = 60000\n")
+        result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert result.returncode == 0, result.stderr
+        told = [line for line in result.stderr.splitlines() if "others go on" in line]
+        assert len(told) == (at > 0) and all("fake-npu (npu0) failed at token" in t for t in told)
+        texts.append(result.stdout)
+    assert texts[0] == texts[1] == texts[2] and len(texts[0]) > 40

@@ -23,10 +23,13 @@ OPERATORS = {"Add": 14, "Sub": 14, "Mul": 14, "Div": 14, "Pow": 15, "Neg": 13, "
              "Identity": 13, "Where": 16, "Expand": 13, "Conv": 22, "MaxPool": 22,
              "AveragePool": 22, "GlobalMaxPool": 22, "GlobalAveragePool": 22, "Clip": 13,
              "LeakyRelu": 16, "Elu": 22, "HardSigmoid": 22, "HardSwish": 22, "PRelu": 16,
-             "BatchNormalization": 15, "QuantizeLinear": 21, "DequantizeLinear": 21}
+             "BatchNormalization": 15, "QuantizeLinear": 21, "DequantizeLinear": 21,
+             "ArgMax": 13, "TopK": 24, "ConvTranspose": 22, "Resize": 19, "Pad": 24,
+             "DepthToSpace": 13, "SpaceToDepth": 13}
 # Inputs that the dialect wants as constants.
 CONSTANTS = {"Reshape": [1], "Squeeze": [1], "Unsqueeze": [1], "Expand": [1], "Split": [1],
-             "Clip": [1, 2], "Slice": [1, 2, 3, 4], "ReduceMean": [1], "ReduceSum": [1], "ReduceMax": [1]}
+             "Clip": [1, 2], "Slice": [1, 2, 3, 4], "ReduceMean": [1], "ReduceSum": [1], "ReduceMax": [1],
+             "TopK": [1], "Resize": [1, 2, 3], "Pad": [1, 2, 3]}
 ONNX_TYPES = {1: "f32", 2: "u8", 3: "i8", 4: "u16", 5: "i16", 6: "i32", 7: "i64", 9: "bool",
               10: "f16", 11: "f64", 16: "bf16"}
 
@@ -90,6 +93,8 @@ REFUSED = {
     "test_clip_default_int8_max": TYPE,
     "test_clip_default_int8_min": TYPE,
     "test_conv_with_autopad_same": ATTRIBUTE,
+    "test_convtranspose_3d": SHAPE,
+    "test_convtranspose_autopad_same": ATTRIBUTE,
     "test_dequantizelinear_blocked": ATTRIBUTE,
     "test_dequantizelinear_int16": TYPE,
     "test_dequantizelinear_uint16": TYPE,
@@ -108,6 +113,23 @@ REFUSED = {
     "test_quantizelinear_blocked_symmetric": TYPE,
     "test_quantizelinear_int16": TYPE,
     "test_quantizelinear_uint16": TYPE,
+    "test_resize_downsample_scales_cubic_A_n0p5_exclude_outside": ATTRIBUTE,
+    "test_resize_downsample_scales_cubic_antialias": ATTRIBUTE,
+    "test_resize_downsample_scales_linear_antialias": ATTRIBUTE,
+    "test_resize_downsample_scales_linear_half_pixel_symmetric": ATTRIBUTE,
+    "test_resize_downsample_sizes_cubic_antialias": ATTRIBUTE,
+    "test_resize_downsample_sizes_linear_antialias": ATTRIBUTE,
+    "test_resize_downsample_sizes_nearest_not_larger": ATTRIBUTE,
+    "test_resize_downsample_sizes_nearest_not_smaller": ATTRIBUTE,
+    "test_resize_tf_crop_and_resize": ATTRIBUTE,
+    "test_resize_tf_crop_and_resize_axes_2_3": ATTRIBUTE,
+    "test_resize_tf_crop_and_resize_axes_3_2": ATTRIBUTE,
+    "test_resize_tf_crop_and_resize_extrapolation_value": ATTRIBUTE,
+    "test_resize_upsample_scales_cubic_A_n0p5_exclude_outside": ATTRIBUTE,
+    "test_resize_upsample_scales_linear_half_pixel_symmetric": ATTRIBUTE,
+    "test_resize_upsample_sizes_nearest_not_larger": ATTRIBUTE,
+    "test_resize_upsample_sizes_nearest_not_smaller": ATTRIBUTE,
+    "test_wrap_pad": ATTRIBUTE,
 }
 
 

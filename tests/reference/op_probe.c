@@ -19,7 +19,8 @@ typedef struct probe {
     void *library;
 } probe;
 
-EXPORT probe *probe_open(const char *plugin_path, uint32_t n_workers, char *message, size_t n);
+EXPORT probe *probe_open(const char *plugin_path, const char *options, uint32_t n_workers,
+                         char *message, size_t n);
 EXPORT uint32_t probe_close(probe *p);
 EXPORT sy_test_graph *probe_graph_create(void);
 EXPORT void probe_graph_destroy(sy_test_graph *graph);
@@ -47,13 +48,14 @@ EXPORT uint32_t probe_state_destroy(probe *p, sy_state *state);
 EXPORT uint32_t probe_decode(uint32_t type, const void *row, size_t n_elements, float *out_values);
 EXPORT uint32_t probe_encode(uint32_t type, const float *values, size_t n_elements, void *out_row);
 
-static sy_status open_table(probe *p, const char *plugin_path, sy_error *error) {
+static sy_status open_table(probe *p, const char *plugin_path, const char *options,
+                            sy_error *error) {
     sy_plugin_entry_function entry = sy__reference_entry;
     sy_status status =
         plugin_path != NULL ? sy_op_entry_load(plugin_path, &p->library, &entry, error) : SY_OK;
     return status != SY_OK ? status
                            : sy_op_runner_open(&p->runner, entry(SY_ABI_VERSION, &p->host.services),
-                                               &p->host, 0, NULL, error);
+                                               &p->host, 0, options, error);
 }
 
 static void probe_free(probe *p) {
@@ -64,7 +66,8 @@ static void probe_free(probe *p) {
     SY__DELETE(NULL, p);
 }
 
-probe *probe_open(const char *plugin_path, uint32_t n_workers, char *message, size_t n) {
+probe *probe_open(const char *plugin_path, const char *options, uint32_t n_workers, char *message,
+                  size_t n) {
     sy_error error = {0};
     probe *p = SY__NEW(NULL, probe);
     if (p == NULL) {
@@ -76,7 +79,7 @@ probe *probe_open(const char *plugin_path, uint32_t n_workers, char *message, si
         SY__DELETE(NULL, p);
         return NULL;
     }
-    if (open_table(p, plugin_path, &error) != SY_OK) {
+    if (open_table(p, plugin_path, options, &error) != SY_OK) {
         snprintf(message, n, "%s", error.message);
         probe_free(p);
         return NULL;

@@ -63,7 +63,7 @@ static void null_table(void) {
 
 static void versions(void) {
     expect("future_major", SY_CANDIDATE_TOO_NEW, "ABI 1.0");
-    expect("future_minor", SY_CANDIDATE_TOO_NEW, "speaks 0.9 to 0.10");
+    expect("future_minor", SY_CANDIDATE_TOO_NEW, "speaks 0.9 to 0.11");
     expect("older_minor", SY_CANDIDATE_TOO_OLD, "ABI 0.8");
 }
 
@@ -136,8 +136,8 @@ static void manifests(void) {
                     "calls it \"cpu-other\"");
     expect_manifest(HEAD "color = blue\n", SY_CANDIDATE_BROKEN, "Unknown key \"color\"");
     expect_manifest(HEAD "vendr = me\n", SY_CANDIDATE_BROKEN, "Did you mean \"vendor\"");
-    expect_manifest("[plugin]\nname = cpu-test\nabi_min = 0.11\n", SY_CANDIDATE_TOO_NEW,
-                    "needs ABI 0.11");
+    expect_manifest("[plugin]\nname = cpu-test\nabi_min = 0.12\n", SY_CANDIDATE_TOO_NEW,
+                    "needs ABI 0.12");
     expect_manifest("[plugin]\nname = cpu-test\nabi_min = 1.0\n", SY_CANDIDATE_TOO_NEW,
                     "needs ABI 1.0");
     expect_manifest(HEAD "abi_max = 0.8\n", SY_CANDIDATE_BROKEN, "above its abi_max");
@@ -151,6 +151,7 @@ static void manifests(void) {
                     "");
     expect_manifest(HEAD "match = path:/etc/passwd\n", SY_CANDIDATE_NO_DEVICE, "hardware");
     expect_manifest(HEAD "match = pci:ffff:*\n", SY_CANDIDATE_NO_DEVICE, "hardware");
+    expect_manifest(HEAD "match = option:speed=fast\n", SY_CANDIDATE_NO_DEVICE, "hardware");
     expect_manifest(HEAD "isolation = own-process\n", SY_CANDIDATE_BROKEN, "later version");
     expect_manifest(HEAD "file = missing.so\n", SY_CANDIDATE_BROKEN, "No such file");
     expect_manifest(HEAD "file = ../cpu-test.so\n", SY_CANDIDATE_BROKEN, "file name without");
@@ -338,7 +339,7 @@ static void one_file_can_be_checked_alone(void) {
     } given[] = {{"good", MANIFEST, SY_OK},
                  {"good", NULL, SY_NOT_FOUND},
                  {"good", "[plugin]\nname = cpu-other\nabi_min = 0.9\n", SY_INVALID_ARGUMENT},
-                 {"good", "[plugin]\nname = cpu-test\nabi_min = 0.11\n", SY_UNIMPLEMENTED},
+                 {"good", "[plugin]\nname = cpu-test\nabi_min = 0.12\n", SY_UNIMPLEMENTED},
                  {"rpath", MANIFEST, SY_INVALID_ARGUMENT},
                  {"extra_library", MANIFEST, SY_PERMISSION_DENIED}};
     for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++) {

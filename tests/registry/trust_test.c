@@ -257,10 +257,11 @@ static void hashes_decide(void) {
     for (int is_right = 0; is_right < 2; is_right++) {
         sandbox box;
         marked_open(&box);
-        hex[63] = is_right ? hex[63] : (char)(hex[63] ^ 1);
+        char last = hex[63];
+        hex[63] = (char)(is_right ? last : last == '0' ? '1' : '0');
         snprintf(manifest, sizeof(manifest),
                  "[plugin]\nname = cpu-test\nabi_min = 0.9\nsha256 = %s\n", hex);
-        hex[63] = is_right ? hex[63] : (char)(hex[63] ^ 1);
+        hex[63] = last;
         place_as(&box, "cpu-test", "good", manifest);
         if (!is_right) {
             expect_untrusted(&box, NULL, "the manifest says otherwise");

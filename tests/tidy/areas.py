@@ -37,9 +37,17 @@ MAY_INCLUDE = {
     "server": PUBLIC,
     "python": PUBLIC,
     # measuring tools look inside on purpose
-    "bench": CORE + PUBLIC + ["plugin:cpu-xnnpack", "conform", "cli"],
+    "bench": CORE + PUBLIC + ["plugin:cpu-xnnpack", "plugin:gpu", "conform", "cli"],
     "example": PUBLIC,
     "models": PUBLIC,
+}
+
+# sources that are compiled into several delegates; all others see the kit
+PLUGINS_SHARE = {
+    "plugin:kit": [],
+    "plugin:gpu": ["plugin:kit"],
+    "plugin:gpu-vulkan": ["plugin:kit", "plugin:gpu"],
+    "plugin:gpu-opencl": ["plugin:kit", "plugin:gpu"],
 }
 
 # headers of other projects and of the system that only some areas may use
@@ -78,7 +86,7 @@ def may_include(area, path):
     if area == target or area in ("tests", "docs"):
         return True
     if area.startswith("plugin:"):
-        return target == "plugin-api"
+        return target == "plugin-api" or target in PLUGINS_SHARE.get(area, ["plugin:kit"])
     allowed = MAY_INCLUDE.get(area, [])
     return target in allowed or path in allowed
 
@@ -93,6 +101,8 @@ def resolve(path, name, all_paths):
              "formats/include", "llm/include", "tests", ""]
     roots += ["/".join(top[:i]) for i in range(1, len(top))]
     roots += ["/".join(top[:i] + ["src"]) for i in range(1, len(top))]
+    if top[0] == "plugins":
+        roots += ["plugins/gpu/src", "plugins/kit"]
     for root in roots:
         candidate = os.path.normpath(os.path.join(root, name))
         if candidate in all_paths:

@@ -20,7 +20,7 @@ static double score(const head *h, int64_t row) {
         sum += (double)h->q[i] * (double)h->keys[row * h->key_stride + i];
     }
     sum *= h->scale;
-    double cap = (double)h->node->softcap;
+    double cap = (double)h->node->set.softcap;
     return cap > 0 ? cap * tanh(sum / cap) : sum;
 }
 
@@ -52,10 +52,10 @@ static void write_rows(sy_state *state, uint64_t first, const float *rows, uint6
 }
 
 static void set_range(head *h, int64_t position, int64_t n_rows) {
-    int64_t window = h->node->window;
-    h->last = h->node->causal ? position : n_rows - 1;
+    int64_t window = h->node->set.window;
+    h->last = h->node->set.causal ? position : n_rows - 1;
     h->first = window > 0 && position - window + 1 > 0 ? position - window + 1 : 0;
-    if (!h->node->causal && window > 0 && position + window - 1 < h->last) {
+    if (!h->node->set.causal && window > 0 && position + window - 1 < h->last) {
         h->last = position + window - 1;
     }
 }
@@ -73,7 +73,7 @@ sy_status fake_run_attention(const sy_unit *unit, const fake_node *node, const s
         sy_state *keys = job->states[s * job->n_states + node->states[0]];
         sy_state *values = job->states[s * job->n_states + node->states[1]];
         uint64_t n_rows = (uint64_t)sequence->n_past + sequence->n_tokens;
-        int64_t value_size = (int64_t)values->width / node->n_kv_heads;
+        int64_t value_size = (int64_t)values->width / node->set.n_kv_heads;
         if (n_rows > keys->n_rows || n_rows > values->n_rows || value_size > 1024) {
             return SY_OUT_OF_RANGE;
         }
@@ -81,10 +81,10 @@ sy_status fake_run_attention(const sy_unit *unit, const fake_node *node, const s
                    sequence->n_tokens);
         write_rows(values, sequence->n_past, v + sequence->first_row * values->width,
                    sequence->n_tokens);
-        for (uint32_t t = 0; t < sequence->n_tokens * node->n_heads; t++) {
-            uint32_t i = t / node->n_heads, i_head = t % node->n_heads;
-            int64_t group = i_head / (node->n_heads / node->n_kv_heads),
-                    size = width / node->n_heads;
+        for (uint32_t t = 0; t < sequence->n_tokens * node->set.n_heads; t++) {
+            uint32_t i = t / node->set.n_heads, i_head = t % node->set.n_heads;
+            int64_t group = i_head / (node->set.n_heads / node->set.n_kv_heads),
+                    size = width / node->set.n_heads;
             int64_t row = sequence->first_row + i;
             head h = {.node = node,
                       .q = q + row * width + i_head * size,
@@ -94,11 +94,12 @@ sy_status fake_run_attention(const sy_unit *unit, const fake_node *node, const s
                       .value_stride = (int64_t)values->width,
                       .size = size,
                       .value_size = value_size,
-                      .scale = node->scale > 0 ? (double)node->scale : 1.0 / sqrt((double)size),
+                      .scale =
+                          node->set.scale > 0 ? (double)node->set.scale : 1.0 / sqrt((double)size),
                       .sink = sinks != NULL ? (double)sinks[i_head] : 0,
                       .has_sink = sinks != NULL};
             set_range(&h, (int64_t)sequence->n_past + i, (int64_t)n_rows);
-            attend(&h, y + row * node->n_heads * value_size + i_head * value_size);
+            attend(&h, y + row * node->set.n_heads * value_size + i_head * value_size);
         }
     }
     return SY_OK;

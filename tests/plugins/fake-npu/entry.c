@@ -2,6 +2,8 @@
 /* Entry, options, questions and buffers of the fake NPU. */
 #include "fake_npu.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +15,8 @@ static sy_status enumerate(sy_context *context, sy_device_info *out_infos, size_
     (void)stride;
     if (out_infos != NULL && *inout_count > 0) {
         memcpy(out_infos->id, "npu0", sizeof("npu0"));
-        memcpy(out_infos->driver, "1.0", sizeof("1.0"));
+        snprintf(out_infos->driver, sizeof(out_infos->driver), "%s", fake_driver());
+        out_infos->blobs = fake_blobs();
         out_infos->device_class = SY_DEVICE_NPU;
         out_infos->memory_in = SY_MEMORY_BIT(FAKE_MEMORY_KIND);
         out_infos->memory_own = SY_MEMORY_BIT(FAKE_MEMORY_KIND);
@@ -54,6 +57,26 @@ static void read_sizes(sy_device *device, const char *text, const char *end) {
 static int read_one(sy_device *device, const char *key, size_t n, const char *text,
                     const char *end) {
     float number = strtof(text, NULL);
+    const struct {
+        const char *name;
+        uint64_t *count;
+    } counts[] = {{"fail_load", &device->fail_load},
+                  {"fail_submit", &device->fail_submit},
+                  {"exhaust_at", &device->exhaust_at},
+                  {"lose_at", &device->lose_at},
+                  {"lose_at_state", &device->lose_at_state},
+                  {"lose_times", &device->lose_times},
+                  {"shut_times", &device->shut_times},
+                  {"late_at", &device->late_at},
+                  {"late_ms", &device->late_ms},
+                  {"jitter_us", &device->jitter_us},
+                  {"async", &device->async}};
+    for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
+        if (is_key(key, n, counts[i].name)) {
+            *counts[i].count = (uint64_t)number;
+            return 1;
+        }
+    }
     if (is_key(key, n, "ops")) {
         read_ops(device, text, end);
     } else if (is_key(key, n, "only_tokens")) {
@@ -66,12 +89,16 @@ static int read_one(sy_device *device, const char *key, size_t n, const char *te
         device->link_us_per_mib = number;
     } else if (is_key(key, n, "score")) {
         device->score = (uint32_t)number;
-    } else if (is_key(key, n, "fail_load")) {
-        device->fail_load = (uint64_t)number;
-    } else if (is_key(key, n, "fail_submit")) {
-        device->fail_submit = (uint64_t)number;
-    } else if (is_key(key, n, "lose_at")) {
-        device->lose_at = (uint64_t)number;
+    } else if (is_key(key, n, "garbage_value")) {
+        device->garbage_value = number;
+    } else if (is_key(key, n, "fault")) {
+        return fake_read_faults(device, text, end);
+    } else if (is_key(key, n, "blobs")) {
+        device->no_blobs = is_key(text, (size_t)(end - text), "off");
+    } else if (is_key(key, n, "stale")) {
+        device->stale_grade = *text == 'u'                     ? SY_GRADE_USABLE
+                              : *text == 'r' && text[2] == 'j' ? SY_GRADE_REJECT
+                                                               : SY_GRADE_RECOMPILE;
     } else if (n >= 2 && memcmp(key, "us", 2) == 0) {
         for (int op = 0; op < FAKE_OP_COUNT; op++) {
             if (n == 2 || is_key(key + 3, n - 3, fake_op_name((fake_op)op))) {
@@ -112,21 +139,43 @@ static sy_status open_device(sy_context *context, uint32_t i_device, const char 
                           .launch_us = 1,
                           .link_us = 1,
                           .link_us_per_mib = 10,
-                          .score = 90};
+                          .late_ms = 500,
+                          .garbage_value = NAN,
+                          .score = 90,
+                          .stale_grade = SY_GRADE_RECOMPILE};
     for (int op = 0; op < FAKE_OP_COUNT; op++) {
         device->us[op] = 1;
     }
+    if (!fake_hang_init(&device->hang)) {
+        the_host->release(context, device, sizeof(*device));
+        return SY_UNAVAILABLE;
+    }
     if (!read_options(device, options)) {
+        fake_hang_end(&device->hang);
         the_host->report(context, SY_SEVERITY_ERROR, SY_INVALID_ARGUMENT, SY_NO_VALUE,
                          "an option is unknown; fake_npu.h lists them");
         the_host->release(context, device, sizeof(*device));
         return SY_INVALID_ARGUMENT;
+    }
+    static uint64_t n_shut; /* openings that failed since the newest loss */
+    n_shut = fake_n_losses() > 0 ? n_shut + 1 : 0;
+    sy_status status = n_shut > 0 && n_shut <= device->shut_times ? SY_UNAVAILABLE : SY_OK;
+    status = status == SY_OK ? fake_jobs_begin(device) : status;
+    if (status != SY_OK) {
+        fake_hang_end(&device->hang);
+        the_host->release(context, device, sizeof(*device));
+        return status;
     }
     *out_device = device;
     return SY_OK;
 }
 
 static sy_status close_device(sy_device *device) {
+    if (device->live != 0) {
+        return SY_FAILED_PRECONDITION;
+    }
+    fake_jobs_end(device);
+    fake_hang_end(&device->hang);
     device->host->release(device->host->context, device, sizeof(*device));
     return SY_OK;
 }
@@ -134,7 +183,7 @@ static sy_status close_device(sy_device *device) {
 static sy_status health(sy_device *device, sy_health *out_health) {
     out_health->live_handles = device->live;
     out_health->state = device->lost ? SY_HEALTH_LOST : SY_HEALTH_OK;
-    out_health->epoch = (uint32_t)device->lost;
+    out_health->epoch = (uint32_t)fake_n_losses();
     return SY_OK;
 }
 
@@ -212,6 +261,10 @@ static sy_status make_buffer(sy_device *device, uint8_t *bytes, uint64_t n_bytes
                              sy_buffer **out_buffer) {
     const sy_host *host = device->host;
     int owned = bytes == NULL;
+    sy_status status = fake_check_memory(device);
+    if (status != SY_OK) {
+        return status;
+    }
     sy_buffer *buffer = host->alloc(host->context, sizeof(*buffer), 64);
     if (buffer != NULL && owned) {
         bytes = host->alloc(host->context, n_bytes, 64);
@@ -247,8 +300,11 @@ static sy_status buffer_map(sy_buffer *buffer, uint64_t offset_bytes, uint64_t n
     if (offset_bytes > buffer->n_bytes || n_bytes > buffer->n_bytes - offset_bytes) {
         return SY_OUT_OF_RANGE;
     }
-    *out_pointer = buffer->bytes + offset_bytes;
-    return SY_OK;
+    sy_status status = fake_check_alive(buffer->device);
+    if (status == SY_OK) {
+        *out_pointer = buffer->bytes + offset_bytes;
+    }
+    return status;
 }
 
 static sy_status buffer_unmap(sy_buffer *buffer) {
@@ -278,6 +334,8 @@ static const sy_plugin table = {
     .judge = judge,
     .price = price,
     .link = link_cost,
+    .compile = FAKE_COMPILE,
+    .probe = FAKE_PROBE,
     .load = fake_load,
     .unload = fake_unload,
     .buffer_create = buffer_create,
@@ -286,6 +344,7 @@ static const sy_plugin table = {
     .buffer_unmap = buffer_unmap,
     .buffer_destroy = buffer_destroy,
     .submit = fake_submit,
+    .cancel = fake_cancel,
     .state_create = fake_state_create,
     .state_clone = fake_state_clone,
     .state_truncate = fake_state_truncate,
@@ -295,10 +354,10 @@ static const sy_plugin table = {
     .state_destroy = fake_state_destroy,
 };
 
-const sy_plugin *sy_plugin_entry(uint32_t host_abi, const sy_host *host) {
+const sy_plugin *FAKE_ENTRY(uint32_t host_abi, const sy_host *host) {
     if (host_abi >> 16 != SY_ABI_MAJOR || host_abi < table.header.abi) {
         host->report(host->context, SY_SEVERITY_ERROR, SY_UNIMPLEMENTED, SY_NO_VALUE,
-                     "needs a host of delegate ABI 0.10 or newer");
+                     "needs a host of delegate ABI 0.11 or newer");
         return NULL;
     }
     the_host = host;

@@ -19,6 +19,7 @@ static const struct {
     [FAKE_ROTARY] = {"switchyard", "RotaryEmbedding", 1, " num_heads interleaved magnitude "},
     [FAKE_ATTENTION] = {"switchyard", "Attention", 1,
                         " num_heads num_kv_heads scale softcap window causal "},
+    [FAKE_TOP_K] = {"", "TopK", 24, " "},
 };
 
 fake_op fake_find_op(const char *domain, const char *op) {
@@ -65,6 +66,15 @@ static const char *refuse_type(fake_op op, const sy_value_view *value, uint32_t 
     }
     if (op == FAKE_ROTARY && k == 1) {
         return NULL;
+    }
+    if (op == FAKE_TOP_K && k == 1) {
+        int64_t n = 0;
+        int fits = value->type == SY_TYPE_I64 && value->kind == SY_VALUE_WEIGHT &&
+                   value->data.pointer != NULL && value->data.length_bytes == sizeof(n);
+        if (fits) {
+            memcpy(&n, value->data.pointer, sizeof(n));
+        }
+        return n == 1 ? NULL : refuse(SY_REASON_SHAPE, "only the best one is found", out_reason);
     }
     if (op == FAKE_ATTENTION && (k == 3 || k == 4)) {
         int fits = value->type == SY_TYPE_F32 || value->type == SY_TYPE_F16;
@@ -156,7 +166,7 @@ static void run_elementwise(const sy_unit *unit, const fake_node *node, const sy
     int64_t n = fake_rows(value, job) *
                 (value->view.rank > 0 ? fake_length(value, job, value->view.rank - 1) : 1);
     for (int64_t i = 0; i < n; i++) {
-        y[i] = node->op == FAKE_ADD ? a[i] + b[i] : a[i] * b[i];
+        y[i] = node->set.op == FAKE_ADD ? a[i] + b[i] : a[i] * b[i];
     }
 }
 
@@ -173,7 +183,7 @@ static void normalise(const float *x, const float *scale, float epsilon, int64_t
 
 static void run_norm(const sy_unit *unit, const fake_node *node, const sy_job *job) {
     const fake_value *value = &unit->values[node->in[0]];
-    int with_sum = node->op == FAKE_ADD_RMS_NORM;
+    int with_sum = node->set.op == FAKE_ADD_RMS_NORM;
     const float *x = (const void *)fake_bytes(unit, job, node->in[0]);
     const float *scale = (const void *)fake_bytes(unit, job, node->in[with_sum ? 2 : 1]);
     float *y = (void *)fake_bytes(unit, job, node->out[with_sum ? 1 : 0]);
@@ -187,7 +197,7 @@ static void run_norm(const sy_unit *unit, const fake_node *node, const sy_job *j
         x = sum;
     }
     for (int64_t i = 0; i < n; i++) {
-        normalise(x + i * k, scale, node->epsilon, k, y + i * k);
+        normalise(x + i * k, scale, node->set.epsilon, k, y + i * k);
     }
 }
 
@@ -214,16 +224,18 @@ static void run_gated(const sy_unit *unit, const fake_node *node, const sy_job *
     float *y = (void *)fake_bytes(unit, job, node->out[0]);
     int64_t n = fake_rows(value, job) * fake_length(value, job, value->view.rank - 1);
     for (int64_t i = 0; i < n; i++) {
-        y[i] = (float)(activate(node->activation, (double)gate[i]) * (double)up[i]);
+        y[i] = (float)(activate(node->set.activation, (double)gate[i]) * (double)up[i]);
     }
 }
 
 static void rotate_head(const fake_node *node, const float *x, int32_t position,
                         const float *frequency, int64_t n_pairs, float *y) {
     for (int64_t i = 0; i < n_pairs; i++) {
-        int64_t a = node->interleaved ? 2 * i : i, b = node->interleaved ? a + 1 : i + n_pairs;
+        int64_t a = node->set.interleaved ? 2 * i : i,
+                b = node->set.interleaved ? a + 1 : i + n_pairs;
         double angle = (double)position * (double)frequency[i];
-        double c = cos(angle) * (double)node->magnitude, s = sin(angle) * (double)node->magnitude;
+        double c = cos(angle) * (double)node->set.magnitude,
+               s = sin(angle) * (double)node->set.magnitude;
         double p = (double)x[a], q = (double)x[b];
         y[a] = (float)(p * c - q * s);
         y[b] = (float)(p * s + q * c);
@@ -237,19 +249,36 @@ static void run_rotary(const sy_unit *unit, const fake_node *node, const sy_job 
     const float *frequency = (const void *)fake_bytes(unit, job, node->in[2]);
     float *y = (void *)fake_bytes(unit, job, node->out[0]);
     int64_t n = fake_rows(value, job), width = fake_length(value, job, 1);
-    int64_t size = width / node->n_heads;
+    int64_t size = width / node->set.n_heads;
     int64_t n_pairs = unit->values[node->in[2]].view.dims[0].bound;
     memmove(y, x, (size_t)(n * width) * sizeof(float));
     for (int64_t i = 0; i < n; i++) {
-        for (uint32_t h = 0; h < node->n_heads; h++) {
+        for (uint32_t h = 0; h < node->set.n_heads; h++) {
             int64_t at = i * width + h * size;
             rotate_head(node, x + at, positions[i], frequency, n_pairs, y + at);
         }
     }
 }
 
+/* A NaN is the largest; of equal ones the first counts. */
+static void run_top_k(const sy_unit *unit, const fake_node *node, const sy_job *job) {
+    const fake_value *value = &unit->values[node->in[0]];
+    const float *x = (const void *)fake_bytes(unit, job, node->in[0]);
+    float *values = (void *)fake_bytes(unit, job, node->out[0]);
+    int64_t *indices = (void *)fake_bytes(unit, job, node->out[1]);
+    int64_t n = fake_rows(value, job), k = fake_length(value, job, value->view.rank - 1);
+    for (int64_t i = 0; i < n; i++) {
+        int64_t best = 0;
+        for (int64_t j = 1; j < k && !isnan(x[i * k + best]); j++) {
+            best = x[i * k + j] > x[i * k + best] || isnan(x[i * k + j]) ? j : best;
+        }
+        values[i] = x[i * k + best];
+        indices[i] = best;
+    }
+}
+
 sy_status fake_run_node(const sy_unit *unit, const fake_node *node, const sy_job *job) {
-    switch (node->op) {
+    switch (node->set.op) {
     case FAKE_LINEAR:
         run_linear(unit, node, job);
         return SY_OK;
@@ -266,6 +295,9 @@ sy_status fake_run_node(const sy_unit *unit, const fake_node *node, const sy_job
         return SY_OK;
     case FAKE_ROTARY:
         run_rotary(unit, node, job);
+        return SY_OK;
+    case FAKE_TOP_K:
+        run_top_k(unit, node, job);
         return SY_OK;
     case FAKE_ATTENTION:
         return fake_run_attention(unit, node, job);

@@ -44,6 +44,8 @@ sy_status fake_state_create(sy_device *device, const sy_state_description *descr
                             sy_state **out_state) {
     const sy_host *host = device->host;
     sy_status known = fake_check_extensions(&description->header);
+    known = known == SY_OK ? fake_check_states(device) : known;
+    known = known == SY_OK ? fake_check_memory(device) : known;
     if (known != SY_OK) {
         return known;
     }
@@ -94,7 +96,7 @@ sy_status fake_state_clone(sy_state *state, uint64_t n_rows, sy_state **out_stat
 }
 
 sy_status fake_state_truncate(sy_state *state, uint64_t n_rows) {
-    return n_rows <= state->n_rows ? SY_OK : SY_OUT_OF_RANGE;
+    return n_rows <= state->n_rows ? fake_check_states(state->device) : SY_OUT_OF_RANGE;
 }
 
 static int outside(const sy_state *state, uint64_t first, uint64_t count) {
@@ -104,6 +106,10 @@ static int outside(const sy_state *state, uint64_t first, uint64_t count) {
 sy_status fake_state_shift(sy_state *state, uint64_t first, uint64_t count, uint64_t to) {
     if (outside(state, first, count) || to > first) {
         return SY_OUT_OF_RANGE;
+    }
+    sy_status alive = fake_check_states(state->device);
+    if (alive != SY_OK) {
+        return alive;
     }
     memmove(state->rows + to * state->width, state->rows + first * state->width,
             count * state->width * sizeof(float));
@@ -116,6 +122,10 @@ sy_status fake_state_save(sy_state *state, uint64_t first, uint64_t count, void 
     const float *rows = state->rows + first * state->width;
     if (outside(state, first, count) || n_bytes != n * (state->type == SY_TYPE_F32 ? 4 : 2)) {
         return SY_OUT_OF_RANGE;
+    }
+    sy_status alive = fake_check_states(state->device);
+    if (alive != SY_OK) {
+        return alive;
     }
     for (uint64_t i = 0; i < n; i++) {
         uint16_t half = fake_to_half(rows[i]);
@@ -134,6 +144,10 @@ sy_status fake_state_load(sy_state *state, uint64_t first, uint64_t count, const
     float *to = state->rows + first * state->width;
     if (outside(state, first, count) || n_bytes != n * (state->type == SY_TYPE_F32 ? 4 : 2)) {
         return SY_OUT_OF_RANGE;
+    }
+    sy_status alive = fake_check_states(state->device);
+    if (alive != SY_OK) {
+        return alive;
     }
     for (uint64_t i = 0; i < n; i++) {
         uint16_t half = 0;

@@ -62,15 +62,33 @@ static uint32_t state_slot(const sy_segment *segment, uint32_t i_value) {
     return SY_NO_VALUE;
 }
 
-static void fill_node(sy_unit *unit, const sy_load_request *request, const sy_node_view *from,
-                      fake_node *node, sy_unit_info *info) {
-    memset(node, 0, sizeof(*node));
-    node->op = fake_find_op(from->domain, from->op);
+void fake_read_settings(const sy_node_view *node, fake_settings *out_settings) {
+    memset(out_settings, 0, sizeof(*out_settings));
+    out_settings->op = fake_find_op(node->domain, node->op);
+    out_settings->n_heads = (uint32_t)int_of(node, "num_heads", 1);
+    out_settings->n_kv_heads = (uint32_t)int_of(node, "num_kv_heads", 1);
+    out_settings->window = (uint32_t)int_of(node, "window", 0);
+    out_settings->causal = int_of(node, "causal", 1) != 0;
+    out_settings->interleaved = int_of(node, "interleaved", 0) != 0;
+    out_settings->epsilon = float_of(node, "epsilon", 1e-5f);
+    out_settings->scale = float_of(node, "scale", 0);
+    out_settings->softcap = float_of(node, "softcap", 0);
+    out_settings->magnitude = float_of(node, "magnitude", 1);
+    const sy_attribute *activation = attribute(node, "activation");
+    if (activation != NULL) {
+        strncpy(out_settings->activation, activation->value.s,
+                sizeof(out_settings->activation) - 1);
+    }
+}
+
+/* Places the inputs and outputs of a node whose settings are known. */
+static void place_node(sy_unit *unit, const sy_load_request *request, const sy_node_view *from,
+                       fake_node *node, sy_unit_info *info) {
     node->states[0] = node->states[1] = SY_NO_VALUE;
     for (uint32_t k = 0; k < 6; k++) {
         int present = k < from->n_inputs && from->inputs[k] != SY_NO_VALUE;
         node->in[k] = SY_NO_VALUE;
-        if (present && node->op == FAKE_ATTENTION && (k == 3 || k == 4)) {
+        if (present && node->set.op == FAKE_ATTENTION && (k == 3 || k == 4)) {
             node->states[k - 3] = state_slot(request->segment, from->inputs[k]);
         } else if (present) {
             node->in[k] = find_value(unit, request->view, from->inputs[k], info);
@@ -79,19 +97,26 @@ static void fill_node(sy_unit *unit, const sy_load_request *request, const sy_no
     for (uint32_t k = 0; k < from->n_outputs && k < 2; k++) {
         node->out[k] = find_value(unit, request->view, from->outputs[k], info);
     }
-    node->n_heads = (uint32_t)int_of(from, "num_heads", 1);
-    node->n_kv_heads = (uint32_t)int_of(from, "num_kv_heads", 1);
-    node->window = (uint32_t)int_of(from, "window", 0);
-    node->causal = int_of(from, "causal", 1) != 0;
-    node->interleaved = int_of(from, "interleaved", 0) != 0;
-    node->epsilon = float_of(from, "epsilon", 1e-5f);
-    node->scale = float_of(from, "scale", 0);
-    node->softcap = float_of(from, "softcap", 0);
-    node->magnitude = float_of(from, "magnitude", 1);
-    const sy_attribute *activation = attribute(from, "activation");
-    if (activation != NULL) {
-        strncpy(node->activation, activation->value.s, sizeof(node->activation) - 1);
+}
+
+static sy_status fill_nodes(sy_unit *unit, const sy_load_request *request, sy_unit_info *info) {
+    const sy_segment *segment = request->segment;
+    sy_status status = SY_OK;
+    if (request->blob != NULL) {
+        status = fake_open_blob(unit->device, request->blob, segment, unit->nodes);
     }
+    for (uint32_t i = 0; i < segment->n_nodes && status == SY_OK; i++) {
+        sy_node_view node;
+        status = request->view->node(request->view->graph, segment->nodes[i], &node);
+        if (status != SY_OK || fake_find_op(node.domain, node.op) == FAKE_OP_COUNT) {
+            return SY_UNIMPLEMENTED;
+        }
+        if (request->blob == NULL) {
+            fake_read_settings(&node, &unit->nodes[i].set);
+        }
+        place_node(unit, request, &node, &unit->nodes[i], info);
+    }
+    return status;
 }
 
 sy_status fake_load(sy_device *device, const sy_load_request *request, sy_unit_info *out_info,
@@ -102,7 +127,11 @@ sy_status fake_load(sy_device *device, const sy_load_request *request, sy_unit_i
     if (known != SY_OK) {
         return known;
     }
-    if (++device->n_loads == device->fail_load || device->lost) {
+    known = fake_check_memory(device);
+    if (known != SY_OK) {
+        return known;
+    }
+    if (++device->n_loads == device->fail_load) {
         host->report(host->context, SY_SEVERITY_ERROR, SY_INTERNAL, SY_NO_VALUE,
                      "this load fails by option fail_load");
         return SY_INTERNAL;
@@ -122,14 +151,10 @@ sy_status fake_load(sy_device *device, const sy_load_request *request, sy_unit_i
     unit->values = (fake_value *)(void *)(unit->nodes + unit->n_nodes);
     add_bound(unit, request->view, segment->inputs, segment->n_inputs, FAKE_INPUT);
     add_bound(unit, request->view, segment->outputs, segment->n_outputs, FAKE_OUTPUT);
-    for (uint32_t i = 0; i < segment->n_nodes; i++) {
-        sy_node_view node;
-        sy_status status = request->view->node(request->view->graph, segment->nodes[i], &node);
-        if (status != SY_OK || fake_find_op(node.domain, node.op) == FAKE_OP_COUNT) {
-            host->release(host->context, unit, size_bytes);
-            return SY_UNIMPLEMENTED;
-        }
-        fill_node(unit, request, &node, &unit->nodes[i], out_info);
+    sy_status status = fill_nodes(unit, request, out_info);
+    if (status != SY_OK) {
+        host->release(host->context, unit, size_bytes);
+        return status;
     }
     device->live++;
     *out_unit = unit;
@@ -173,42 +198,10 @@ int64_t fake_rows(const fake_value *value, const sy_job *job) {
     return n;
 }
 
-static int size_is_allowed(const sy_device *device, const sy_job *job) {
-    int allowed = device->n_only_tokens == 0;
-    for (uint32_t i = 0; i < device->n_only_tokens; i++) {
-        allowed = allowed || device->only_tokens[i] == job->symbols[SY_SYMBOL_TOKENS];
-    }
-    return allowed;
-}
-
-sy_status fake_submit(sy_unit *unit, const sy_job *job) {
-    sy_device *device = unit->device;
-    const sy_host *host = device->host;
-    sy_status known = fake_check_extensions(&job->header);
-    if (known != SY_OK) {
-        return known;
-    }
-    uint64_t i_job = ++device->n_jobs;
-    device->lost = device->lost || i_job == device->lose_at;
-    if (device->lost) {
-        host->report(host->context, SY_SEVERITY_ERROR, SY_UNAVAILABLE, SY_NO_VALUE,
-                     "the device is lost by option lose_at");
-        return SY_STATUS(SY_UNAVAILABLE, SY_DETAIL_DEVICE_LOST);
-    }
-    if (i_job == device->fail_submit || !size_is_allowed(device, job)) {
-        host->report(host->context, SY_SEVERITY_ERROR, SY_INTERNAL, SY_NO_VALUE,
-                     "this job fails by option, or has a size that only_tokens lacks");
-        return SY_INTERNAL;
-    }
+sy_status fake_run(const sy_unit *unit, const sy_job *job) {
     sy_status status = SY_OK;
-    for (uint32_t i = 0; status == SY_OK && i < job->n_waits; i++) {
-        status = host->fence_wait(host->context, job->waits[i], job->deadline_ns);
-    }
     for (uint32_t i = 0; status == SY_OK && i < unit->n_nodes; i++) {
         status = fake_run_node(unit, &unit->nodes[i], job);
     }
-    for (uint32_t i = 0; i < job->n_signals; i++) {
-        host->fence_signal(host->context, job->signals[i], status);
-    }
-    return SY_OK;
+    return status;
 }
