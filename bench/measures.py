@@ -32,17 +32,19 @@ def run(command, limit_s=TIMEOUT_S):
 
 
 def first_token_ms(command):
-    """From the start of the process to the first byte of its answer (to its end when the token has no text)."""
+    """From the start of the process to the first byte of its answer (to its end when the token has no text); the most
+    that was resident."""
     start = time.monotonic()
     with subprocess.Popen(words(command), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           stdin=subprocess.DEVNULL) as process:
         first = os.read(process.stdout.fileno(), 1)
         took = time.monotonic() - start
         process.stdout.read()
-        process.wait()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise RuntimeError(f"exit status {process.returncode}")
-    return {"value": 1e3 * took, "by": "byte" if first else "end"}
+    return {"value": 1e3 * took, "by": "byte" if first else "end", "peak_mib": usage.ru_maxrss / 1024}
 
 
 def status_kib(pid):

@@ -66,9 +66,11 @@ apt_install() {
 }
 
 BUILD_PACKAGES="gcc g++ libc6-dev cmake ninja-build pkg-config python3 libinih-dev libxnnpack-dev
-    libpthreadpool-dev libcpuinfo-dev libpcre2-dev libutf8proc-dev"
+    libpthreadpool-dev libcpuinfo-dev libpcre2-dev libutf8proc-dev libvulkan-dev glslc spirv-tools
+    opencl-c-headers"
 CHECK_PACKAGES="$BUILD_PACKAGES git make binutils python3-venv clang clang-format clang-tidy
-    libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static"
+    libclang-rt-14-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
+    mesa-vulkan-drivers vulkan-validationlayers ocl-icd-libopencl1 pocl-opencl-icd"
 
 require_programs() {
     for program in "$@"; do

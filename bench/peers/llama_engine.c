@@ -11,39 +11,12 @@
  *     lora ADAPTER TAIL        llama_set_adapters_lora
  */
 #include "../process_memory.h"
+#include "llama_shared.h"
 
-#include <llama.h>
-
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ROUNDS 9
 #define COPIES 3
-
-typedef struct peer {
-    struct llama_model *model;
-    struct llama_context *context;
-    struct llama_batch batch;
-    int n_threads;
-} peer;
-
-static void must(int is_right, const char *what) {
-    if (!is_right) {
-        fprintf(stderr, "llama.cpp: %s failed\n", what);
-        exit(1);
-    }
-}
-
-static int number(const char *text) {
-    long value = strtol(text, NULL, 10);
-    must(value >= 0 && value <= 1 << 20, "reading a number");
-    return (int)value;
-}
-
-static double now_us(void) {
-    return (double)llama_time_us();
-}
 
 /* column: where it stands beside the other samples, "" for llama.cpp's own. */
 static void say(const char *row, const char *unit, double value, const char *column) {
@@ -72,27 +45,6 @@ static void make_context(peer *p, uint32_t n_tokens, uint32_t n_sequences, bool 
     params.no_perf = true;
     p->context = llama_init_from_model(p->model, params);
     must(p->context != NULL, "llama_init_from_model");
-}
-
-/* Tokens of places first.. of a sequence, as engine_bench_tokens gives them; logits of the last. */
-static double decode(peer *p, int first, int n, int sequence, unsigned seed) {
-    double start = now_us();
-    for (int done = 0; done < n;) {
-        int n_now = n - done < 2048 ? n - done : 2048;
-        p->batch.n_tokens = n_now;
-        for (int i = 0; i < n_now; i++) {
-            unsigned place = (unsigned)(first + done + i);
-            p->batch.token[i] = (llama_token)((place * 37 + seed * 11) % 251 + 3);
-            p->batch.pos[i] = (llama_pos)place;
-            p->batch.n_seq_id[i] = 1;
-            p->batch.seq_id[i][0] = sequence;
-            p->batch.logits[i] = done + i == n - 1;
-        }
-        must(llama_decode(p->context, p->batch) == 0, "llama_decode");
-        done += n_now;
-    }
-    must(llama_get_logits_ith(p->context, -1) != NULL, "llama_get_logits_ith");
-    return now_us() - start;
 }
 
 /* Clones of sequence 0 that holds depth tokens, each with a token after it. */
