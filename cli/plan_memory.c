@@ -47,7 +47,8 @@ void sy_cli_print_memory(const sy_engine *engine, const char *model_path, uint32
     char note[96];
     max_tokens = max_tokens != 0 ? max_tokens : sy_engine_info(engine)->n_context_tokens;
     sy_engine_get_memory(engine, max_tokens, &memory);
-    uint64_t tables = memory.load_bytes - memory.activation_bytes - memory.scratch_bytes;
+    uint64_t tables = memory.load_bytes - memory.activation_bytes - memory.scratch_bytes -
+                      memory.device_weight_bytes;
     uint64_t now = resident_bytes(model_path), sessions = memory.session_bytes * n_sessions;
     uint64_t own = memory.load_bytes + sessions;
     uint64_t program = (now > tables ? now - tables : 0) + memory.metadata_bytes;
@@ -55,6 +56,9 @@ void sy_cli_print_memory(const sy_engine *engine, const char *model_path, uint32
     snprintf(note, sizeof(note), "for steps of up to %" PRIu32 " tokens", memory.n_batch_tokens);
     print_row("activations", memory.activation_bytes, note);
     print_row("scratch", memory.scratch_bytes, "shared by the segments of a delegate");
+    if (memory.device_weight_bytes > 0) {
+        print_row("device weights", memory.device_weight_bytes, "copies in memory of devices");
+    }
     print_row("tables", tables, "vocabulary, graph, plan, loaded segments");
     snprintf(note, sizeof(note), "%" PRIu32 " of %" PRIu32 " tokens, %" PRIu64 " bytes of states",
              n_sessions, max_tokens, memory.state_bytes * n_sessions);

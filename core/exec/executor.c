@@ -223,16 +223,28 @@ static uint64_t state_row_bytes(const sy_value_view *view) {
     return n_bytes;
 }
 
+bool sy__has_device_memory(const sy_executor *executor, uint32_t i_delegate) {
+    uint32_t own = sy_runtime_delegate(executor->runtime, i_delegate)->info.memory_own;
+    return !executor->sides[i_delegate].host || (own & SY_MEMORY_BIT(SY_MEMORY_OPAQUE)) != 0;
+}
+
 void sy_executor_memory(const sy_executor *executor, sy_memory_report *out_report) {
     sy_memory_report report = {.arena_bytes = executor->host_arena_bytes};
     for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
         const sy__side *side = &executor->sides[d];
         report.scratch_bytes += side->scratch_bytes;
-        report.device_bytes += side->in_use && !side->host ? executor->host_arena_bytes : 0;
+        if (side->in_use && sy__has_device_memory(executor, d)) {
+            report.device_scratch_bytes += side->scratch_bytes;
+            report.device_bytes += side->host ? 0 : executor->host_arena_bytes;
+        }
     }
     for (uint32_t p = 0; p < executor->n_phases; p++) {
         for (uint32_t s = 0; s < executor->phases[p].n_segments; s++) {
-            report.unit_bytes += executor->phases[p].segments[s].info.weight_bytes;
+            const sy__loaded_segment *loaded = &executor->phases[p].segments[s];
+            report.unit_bytes += loaded->info.weight_bytes;
+            if (sy__has_device_memory(executor, loaded->planned->i_delegate)) {
+                report.device_unit_bytes += loaded->info.weight_bytes;
+            }
         }
     }
     uint32_t n_values = sy_graph_n_values(executor->graph);

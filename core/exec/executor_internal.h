@@ -189,6 +189,9 @@ void sy__state_copy_drop(sy_state_set *set);
 void sy__handles_release(sy_executor *executor, uint32_t i_delegate, sy_state *state,
                          sy_adapter_weights *weights);
 
+/* executor.c: does what a delegate takes for itself lie in memory of its device, which no heap of
+ * ours counts? */
+bool sy__has_device_memory(const sy_executor *executor, uint32_t i_delegate);
 /* layout.c: places crossing values, finds transfers. */
 sy_status sy__layout_phase(sy_executor *executor, uint32_t i_phase, sy_error *error);
 /* order.c: what each segment must wait for where jobs run beside each other. */

@@ -136,8 +136,7 @@ static sy_status make_memory(sy_executor *executor, uint32_t i_delegate, sy_erro
         return status;
     }
     /* what only its own jobs touch lies best where the device likes it, shared memory or not */
-    uint32_t own = delegate_of(executor, i_delegate)->info.memory_own;
-    if (!side->host || (own & SY_MEMORY_BIT(SY_MEMORY_OPAQUE)) != 0) {
+    if (sy__has_device_memory(executor, i_delegate)) {
         return make_own(executor, i_delegate, side->scratch_bytes, &side->scratch, error);
     }
     side->scratch_memory = sy__alloc_array(executor->allocator, side->scratch_bytes, 1);

@@ -14,10 +14,11 @@
 #define SMALLEST_BATCH_TOKENS 16u
 #define SMALLEST_CONTEXT_TOKENS 64u
 
+/* What loading took in memory of devices, which the heap does not count. */
 static uint64_t device_bytes(const sy_engine *engine) {
     sy_memory_report report;
     sy_executor_memory(engine->executor, &report);
-    return report.device_bytes;
+    return report.device_bytes + report.device_scratch_bytes + report.device_unit_bytes;
 }
 
 /* What the host keeps in front of every block that a delegate takes. */
@@ -78,6 +79,7 @@ void sy_engine_get_memory(const sy_engine *engine, uint32_t max_tokens,
         .activation_bytes = report.arena_bytes + report.device_bytes,
         .scratch_bytes = report.scratch_bytes,
         .unit_bytes = report.unit_bytes,
+        .device_weight_bytes = report.device_unit_bytes,
         .budget_bytes = engine->options.budget_bytes,
         .reserved_bytes = engine->reserved_bytes,
         .metadata_bytes = sy_gguf_get_facts(engine->gguf)->metadata_bytes,

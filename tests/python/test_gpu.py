@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -107,8 +108,21 @@ def test_greedy_tokens_of_trained_models(gpu, config, model, plan):
     assert greedy(model, "--config", config(plan)) == greedy(model, "--delegate", "reference")
 
 
+DECODERS = [n for n in FAMILIES if n not in ENCODERS]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_greedy_tokens_of_random_models(gpu, config, tmp_path, name):
+    model = tmp_path / f"{name}.gguf"
+    write_gguf(name, model, characters=True)
+    expected = greedy(model, "--delegate", "reference")
+    assert len(expected) > 24  # a character each, or <unk>
+    for plan in PLANS:
+        assert greedy(model, "--config", config(plan)) == expected, plan
+
+
 @pytest.mark.parametrize("plan", ["products", "layers"])
-@pytest.mark.parametrize("name", [n for n in FAMILIES if n not in ENCODERS])
+@pytest.mark.parametrize("name", DECODERS)
 def test_mixed_plans_give_the_same_logits(models, gpu, config, name, plan):
     golden = np.array(GOLDENS["rows"][name])
     found = logits_of(IDS, models / f"{name}.gguf", "--plugins", BUILD / "plugins", "--config",
@@ -154,6 +168,18 @@ def test_a_budget_that_is_too_small(gpu, tmp_path):
         else:
             assert result.returncode == 0 and f"engine.without delegate={gpu}" in result.stderr
             assert gpu not in result.stderr.split("prefill on")[1]
+
+
+def test_weights_on_the_device_are_counted_once(gpu, config):
+    """Prompt and decoding load units of their own over the same weights."""
+    model = SOURCE / "models/actions/actions-q8_0.gguf"
+    plan = subprocess.run(list(map(str, [BUILD / "bin/switchyard", "plan", model, "--memory", "--config", config("alone")])),
+                          capture_output=True, text=True, check=True)
+    rows = {name.strip(): int(n) for name, n in re.findall(r"^(.{18}) *(\d+) bytes", plan.stdout, re.M)}
+    assert rows.get("device weights", 0) <= 1.02 * rows["weights, mapped"]
+    parts = [rows[name] for name in ("activations", "scratch", "tables", "one session")]
+    assert sum(parts) + rows.get("device weights", 0) == rows["own memory"]
+    assert rows["tables"] < rows["weights, mapped"]
 
 
 @pytest.mark.parametrize("device, count", [("pthread*?2", 1), ("basic*", 1), ("*", 3)])

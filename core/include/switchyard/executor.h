@@ -97,7 +97,9 @@ typedef struct sy_memory_report {
     uint64_t arena_bytes;  /* host arena for values that cross segments */
     uint64_t device_bytes; /* arenas in memory of devices */
     uint64_t scratch_bytes;
+    uint64_t device_scratch_bytes;  /* of it, in memory of devices */
     uint64_t unit_bytes;            /* what loaded units hold beside the mapped weights */
+    uint64_t device_unit_bytes;     /* of it, with delegates that have memory of their own */
     uint64_t weight_bytes;          /* weights of the graph, mapped */
     uint64_t state_bytes_per_token; /* of one sequence, canonical size */
 } sy_memory_report;

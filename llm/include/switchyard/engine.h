@@ -134,10 +134,11 @@ SY_MUST_CHECK sy_status sy_engine_get_failover(const sy_engine *engine, uint64_t
 /* What an engine takes, and what a session of it would take. */
 typedef struct sy_engine_memory {
     uint64_t weight_bytes;     /* mapped from the file, shared, beside the budget */
-    uint64_t load_bytes;       /* all that loading took; the next three are parts of it */
+    uint64_t load_bytes;       /* all that loading took; the next four are parts of it */
     uint64_t activation_bytes; /* arenas, those of devices too */
     uint64_t scratch_bytes;
-    uint64_t unit_bytes;     /* of loaded segments */
+    uint64_t unit_bytes;          /* of loaded segments; the next is a part of it */
+    uint64_t device_weight_bytes; /* weights that devices hold copies of */
     uint64_t session_bytes;  /* one session; the next is a part of it */
     uint64_t state_bytes;    /* its states */
     uint64_t reserved_bytes; /* all open sessions and stored prefixes; shared blocks once */

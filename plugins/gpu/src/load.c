@@ -4,6 +4,12 @@
 #include "plugin.h"
 #include "program.h"
 
+/* Constants that take memory of their own: those that the host's memory holds take none. */
+static uint64_t weights_held(const sy_device *device) {
+    gpu_weight_counts counts = gpu_weight_count(device);
+    return counts.n_bytes_copied + counts.n_bytes_placed;
+}
+
 sy_status gpu_load(sy_device *device, const sy_load_request *request, sy_unit_info *out_info,
                    sy_unit **out_unit) {
     sy_status status = kit_extensions_check(&request->header);
@@ -18,6 +24,7 @@ sy_status gpu_load(sy_device *device, const sy_load_request *request, sy_unit_in
         status = gpu_blob_read(device, request->blob);
     }
     sy_unit *unit = NULL;
+    uint64_t held_before = weights_held(device);
     if (status == SY_OK) {
         status = gpu_unit_build(device, request->view, request->segment, GPU_BUILD_RUN, &unit);
     }
@@ -27,7 +34,7 @@ sy_status gpu_load(sy_device *device, const sy_load_request *request, sy_unit_in
     }
     atomic_fetch_add(&device->live_handles, 1);
     out_info->scratch_bytes = unit->scratch_bytes;
-    out_info->weight_bytes = unit->weight_bytes;
+    out_info->weight_bytes = weights_held(device) - held_before; /* units share theirs */
     *out_unit = unit;
     return SY_OK;
 }
