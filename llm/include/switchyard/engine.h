@@ -139,9 +139,9 @@ typedef struct sy_engine_memory {
     uint64_t scratch_bytes;
     uint64_t unit_bytes;          /* of loaded segments; the next is a part of it */
     uint64_t device_weight_bytes; /* weights that devices hold copies of */
-    uint64_t session_bytes;  /* one session; the next is a part of it */
-    uint64_t state_bytes;    /* its states */
-    uint64_t reserved_bytes; /* all open sessions and stored prefixes; shared blocks once */
+    uint64_t session_bytes;       /* one session; the next is a part of it */
+    uint64_t state_bytes;         /* its states */
+    uint64_t reserved_bytes;      /* all open sessions and stored prefixes; shared blocks once */
     uint64_t prefix_bytes;   /* stored prefixes, with what they share; they give way to sessions */
     uint64_t metadata_bytes; /* of the file, beside weights: vocabulary, facts */
     uint64_t budget_bytes;   /* 0: none */
