@@ -5,7 +5,9 @@
 umask 022
 
 say() {
-    printf '== %s\n' "$*"
+    now=$(date +%s)
+    started=${started:-$now}
+    printf '== %d:%02d %s\n' $(((now - started) / 60)) $(((now - started) % 60)) "$*"
 }
 
 die() {
