@@ -194,7 +194,7 @@ static void a_device_is_opened_twice(void) {
     gpu_world world;
     open_world(&world);
     gpu_driver *second = NULL;
-    CHECK_DONE(&world, gpu_driver_open(0, &(gpu_open_options){.without_subgroups = true}, &second));
+    CHECK_DONE(&world, gpu_driver_open(0, &(gpu_open_options){.subgroups = GPU_NEVER}, &second));
     CHECK(gpu_driver_limits(second)->subgroup_size == 0);
     CHECK(!gpu_driver_is_lost(second));
     char stamp[128], other[128];

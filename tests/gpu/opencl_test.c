@@ -189,7 +189,7 @@ static void limits_are_asked(void) {
     CHECK(strpbrk(limits->id, ",:*?") == NULL);
     gpu_driver_close(driver);
     gpu_open_options small = {
-        .binding_most_bytes = 4096, .memory_limit_bytes = 1 << 20, .without_subgroups = true};
+        .binding_most_bytes = 4096, .memory_limit_bytes = 1 << 20, .subgroups = GPU_NEVER};
     driver = open_device(0, &small);
     CHECK(gpu_driver_limits(driver)->binding_most_bytes == 4096);
     CHECK(gpu_driver_limits(driver)->subgroup_size == 0);
@@ -308,6 +308,65 @@ static void every_kernel_compiles(void) {
         CHECK(gpu_driver_n_compiled(driver) == n_kernels);
         gpu_driver_close(driver);
     }
+}
+
+/* Weights are read as images, and halves by the device, where that is right or asked for. */
+static void offers_are_chosen(void) {
+    const char *why;
+    ocl_device devices[OCL_DEVICES_MOST];
+    const ocl_device *offers = &devices[0];
+    count_devices();
+    CHECK(ocl_devices_find(ocl_api_open(&why), devices) > 0);
+    for (int choice = GPU_BY_DEFAULT; choice <= GPU_WHERE_OFFERED; choice++) {
+        gpu_choice c = (gpu_choice)choice;
+        gpu_driver *driver = open_device(0, &(gpu_open_options){.float16 = c, .images = c});
+        bool reads_images = c == GPU_BY_DEFAULT ? offers->likes_images : c == GPU_WHERE_OFFERED;
+        bool halves = c == GPU_BY_DEFAULT ? offers->keeps_subnormal_halves : c == GPU_WHERE_OFFERED;
+        CHECK(driver->device.has_halves == (halves && offers->has_halves));
+        CHECK(gpu_driver_limits(driver)->texels_most == (reads_images ? offers->images_most : 0));
+        gpu_driver_close(driver);
+    }
+}
+
+static void images_have_their_limit(void) {
+    count_devices();
+    gpu_driver *driver = open_device(0, &(gpu_open_options){.images = GPU_WHERE_OFFERED});
+    if (gpu_driver_limits(driver)->texels_most == 0) {
+        gpu_driver_close(driver);
+        SKIP("the device has no images");
+    }
+    uint32_t constants[GPU_CONSTANTS_MAX] = {GROUP, 8, 0, 0, 1, 1, 0, 0, 0, 0};
+    constants[GPU_TEXELS] = GPU_TEXELS_ON;
+    gpu_pipeline *pipeline = NULL;
+    gpu_memory *memory = NULL, *result = NULL;
+    driver->ground.is_missing = true; /* nothing runs */
+    CHECK_OK(gpu_pipeline_create(driver, GPU_KERNEL_LINEAR_ROWS, constants, GPU_CONSTANTS_MAX,
+                                 &pipeline));
+    CHECK_OK(gpu_memory_create(driver, 65536, GPU_MEMORY_SHARED, &memory));
+    CHECK_OK(gpu_memory_create(driver, 4096, GPU_MEMORY_DEVICE, &result));
+    for (uint32_t most = 257; most >= 256; most--) {
+        gpu_recording *recording = NULL;
+        gpu_dispatch dispatch = {pipeline,
+                                 {{memory, 0, 256},
+                                  {memory, 4096, 16},
+                                  {memory, 0, 16},
+                                  {memory, 0, 16},
+                                  {result, 0, 64}},
+                                 5,
+                                 8,
+                                 false};
+        driver->device.limits.texels_most = most;
+        sy_status status = gpu_recording_create(driver, &dispatch, 1, memory, &recording);
+        CHECK_TEXT(status == (most == 257 ? SY_OK : SY_INVALID_ARGUMENT), "%s", newest_report);
+        gpu_recording_destroy(recording);
+    }
+    CHECK_TEXT(strstr(newest_report, "shows 256 texels, not 257") != NULL, "%s", newest_report);
+    gpu_memory_destroy(result);
+    gpu_memory_destroy(memory);
+    driver->device.limits.texels_most = 0;
+    CHECK(gpu_pipeline_create(driver, GPU_KERNEL_LINEAR_ROWS, constants, GPU_CONSTANTS_MAX,
+                              &pipeline) == SY_INVALID_ARGUMENT);
+    gpu_driver_close(driver);
 }
 
 /* Fills `blob` with the code of two pipelines. */
@@ -624,6 +683,8 @@ static const sy_test_case cases[] = {
     {"imported_memory_is_the_same", imported_memory_is_the_same},
     {"pipelines_are_kept", pipelines_are_kept},
     {"every_kernel_compiles", every_kernel_compiles},
+    {"offers_are_chosen", offers_are_chosen},
+    {"images_have_their_limit", images_have_their_limit},
     {"code_spares_the_compiler", code_spares_the_compiler},
     {"altered_code_is_refused", altered_code_is_refused},
     {"a_wait_keeps_its_deadline", a_wait_keeps_its_deadline},

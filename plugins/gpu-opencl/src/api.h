@@ -20,6 +20,7 @@
     X(clFinish)                    \
     X(clCreateBuffer)              \
     X(clCreateSubBuffer)           \
+    X(clCreateImage)               \
     X(clReleaseMemObject)          \
     X(clRetainMemObject)           \
     X(clEnqueueReadBuffer)         \

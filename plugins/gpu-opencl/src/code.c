@@ -12,7 +12,7 @@
 #include "kernel_sources.h"
 
 #define CODE_MAGIC "SYOCLBIN"
-#define CODE_VERSION 1u
+#define CODE_VERSION 2u
 #define NAME_CHARS 48u
 #define HASH_BEGIN UINT64_C(0xcbf29ce484222325)
 
@@ -29,7 +29,7 @@ typedef struct code_entry {
     char kernel[NAME_CHARS];
     char digest[OCL_DIGEST_CHARS]; /* of the source */
     uint32_t constants[GPU_CONSTANTS_MAX];
-    uint32_t with_subgroups, reserved;
+    uint32_t with_subgroups, with_halves;
     uint64_t offset_bytes; /* from the head on */
     uint64_t n_bytes;
 } code_entry;
@@ -92,6 +92,7 @@ static void describe(const gpu_pipeline *pipeline, code_entry *out_entry) {
     memcpy(out_entry->digest, ocl_kernel_sources[pipeline->kernel].digest, OCL_DIGEST_CHARS);
     memcpy(out_entry->constants, pipeline->constants, sizeof(out_entry->constants));
     out_entry->with_subgroups = pipeline->driver->device.has_subgroups;
+    out_entry->with_halves = pipeline->driver->device.has_halves;
 }
 
 /* Fills `all`, of n_bytes, behind the head. */
@@ -203,7 +204,8 @@ static sy_status check_head(const gpu_driver *driver, const uint8_t *bytes, uint
 }
 
 static gpu_kernel find_kernel(const gpu_driver *driver, const code_entry *entry) {
-    bool fits = (entry->with_subgroups != 0) == driver->device.has_subgroups;
+    bool fits = (entry->with_subgroups != 0) == driver->device.has_subgroups &&
+                (entry->with_halves != 0) == driver->device.has_halves;
     for (uint32_t k = 0; fits && k < GPU_KERNEL_COUNT; k++) {
         if (strncmp(entry->kernel, gpu_kernels[k].name, NAME_CHARS) == 0 &&
             memcmp(entry->digest, ocl_kernel_sources[k].digest, OCL_DIGEST_CHARS) == 0) {

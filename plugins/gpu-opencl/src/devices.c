@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define PLATFORMS_MOST 16u
+#define HALF_FP_CONFIG 0x1033 /* CL_DEVICE_HALF_FP_CONFIG of cl_ext.h */
 
 uint64_t ocl_device_number(const ocl_api *api, cl_device_id id, cl_device_info what) {
     uint64_t number = 0; /* answers of 4 bytes leave the upper half: little-endian devices alone */
@@ -99,6 +100,19 @@ static void read_memory_limits(const ocl_api *api, ocl_device *device) {
     limits->is_unified = is_unified && device->has_svm;
 }
 
+/* Adreno reads buffers past the cache of its texture units; others have one cache for both. */
+static void read_images(const ocl_api *api, ocl_device *device) {
+    char vendor[64];
+    device_text(api, device->id, CL_DEVICE_VENDOR, sizeof(vendor), vendor);
+    for (char *c = vendor; *c != '\0'; c++) {
+        *c = (char)tolower((unsigned char)*c);
+    }
+    if (ocl_device_flag(api, device->id, CL_DEVICE_IMAGE_SUPPORT)) {
+        device->images_most = ocl_device_number(api, device->id, CL_DEVICE_IMAGE_MAX_BUFFER_SIZE);
+        device->likes_images = strstr(vendor, "qualcomm") != NULL;
+    }
+}
+
 static void read_compute_limits(const ocl_api *api, ocl_device *device) {
     gpu_limits *limits = &device->limits;
     cl_device_id id = device->id;
@@ -117,6 +131,10 @@ static void read_compute_limits(const ocl_api *api, ocl_device *device) {
     limits->groups_most[1] = limits->groups_most[2] = 65535u;
     limits->n_units = (uint32_t)ocl_device_number(api, id, CL_DEVICE_MAX_COMPUTE_UNITS);
     limits->has_float16 = has_extension(api, id, "cl_khr_fp16");
+    uint64_t halves = limits->has_float16 ? ocl_device_number(api, id, HALF_FP_CONFIG) : 0;
+    device->has_halves = (~halves & (CL_FP_INF_NAN | CL_FP_ROUND_TO_NEAREST)) == 0;
+    device->keeps_subnormal_halves = (halves & CL_FP_DENORM) != 0;
+    read_images(api, device);
     unsigned version = device_version(api, id);
     if (api->clGetKernelSubGroupInfo != NULL && version >= 210) {
         bool offers = version >= 300 ? ocl_device_number(api, id, CL_DEVICE_MAX_NUM_SUB_GROUPS) > 0

@@ -41,7 +41,12 @@ static bool lay_ground(gpu_driver *driver) {
     ground->addresses = at;
     ground->parameters = over(driver, at, PARAMETER_BYTES);
     ground->binding = over(driver, (uint8_t *)at + PARAMETER_BYTES, BINDING_BYTES);
-    ground->is_missing = ground->parameters == NULL || ground->binding == NULL;
+    cl_int code;
+    ground->texels = driver->device.limits.texels_most > 0 && ground->binding != NULL
+                         ? ocl_texels_of(driver, ground->binding, BINDING_BYTES, &code)
+                         : NULL;
+    ground->is_missing = ground->parameters == NULL || ground->binding == NULL ||
+                         (driver->device.limits.texels_most > 0 && ground->texels == NULL);
     return !ground->is_missing;
 }
 
@@ -49,6 +54,9 @@ void ocl_ground_free(gpu_driver *driver) {
     ocl_ground *ground = &driver->ground;
     if (ground->parameters != NULL) {
         driver->api->clReleaseMemObject(ground->parameters);
+    }
+    if (ground->texels != NULL) {
+        driver->api->clReleaseMemObject(ground->texels);
     }
     if (ground->binding != NULL) {
         driver->api->clReleaseMemObject(ground->binding);
@@ -70,6 +78,13 @@ static cl_int run_on_ground(gpu_pipeline *pipeline, cl_kernel kernel) {
     }
     for (uint32_t i = 0; i < facts->n_in + facts->n_out && code == CL_SUCCESS; i++) {
         code = api->clSetKernelArg(kernel, i + 2, sizeof(cl_mem), &driver->ground.binding);
+    }
+    if (code == CL_SUCCESS && ocl_reads_texels(pipeline)) {
+        cl_uint i_texels = facts->n_in + facts->n_out + 2, first_texel = 0;
+        code = api->clSetKernelArg(kernel, i_texels, sizeof(cl_mem), &driver->ground.texels);
+        if (code == CL_SUCCESS) {
+            code = api->clSetKernelArg(kernel, i_texels + 1, sizeof(first_texel), &first_texel);
+        }
     }
     size_t group = pipeline->constants[0];
     size_t local[3] = {group, 1, 1}, global[3] = {(LARGE_GRID + group - 1) / group * group, 1, 1};

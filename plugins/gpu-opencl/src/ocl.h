@@ -18,6 +18,10 @@ typedef struct ocl_device {
     bool has_svm;       /* fine-grained buffers of clSVMAlloc: host and kernels see one memory */
     bool has_subgroups; /* of OpenCL C 2.0 and later; their size is known once the device is open */
     char language[16];  /* -cl-std= for kernels with subgroups */
+    bool has_halves;    /* cl_khr_fp16 */
+    bool keeps_subnormal_halves;
+    bool likes_images;    /* has a cache that serves them alone */
+    uint64_t images_most; /* texels of an image over a buffer; 0: there are none */
 } ocl_device;
 
 #define OCL_DEVICES_MOST 16u
@@ -63,7 +67,7 @@ sy_status ocl_tickets_wait(ocl_tickets *tickets, uint64_t number, uint64_t deadl
 /* Where kernels run for the first time: more addresses than any index reaches, no memory. */
 typedef struct ocl_ground {
     void *addresses;
-    cl_mem parameters, binding;
+    cl_mem parameters, binding, texels;
     bool is_missing;
 } ocl_ground;
 
@@ -118,6 +122,14 @@ struct gpu_memory {
     bool is_import;
     uint64_t back_ticket; /* of the newest run that writes the shadow */
 };
+
+/* ---- texels (recording.c) ---- */
+#define OCL_TEXELS_BINDING 1u
+static inline bool ocl_reads_texels(const gpu_pipeline *pipeline) {
+    return pipeline->constants[GPU_TEXELS] == GPU_TEXELS_ON;
+}
+/* An image of four words each over the first bytes of a buffer. */
+cl_mem ocl_texels_of(gpu_driver *driver, cl_mem buffer, uint64_t n_bytes, cl_int *out_code);
 
 /* ---- programs (programs.c, code.c) ---- */
 /* A binary out of a blob. */

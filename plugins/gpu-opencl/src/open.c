@@ -119,12 +119,16 @@ static sy_status create(gpu_driver *driver) {
     return SY_OK;
 }
 
+static bool is_chosen(gpu_choice choice, bool by_default, bool is_offered) {
+    return is_offered && (choice == GPU_WHERE_OFFERED || (choice == GPU_BY_DEFAULT && by_default));
+}
+
 static void apply_options(gpu_driver *driver, const gpu_open_options *options) {
-    gpu_limits *limits = &driver->device.limits;
+    ocl_device *device = &driver->device;
+    gpu_limits *limits = &device->limits;
+    const gpu_open_options usual = {.memory_limit_bytes = 0};
+    options = options != NULL ? options : &usual;
     driver->memory_limit_bytes = limits->memory_total_bytes;
-    if (options == NULL) {
-        return;
-    }
     if (options->binding_most_bytes > 0 &&
         options->binding_most_bytes < limits->binding_most_bytes) {
         limits->binding_most_bytes = options->binding_most_bytes & ~UINT64_C(3);
@@ -134,7 +138,12 @@ static void apply_options(gpu_driver *driver, const gpu_open_options *options) {
         driver->memory_limit_bytes = options->memory_limit_bytes;
         driver->is_budget = true;
     }
-    driver->device.has_subgroups = driver->device.has_subgroups && !options->without_subgroups;
+    device->has_subgroups = is_chosen(options->subgroups, true, device->has_subgroups);
+    device->has_halves =
+        is_chosen(options->float16, device->keeps_subnormal_halves, device->has_halves);
+    if (is_chosen(options->images, device->likes_images, true)) {
+        limits->texels_most = device->images_most;
+    }
 }
 
 sy_status gpu_driver_open(uint32_t i_device, const gpu_open_options *options,

@@ -69,9 +69,10 @@ sy_status ocl_program_build(gpu_driver *driver, const char *const *texts, uint32
 static void write_options(const gpu_driver *driver, const uint32_t *constants,
                           char out_options[OPTIONS_CHARS]) {
     bool with_subgroups = driver->device.has_subgroups;
-    size_t at = (size_t)snprintf(out_options, OPTIONS_CHARS, "-cl-std=%s%s",
+    size_t at = (size_t)snprintf(out_options, OPTIONS_CHARS, "-w -cl-std=%s%s%s",
                                  with_subgroups ? driver->device.language : "CL1.2",
-                                 with_subgroups ? " -DSUBGROUPS" : "");
+                                 with_subgroups ? " -DSUBGROUPS" : "",
+                                 driver->device.has_halves ? " -DNATIVE_HALVES" : "");
     for (uint32_t i = 0; i < GPU_CONSTANTS_MAX; i++) {
         at += (size_t)snprintf(out_options + at, OPTIONS_CHARS - at, " -DS%u=%" PRIu32 "u", i,
                                constants[i]);
@@ -240,6 +241,10 @@ sy_status gpu_pipeline_create(gpu_driver *driver, gpu_kernel kernel, const uint3
     uint32_t all[GPU_CONSTANTS_MAX];
     for (uint32_t i = 0; i < GPU_CONSTANTS_MAX; i++) {
         all[i] = i < n_constants ? constants[i] : 1u;
+    }
+    if (all[GPU_TEXELS] == GPU_TEXELS_ON && driver->device.limits.texels_most == 0) {
+        return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE, "%s reads no images here",
+                          driver->device.limits.id);
     }
     gpu_pipeline *pipeline = ocl_pipeline_find(driver, kernel, all);
     if (pipeline == NULL) {

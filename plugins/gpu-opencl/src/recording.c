@@ -21,6 +21,7 @@ typedef struct part {
     const gpu_memory *memory;
     uint64_t offset_bytes, n_bytes;
     cl_mem buffer;
+    cl_mem texels; /* an image over the buffer; NULL while nobody reads it so */
     uint32_t next; /* in its chain, + 1 */
 } part;
 
@@ -75,24 +76,63 @@ static sy_status open_part(gpu_driver *driver, part *at) {
     return code == CL_SUCCESS ? SY_OK : ocl_failed(driver, code, "binding a part of a memory");
 }
 
+cl_mem ocl_texels_of(gpu_driver *driver, cl_mem buffer, uint64_t n_bytes, cl_int *out_code) {
+    const cl_image_format format = {CL_RGBA, CL_UNSIGNED_INT32};
+    cl_image_desc description = {.image_type = CL_MEM_OBJECT_IMAGE1D_BUFFER,
+                                 .image_width = (size_t)(n_bytes / 16u)};
+    description.buffer = buffer;
+    return driver->api->clCreateImage(driver->context, CL_MEM_READ_ONLY, &format, &description,
+                                      NULL, out_code);
+}
+
+/* An image over the memory up to the end of the part: PoCL makes none of a sub-buffer. */
+static sy_status open_texels(gpu_driver *driver, part *at) {
+    uint64_t end = (at->offset_bytes + at->n_bytes + 15u) & ~UINT64_C(15);
+    end = end < at->memory->size_bytes ? end : at->memory->size_bytes;
+    if (at->texels != NULL) {
+        return SY_OK;
+    }
+    if (end / 16u > driver->device.limits.texels_most) {
+        return kit_report(SY_INVALID_ARGUMENT, SY_NO_VALUE,
+                          "an image of %s shows %" PRIu64 " texels, not %" PRIu64,
+                          driver->device.limits.id, driver->device.limits.texels_most, end / 16u);
+    }
+    cl_int code;
+    at->texels = ocl_texels_of(driver, at->memory->buffer, end, &code);
+    return at->texels != NULL ? SY_OK : ocl_failed(driver, code, "reading memory as an image");
+}
+
+/* Behind the bindings: the image, and where the part begins in it. */
+static cl_int set_texels(const gpu_driver *driver, cl_kernel kernel, cl_uint i_argument,
+                         const part *at) {
+    cl_uint first = (cl_uint)(at->offset_bytes / 16u);
+    cl_int code = driver->api->clSetKernelArg(kernel, i_argument, sizeof(cl_mem), &at->texels);
+    return code == CL_SUCCESS
+               ? driver->api->clSetKernelArg(kernel, i_argument + 1, sizeof(first), &first)
+               : code;
+}
+
 static sy_status find_part(gpu_recording *recording, const gpu_binding *binding,
-                           uint32_t chains[CHAINS], cl_mem *out_buffer) {
+                           uint32_t chains[CHAINS], part **out_part) {
     uintptr_t mixed = (uintptr_t)binding->memory / 64u + (uintptr_t)binding->offset_bytes / 64u;
     uint32_t *chain = &chains[(mixed ^ mixed >> 8) % CHAINS];
     for (uint32_t i = *chain; i != 0; i = recording->parts[i - 1].next) {
-        const part *at = &recording->parts[i - 1];
+        part *at = &recording->parts[i - 1];
         if (at->memory == binding->memory && at->offset_bytes == binding->offset_bytes &&
             at->n_bytes == binding->n_bytes) {
-            *out_buffer = at->buffer;
+            *out_part = at;
             return SY_OK;
         }
     }
     part *at = &recording->parts[recording->n_parts];
-    *at = (part){binding->memory, binding->offset_bytes, binding->n_bytes, NULL, *chain};
+    *at = (part){.memory = binding->memory,
+                 .offset_bytes = binding->offset_bytes,
+                 .n_bytes = binding->n_bytes,
+                 .next = *chain};
     sy_status status = open_part(recording->driver, at);
     if (status == SY_OK) {
         *chain = ++recording->n_parts;
-        *out_buffer = at->buffer;
+        *out_part = at;
     }
     return status;
 }
@@ -137,17 +177,24 @@ static sy_status set_arguments(gpu_recording *recording, const gpu_dispatch *dis
     uint32_t n_in = gpu_kernels[dispatch->pipeline->kernel].n_in;
     for (uint32_t i = 0; i < dispatch->n_bindings && code == CL_SUCCESS; i++) {
         const gpu_binding *binding = &dispatch->bindings[i];
-        cl_mem buffer = NULL;
+        part *at = NULL;
+        bool is_texels = i == OCL_TEXELS_BINDING && ocl_reads_texels(dispatch->pipeline);
         sy_status status = check_binding(driver, binding);
         if (status == SY_OK) {
-            status = find_part(recording, binding, chains, &buffer);
+            status = find_part(recording, binding, chains, &at);
+        }
+        if (status == SY_OK && is_texels) {
+            status = open_texels(driver, at);
         }
         if (status != SY_OK) {
             return status;
         }
         add_move(recording, binding->memory, binding->offset_bytes, binding->n_bytes,
                  i >= n_in ? binding->n_bytes : 0);
-        code = api->clSetKernelArg(kernel, i + 2, sizeof(cl_mem), &buffer);
+        code = api->clSetKernelArg(kernel, i + 2, sizeof(cl_mem), &at->buffer);
+        if (is_texels && code == CL_SUCCESS) {
+            code = set_texels(driver, kernel, dispatch->n_bindings + 2, at);
+        }
     }
     return code == CL_SUCCESS ? SY_OK
                               : ocl_failed(driver, code, "setting the arguments of a kernel");
@@ -233,6 +280,9 @@ void gpu_recording_destroy(gpu_recording *recording) {
         api->clReleaseKernel(recording->launches[i].kernel);
     }
     for (uint32_t i = 0; i < recording->n_parts; i++) {
+        if (recording->parts[i].texels != NULL) {
+            api->clReleaseMemObject(recording->parts[i].texels);
+        }
         api->clReleaseMemObject(recording->parts[i].buffer);
     }
     kit_release(recording->launches, recording->launches_capacity * sizeof(launch));

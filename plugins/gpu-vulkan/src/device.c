@@ -224,11 +224,11 @@ static void apply_options(gpu_driver *driver, const gpu_open_options *options) {
         options->binding_most_bytes < limits->binding_most_bytes) {
         limits->binding_most_bytes = options->binding_most_bytes;
     }
-    if (options->without_subgroups) {
+    if (options->subgroups == GPU_NEVER) {
         limits->subgroup_size = 0;
     }
-    if (options->without_matrices || limits->subgroup_size == 0 ||
-        (limits->is_software && !options->with_matrices)) {
+    if (options->matrices == GPU_NEVER || limits->subgroup_size == 0 ||
+        (limits->is_software && options->matrices != GPU_WHERE_OFFERED)) {
         limits->matrices = (gpu_matrices){0};
     }
     driver->memory_limit_bytes = options->memory_limit_bytes;

@@ -9,6 +9,11 @@
 #include "dialect_cl.h"
 #endif
 
+#ifdef DIALECT_GLSL
+#define BINDING_1_4(i) b1x4[i]
+#endif
+#define BINDING_0_4(i) b0x4[i]
+
 /* Element types: the numbers of sy_plugin.h. */
 #define TYPE_F32 0u
 #define TYPE_F16 1u
@@ -39,6 +44,11 @@
  * becomes control flow wherever the function is used, and an expression behind a ? a branch. */
 #define IS_NAN(x) ((AS_U(x) & 0x7fffffffu) > 0x7f800000u)
 
+#ifdef NATIVE_HALVES
+float from_half(uint h) {
+    return convert_float(as_half((ushort)h));
+}
+#else
 float from_half(uint h) {
     uint magnitude = h & 0x7fffu, mantissa = magnitude << 13;
     uint number = mantissa + 0x38000000u;
@@ -48,8 +58,14 @@ float from_half(uint h) {
     number = magnitude < 0x7c00u ? number : endless;
     return AS_F(number | (h & 0x8000u) << 16);
 }
+#endif
 
 /* To nearest, ties to even. */
+#ifdef NATIVE_HALVES
+uint to_half(float x) {
+    return as_ushort(convert_half_rte(x));
+}
+#else
 uint to_half(float x) {
     uint bits = AS_U(x), magnitude = bits & 0x7fffffffu;
     uint half_bits = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
@@ -61,6 +77,7 @@ uint to_half(float x) {
     half_bits = magnitude > 0x7f800000u ? nan : half_bits;
     return ((bits >> 16) & 0x8000u) | half_bits;
 }
+#endif
 
 uint to_bf16(float x) {
     uint bits = AS_U(x), nan = bits >> 16 | 0x40u;

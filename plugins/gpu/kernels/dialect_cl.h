@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The dialect of README.md in OpenCL C 1.2. The driver defines S0 to S15. */
 #pragma OPENCL FP_CONTRACT ON
+#ifdef NATIVE_HALVES
+#pragma OPENCL EXTENSION cl_khr_fp16 : enable
+#endif
 #ifdef SUBGROUPS
 #pragma OPENCL EXTENSION cl_khr_subgroups : enable
 #endif
@@ -92,6 +95,15 @@
 #define ARGUMENT_7
 #endif
 
+/* Four words of binding 1, through an image over it where the pipeline asks for one. */
+#if S15 == 2u
+#define ARGUMENT_TEXELS , __read_only image1d_buffer_t texels, uint first_texel
+#define BINDING_1_4(i) read_imageui(texels, TO_I(first_texel + (i)))
+#else
+#define ARGUMENT_TEXELS
+#define BINDING_1_4(i) b1x4[i]
+#endif
+
 #ifdef SHARED_FLOATS
 #define DECLARE_FLOATS __local float shared_f[SHARED_FLOATS];
 #else
@@ -142,14 +154,15 @@
 #define SUBGROUP_COUNT ((uint)get_num_sub_groups())
 #define SUBGROUP_ADD(x) sub_group_reduce_add(x)
 #define SUBGROUP_MAX(x) sub_group_reduce_max(x)
-#define SUBGROUP_SHUFFLE(x, lane)                                                 \
-    ((float4)(sub_group_broadcast((x).x, lane), sub_group_broadcast((x).y, lane), \
-              sub_group_broadcast((x).z, lane), sub_group_broadcast((x).w, lane)))
+#define SUBGROUP_SHUFFLE(four, lane)                                                    \
+    ((float4)(sub_group_broadcast((four).x, lane), sub_group_broadcast((four).y, lane), \
+              sub_group_broadcast((four).z, lane), sub_group_broadcast((four).w, lane)))
 #endif
 
-#define KERNEL_BEGIN                                                                           \
-    __kernel __attribute__((reqd_work_group_size(S0, 1, 1))) void run(                         \
-        __global uint *parameters, uint first_word ARGUMENT_0 ARGUMENT_1 ARGUMENT_2 ARGUMENT_3 \
-                                       ARGUMENT_4 ARGUMENT_5 ARGUMENT_6 ARGUMENT_7) {          \
+#define KERNEL_BEGIN                                                                      \
+    __kernel __attribute__((reqd_work_group_size(S0, 1, 1))) void run(                    \
+        __global uint *parameters,                                                        \
+        uint first_word ARGUMENT_0 ARGUMENT_1 ARGUMENT_2 ARGUMENT_3 ARGUMENT_4 ARGUMENT_5 \
+            ARGUMENT_6 ARGUMENT_7 ARGUMENT_TEXELS) {                                      \
         DECLARE_FLOATS DECLARE_UINTS
 #define KERNEL_END }

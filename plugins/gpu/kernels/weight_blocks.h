@@ -86,7 +86,7 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
             RAGGED_ELEMENT(b, type, word, first, (i) + 2u), \
             RAGGED_ELEMENT(b, type, word, first, (i) + 3u))
 /* Unit u of a row of memory b, whose rows begin at `word`, a multiple of four. */
-#define PLAIN_UNIT(b, bx4, type, word, row, u, out_a, out_b)                       \
+#define PLAIN_UNIT(b, four_of_b, type, word, row, u, out_a, out_b)                 \
     do {                                                                           \
         if (RAGGED != 0u) {                                                        \
             uint plain_first = (row)*n_columns;                                    \
@@ -94,10 +94,10 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
             out_b = RAGGED_FOUR(b, type, word, plain_first, (u)*8u + 4u);          \
         } else if ((type) == TYPE_F32) {                                           \
             uint plain_at = ((word) >> 2) + 2u * ((row)*n_units + (u));            \
-            out_a = AS_F4(bx4[plain_at]);                                          \
-            out_b = AS_F4(bx4[plain_at + 1u]);                                     \
+            out_a = AS_F4(four_of_b(plain_at));                                    \
+            out_b = AS_F4(four_of_b(plain_at + 1u));                               \
         } else {                                                                   \
-            U4 plain_words = bx4[((word) >> 2) + (row)*n_units + (u)];             \
+            U4 plain_words = four_of_b(((word) >> 2) + (row)*n_units + (u));       \
             out_a = (type) == TYPE_F16 ? from_halves(plain_words.x, plain_words.y) \
                                        : from_bf16s(plain_words.x, plain_words.y); \
             out_b = (type) == TYPE_F16 ? from_halves(plain_words.z, plain_words.w) \
@@ -106,10 +106,10 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
     } while (false)
 
 /* Four elements, number q of a row that is not ragged. */
-#define PLAIN_QUAD(b, bx4, type, word, row, q, out)                                                \
+#define PLAIN_QUAD(b, four_of_b, type, word, row, q, out)                                          \
     do {                                                                                           \
         if ((type) == TYPE_F32) {                                                                  \
-            out = AS_F4(bx4[((word) >> 2) + 2u * (row)*n_units + (q)]);                            \
+            out = AS_F4(four_of_b(((word) >> 2) + 2u * (row)*n_units + (q)));                      \
         } else {                                                                                   \
             uint plain_at = (word) + 4u * (row)*n_units + 2u * (q);                                \
             uint plain_p = b[plain_at], plain_q = b[plain_at + 1u];                                \
@@ -154,7 +154,7 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
  * `all`. */
 #define LOAD_PLANES(i, g)                                                   \
     do {                                                                    \
-        block_low[i] = b1x4[(plane_0 >> 2) + (g)];                          \
+        block_low[i] = BINDING_1_4((plane_0 >> 2) + (g));                   \
         if (W_TYPE == TYPE_MXFP4) {                                         \
             block_scale[i] = half_of_e8m0(PLANE_BYTE(plane_1, g));          \
         } else if (W_TYPE == TYPE_Q5_0) {                                   \
@@ -172,13 +172,13 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
         }                                                                   \
     } while (false)
 
-#define LOAD_Q8_0(i, g, h, all)                                   \
-    do {                                                          \
-        block_low[i] = b1x4[(plane_0 >> 2) + 2u * (g) + (h)];     \
-        if (all) {                                                \
-            block_more[i] = b1x4[(plane_0 >> 2) + 2u * (g) + 1u]; \
-        }                                                         \
-        block_scale[i] = PLANE_HALF(plane_1, g);                  \
+#define LOAD_Q8_0(i, g, h, all)                                          \
+    do {                                                                 \
+        block_low[i] = BINDING_1_4((plane_0 >> 2) + 2u * (g) + (h));     \
+        if (all) {                                                       \
+            block_more[i] = BINDING_1_4((plane_0 >> 2) + 2u * (g) + 1u); \
+        }                                                                \
+        block_scale[i] = PLANE_HALF(plane_1, g);                         \
     } while (false)
 
 /* Q4_1, Q5_1: blocks as they are. */
@@ -196,26 +196,26 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
     } while (false)
 
 /* Q4_K, Q5_K: 32 elements are a nibble of 32 bytes. */
-#define LOAD_K(i, g, h, all)                                                                \
-    do {                                                                                    \
-        uint load_group = (g)&7u, load_shift = (load_group & 1u) * 4u;                      \
-        uint load_at = (plane_0 >> 2) + ((g) >> 3) * (W_TYPE == TYPE_Q4_K ? 9u : 11u);      \
-        uint load_low = load_at + (W_TYPE == TYPE_Q4_K ? 1u : 3u) + (load_group >> 1) * 2u; \
-        U4 load_head = b1x4[load_at];                                                       \
-        block_low[i] = (b1x4[load_low + (h)] >> load_shift) & 0x0f0f0f0fu;                  \
-        if (all) {                                                                          \
-            block_more[i] = (b1x4[load_low + 1u] >> load_shift) & 0x0f0f0f0fu;              \
-        }                                                                                   \
-        if (W_TYPE == TYPE_Q5_K) {                                                          \
-            block_low[i] |= ((b1x4[load_at + 1u + (h)] >> load_group) & 0x01010101u) << 4;  \
-            if (all) {                                                                      \
-                block_more[i] |= ((b1x4[load_at + 2u] >> load_group) & 0x01010101u) << 4;   \
-            }                                                                               \
-        }                                                                                   \
-        uint load_factors =                                                                 \
-            k_scale_and_minimum(load_head.y, load_head.z, load_head.w, load_group);         \
-        block_scale[i] = from_half(load_head.x) * TO_F(load_factors & 255u);                \
-        block_offset[i] = -from_half(load_head.x >> 16) * TO_F(load_factors >> 8);          \
+#define LOAD_K(i, g, h, all)                                                                      \
+    do {                                                                                          \
+        uint load_group = (g)&7u, load_shift = (load_group & 1u) * 4u;                            \
+        uint load_at = (plane_0 >> 2) + ((g) >> 3) * (W_TYPE == TYPE_Q4_K ? 9u : 11u);            \
+        uint load_low = load_at + (W_TYPE == TYPE_Q4_K ? 1u : 3u) + (load_group >> 1) * 2u;       \
+        U4 load_head = BINDING_1_4(load_at);                                                      \
+        block_low[i] = (BINDING_1_4(load_low + (h)) >> load_shift) & 0x0f0f0f0fu;                 \
+        if (all) {                                                                                \
+            block_more[i] = (BINDING_1_4(load_low + 1u) >> load_shift) & 0x0f0f0f0fu;             \
+        }                                                                                         \
+        if (W_TYPE == TYPE_Q5_K) {                                                                \
+            block_low[i] |= ((BINDING_1_4(load_at + 1u + (h)) >> load_group) & 0x01010101u) << 4; \
+            if (all) {                                                                            \
+                block_more[i] |= ((BINDING_1_4(load_at + 2u) >> load_group) & 0x01010101u) << 4;  \
+            }                                                                                     \
+        }                                                                                         \
+        uint load_factors =                                                                       \
+            k_scale_and_minimum(load_head.y, load_head.z, load_head.w, load_group);               \
+        block_scale[i] = from_half(load_head.x) * TO_F(load_factors & 255u);                      \
+        block_offset[i] = -from_half(load_head.x >> 16) * TO_F(load_factors >> 8);                \
     } while (false)
 
 #define LOAD_Q2_K(i, g, h, all)                                                          \
@@ -235,23 +235,23 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
         block_offset_b[i] = load_m * TO_F((load_scales >> 12) & 15u);                    \
     } while (false)
 
-#define LOAD_Q3_K(i, g, h, all)                                                             \
-    do {                                                                                    \
-        uint load_words = (plane_0 >> 2) + ((g) >> 3) * 4u + (((g) >> 2) & 1u) * 2u;        \
-        uint load_high = (plane_1 >> 2) + ((g) >> 3) * 2u,                                  \
-             load_scales = plane_2 + ((g) >> 3) * 3u;                                       \
-        uint load_shift = ((g)&3u) * 2u, load_third = (g)&7u;                               \
-        uint load_s = b1[load_scales], load_t = b1[load_scales + 1u],                       \
-             load_u = b1[load_scales + 2u];                                                 \
-        float load_d = PLANE_HALF(plane_3, (g) >> 3);                                       \
-        block_low[i] = ((b1x4[load_words + (h)] >> load_shift) & 0x03030303u) |             \
-                       ((b1x4[load_high + (h)] >> load_third) & 0x01010101u) << 2;          \
-        if (all) {                                                                          \
-            block_more[i] = ((b1x4[load_words + 1u] >> load_shift) & 0x03030303u) |         \
-                            ((b1x4[load_high + 1u] >> load_third) & 0x01010101u) << 2;      \
-        }                                                                                   \
-        block_scale[i] = load_d * q3_scale(load_s, load_t, load_u, 2u * load_third);        \
-        block_scale_b[i] = load_d * q3_scale(load_s, load_t, load_u, 2u * load_third + 1u); \
+#define LOAD_Q3_K(i, g, h, all)                                                               \
+    do {                                                                                      \
+        uint load_words = (plane_0 >> 2) + ((g) >> 3) * 4u + (((g) >> 2) & 1u) * 2u;          \
+        uint load_high = (plane_1 >> 2) + ((g) >> 3) * 2u,                                    \
+             load_scales = plane_2 + ((g) >> 3) * 3u;                                         \
+        uint load_shift = ((g)&3u) * 2u, load_third = (g)&7u;                                 \
+        uint load_s = b1[load_scales], load_t = b1[load_scales + 1u],                         \
+             load_u = b1[load_scales + 2u];                                                   \
+        float load_d = PLANE_HALF(plane_3, (g) >> 3);                                         \
+        block_low[i] = ((BINDING_1_4(load_words + (h)) >> load_shift) & 0x03030303u) |        \
+                       ((BINDING_1_4(load_high + (h)) >> load_third) & 0x01010101u) << 2;     \
+        if (all) {                                                                            \
+            block_more[i] = ((BINDING_1_4(load_words + 1u) >> load_shift) & 0x03030303u) |    \
+                            ((BINDING_1_4(load_high + 1u) >> load_third) & 0x01010101u) << 2; \
+        }                                                                                     \
+        block_scale[i] = load_d * q3_scale(load_s, load_t, load_u, 2u * load_third);          \
+        block_scale_b[i] = load_d * q3_scale(load_s, load_t, load_u, 2u * load_third + 1u);   \
     } while (false)
 
 #define LOAD_IQ4_XS(i, g)                                                          \
@@ -292,7 +292,7 @@ float q3_scale(uint w0, uint w1, uint w2, uint group) {
     do {                                                                                     \
         if (IS_PLAIN) {                                                                      \
             uint take_u = 4u * (block) + (t);                                                \
-            PLAIN_UNIT(b1, b1x4, W_TYPE, plane_0, row, take_u, unit_a, unit_b);              \
+            PLAIN_UNIT(b1, BINDING_1_4, W_TYPE, plane_0, row, take_u, unit_a, unit_b);       \
         } else if (IS_BYTES) {                                                               \
             bool take_more = (all) && (t) >= 2u;                                             \
             U4 take_words = take_more ? block_more[i] : block_low[i];                        \

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOB_FORMAT 1u
+#define BLOB_FORMAT 2u
 
 sy_status gpu_compile(sy_device *device, const sy_graph_view *view, const sy_segment *segment,
                       sy_blob *out_blob) {

@@ -4,6 +4,9 @@
  *   software=on          a device that computes on the CPU may be used; else it is left out
  *   subgroups=off        kernels without subgroup arithmetic
  *   matrices=off|on      no cooperative matrices; also on devices that compute on the CPU
+ *   fp16=off|on          OpenCL: numbers of 16 bits by integers; by the device though it says
+ *                        that it loses subnormal ones
+ *   images=off|on        OpenCL: weights never read as images; also where that gains nothing
  *   memory_limit_mib=N   device memory that may be taken, less than the device has
  *   binding_limit_mib=N  pretends that a binding spans no more, for tests
  */
@@ -105,6 +108,16 @@ static sy_status option_switch(const char *options, const char *key, bool *inout
     return SY_OK;
 }
 
+static sy_status option_choice(const char *options, const char *key, gpu_choice *out_choice) {
+    char given[16];
+    bool is_on = true;
+    sy_status status = option_switch(options, key, &is_on);
+    if (kit_option(options, key, given, sizeof(given))) {
+        *out_choice = is_on ? GPU_WHERE_OFFERED : GPU_NEVER;
+    }
+    return status;
+}
+
 static sy_status option_mib(const char *options, const char *key, uint64_t *out_bytes) {
     char value[32], *end = NULL;
     if (!kit_option(options, key, value, sizeof(value))) {
@@ -125,22 +138,24 @@ typedef struct device_options {
 } device_options;
 
 static sy_status options_read(const char *options, device_options *out) {
-    bool subgroups = true;
     *out = (device_options){.software = false};
+    const struct {
+        const char *key;
+        gpu_choice *choice;
+    } choices[] = {{"subgroups", &out->driver.subgroups},
+                   {"matrices", &out->driver.matrices},
+                   {"fp16", &out->driver.float16},
+                   {"images", &out->driver.images}};
     sy_status status = option_switch(options, "software", &out->software);
-    status = status == SY_OK ? option_switch(options, "subgroups", &subgroups) : status;
+    for (size_t i = 0; i < sizeof(choices) / sizeof(choices[0]) && status == SY_OK; i++) {
+        status = option_choice(options, choices[i].key, choices[i].choice);
+    }
     if (status == SY_OK) {
         status = option_mib(options, "memory_limit_mib", &out->driver.memory_limit_bytes);
     }
     if (status == SY_OK) {
         status = option_mib(options, "binding_limit_mib", &out->driver.binding_most_bytes);
     }
-    bool matrices = true;
-    char given[16];
-    status = status == SY_OK ? option_switch(options, "matrices", &matrices) : status;
-    out->driver.without_subgroups = !subgroups;
-    out->driver.without_matrices = !matrices;
-    out->driver.with_matrices = matrices && kit_option(options, "matrices", given, sizeof(given));
     return status;
 }
 

@@ -51,6 +51,7 @@ typedef struct gpu_limits {
     uint32_t subgroup_size; /* 0: kernels have no subgroup arithmetic */
     uint32_t n_units;       /* compute units; 0 unknown */
     bool has_float16;       /* arithmetic in 16 bits */
+    uint64_t texels_most;   /* of four words, that weights are read by; 0: by words */
     gpu_matrices matrices;  /* cooperative matrices, f16 in and f32 out */
 } gpu_limits;
 
@@ -58,12 +59,14 @@ typedef struct gpu_limits {
  * a report that says so, and SY_OK. */
 sy_status gpu_driver_enumerate(gpu_limits *out_limits, uint32_t *inout_count);
 
+/* Of what a device may offer. */
+typedef enum gpu_choice { GPU_BY_DEFAULT, GPU_NEVER, GPU_WHERE_OFFERED } gpu_choice;
+
 typedef struct gpu_open_options {
     uint64_t binding_most_bytes; /* pretends a smaller limit; 0 none. For tests. */
     uint64_t memory_limit_bytes; /* of all gpu_memory together; 0: what the device has */
-    bool without_subgroups;
-    bool without_matrices;
-    bool with_matrices; /* also on software devices, where they gain nothing */
+    gpu_choice subgroups, float16;
+    gpu_choice matrices, images; /* by default where they gain something */
 } gpu_open_options;
 
 sy_status gpu_driver_open(uint32_t i_device, const gpu_open_options *options,
@@ -114,8 +117,12 @@ typedef struct gpu_copy {
 sy_status gpu_memory_copy(gpu_driver *driver, const gpu_copy *copies, uint32_t n_copies);
 
 /* ---- pipelines ---- */
-/* constants[0] is the size of a group. A pipeline that was made before is made again for nothing:
- * the driver keeps them, counted. */
+#define GPU_TEXELS 15u
+#define GPU_TEXELS_ON 2u
+/* constants[0] is the size of a group; those that are not given are 1. Where limits.texels_most is
+ * not 0, constants[GPU_TEXELS] may be GPU_TEXELS_ON: binding 1 is read by texels (BINDING_1_4 of
+ * the kernels) and ends before that many of its memory. A pipeline that was made before is made
+ * again for nothing: the driver keeps them, counted. */
 sy_status gpu_pipeline_create(gpu_driver *driver, gpu_kernel kernel, const uint32_t *constants,
                               uint32_t n_constants, gpu_pipeline **out_pipeline);
 void gpu_pipeline_destroy(gpu_pipeline *pipeline); /* NULL is fine */

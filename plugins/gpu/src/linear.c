@@ -137,18 +137,34 @@ typedef struct product_kernel {
     uint32_t other; /* what binding 3 is: experts, their order, factors of the rows of x */
 } product_kernel;
 
+/* Constants behind those of the kernel: whether the piece is read by texels. Answers how many there
+ * are then. */
+static uint32_t piece_way(const gpu_build *build, const gpu_weight_piece *piece,
+                          uint32_t n_constants, uint32_t *inout_constants) {
+    uint64_t end_most = GPU_PIECE_OFFSET_MOST + piece->n_bytes + 16;
+    if (end_most / 16 > gpu_build_device(build)->limits->texels_most) {
+        return n_constants;
+    }
+    while (n_constants < GPU_TEXELS) {
+        inout_constants[n_constants++] = 1;
+    }
+    inout_constants[GPU_TEXELS] = GPU_TEXELS_ON;
+    return GPU_TEXELS + 1;
+}
+
 static sy_status launch_pieces(gpu_build *build, const gpu_product *p,
                                const product_kernel *kernel) {
     const gpu_weight *w = NULL;
     sy_element_type type = type_of(build, p->w);
-    uint32_t constants[GPU_CONSTANTS_MAX] = {kernel->group};
     sy_status status = gpu_build_weight(build, p->w, gpu_weight_form_of(type), &w);
-    gpu_piece_constants(type, type_of(build, p->x), p->k, constants);
-    memcpy(constants + 4, kernel->constants, sizeof(kernel->constants));
     for (uint32_t i = 0; status == SY_OK && i < w->n_pieces; i++) {
         gpu_launch launch;
-        status = gpu_launch_begin(build, kernel->kernel, constants, 4 + kernel->n_constants,
-                                  kernel->size, N_WORDS, &launch);
+        uint32_t constants[GPU_CONSTANTS_MAX] = {kernel->group};
+        gpu_piece_constants(type, type_of(build, p->x), p->k, constants);
+        memcpy(constants + 4, kernel->constants, sizeof(kernel->constants));
+        uint32_t n = piece_way(build, &w->pieces[i], 4 + kernel->n_constants, constants);
+        status =
+            gpu_launch_begin(build, kernel->kernel, constants, n, kernel->size, N_WORDS, &launch);
         if (status != SY_OK) {
             break;
         }

@@ -7,7 +7,7 @@
 
 /* Constants of at most SMALL_BYTES lie together in slabs, since memory of its own is dear. */
 #define SMALL_BYTES ((uint64_t)128 << 10)
-#define SLAB_BYTES ((uint64_t)1 << 20)
+#define SLAB_BYTES GPU_PIECE_OFFSET_MOST
 #define STAGE_BYTES ((uint64_t)16 << 20)              /* of a constant in host memory at once */
 #define ALIGNMENT 16u                                 /* of planes: kernels load four words */
 #define PIECE_BYTES_MOST (((uint64_t)1 << 32) - 4096) /* kernels count words in 32 bits */

@@ -21,6 +21,8 @@
 
 typedef enum gpu_weight_form { GPU_WEIGHT_RAW, GPU_WEIGHT_PLAIN, GPU_WEIGHT_SPLIT } gpu_weight_form;
 
+/* A piece begins before this byte of its memory. */
+#define GPU_PIECE_OFFSET_MOST ((uint64_t)1 << 20)
 typedef struct gpu_weight_piece {
     gpu_memory *memory; /* NULL in a dry build */
     uint64_t offset_bytes, n_bytes;
