@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-#define ARENA_ALIGNMENT_BYTES 256u /* covers what known devices ask of bound offsets */
+#define ALIGNMENT_LEAST 256u /* what most devices ask of bound offsets, and four lines of caches */
 
 typedef struct walk {
     sy_executor *executor;
@@ -64,6 +64,18 @@ static void find_lifetimes(const sy_executor *executor, uint32_t i_phase, sy__li
     }
 }
 
+/* An offset is the same for all delegates: it suits the one that asks for most. */
+static uint64_t offset_alignment(const sy_executor *executor) {
+    uint32_t most = ALIGNMENT_LEAST;
+    for (uint32_t d = 0; d < SY_LIMIT_DELEGATES; d++) {
+        if (executor->sides[d].in_use) {
+            uint32_t own = sy_runtime_delegate(executor->runtime, d)->info.alignment_bytes;
+            most = own > most ? own : most;
+        }
+    }
+    return most;
+}
+
 static sy_status place_values(sy_executor *executor, uint32_t i_phase, sy_error *error) {
     sy__loaded_phase *phase = &executor->phases[i_phase];
     size_t n_values = sy_graph_n_values(executor->graph);
@@ -75,7 +87,7 @@ static sy_status place_values(sy_executor *executor, uint32_t i_phase, sy_error 
         status = sy__no_memory(error, n_values * sizeof(*ranges), "the memory plan");
     } else {
         find_lifetimes(executor, i_phase, ranges, used);
-        status = sy__memory_plan(executor->allocator, ranges, n_values, ARENA_ALIGNMENT_BYTES,
+        status = sy__memory_plan(executor->allocator, ranges, n_values, offset_alignment(executor),
                                  &phase->arena_bytes, error);
     }
     for (size_t v = 0; status == SY_OK && v < n_values; v++) {

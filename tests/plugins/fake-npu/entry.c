@@ -21,6 +21,7 @@ static sy_status enumerate(sy_context *context, sy_device_info *out_infos, size_
         out_infos->memory_in = SY_MEMORY_BIT(FAKE_MEMORY_KIND);
         out_infos->memory_own = SY_MEMORY_BIT(FAKE_MEMORY_KIND);
         out_infos->n_queues = 1;
+        out_infos->alignment_bytes = FAKE_ALIGNMENT;
         out_infos->memory_total_bytes = (uint64_t)1 << 30;
         out_infos->memory_free_bytes = (uint64_t)1 << 30;
     }

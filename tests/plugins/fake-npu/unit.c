@@ -198,8 +198,17 @@ int64_t fake_rows(const fake_value *value, const sy_job *job) {
     return n;
 }
 
+static int is_aligned(const sy_binding *bindings, uint32_t n) {
+    uint32_t i = 0;
+    while (i < n && bindings[i].offset_bytes % FAKE_ALIGNMENT == 0) {
+        i++;
+    }
+    return i == n;
+}
+
 sy_status fake_run(const sy_unit *unit, const sy_job *job) {
-    sy_status status = SY_OK;
+    int fits = is_aligned(job->inputs, job->n_inputs) && is_aligned(job->outputs, job->n_outputs);
+    sy_status status = fits ? SY_OK : SY_INVALID_ARGUMENT;
     for (uint32_t i = 0; status == SY_OK && i < unit->n_nodes; i++) {
         status = fake_run_node(unit, &unit->nodes[i], job);
     }
