@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "gpu/fake_vulkan.h"
 
+#include "gpu/fake_dmabuf.h"
 #include "gpu/spirv_shared.h"
-
-#define VK_NO_PROTOTYPES
-#include <vulkan/vulkan_core.h>
 
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -33,6 +31,8 @@ static struct {
     PFN_vkCreateComputePipelines CreateComputePipelines;
     PFN_vkGetMemoryHostPointerPropertiesEXT GetMemoryHostPointerPropertiesEXT;
     PFN_vkDeviceWaitIdle DeviceWaitIdle;
+    PFN_vkCreateBuffer CreateBuffer;
+    PFN_vkFreeMemory FreeMemory;
 } real;
 
 static bool is_asked(const char *word) {
@@ -118,7 +118,27 @@ static VkResult VKAPI_CALL list_extensions(VkPhysicalDevice device, const char *
         }
         ++*inout_n;
     }
+    if (is_asked("dmabuf")) {
+        fake_dmabuf_list(capacity, inout_n, out);
+    }
     return result;
+}
+
+static VkResult VKAPI_CALL create_device(VkPhysicalDevice physical, const VkDeviceCreateInfo *info,
+                                         const VkAllocationCallbacks *allocator, VkDevice *out) {
+    return is_asked("dmabuf")
+               ? fake_dmabuf_create_device(REAL(CreateDevice), physical, info, allocator, out)
+               : REAL(CreateDevice)(physical, info, allocator, out);
+}
+
+static void VKAPI_CALL external_of(VkPhysicalDevice device,
+                                   const VkPhysicalDeviceExternalBufferInfo *info,
+                                   VkExternalBufferProperties *out) {
+    REAL(GetPhysicalDeviceExternalBufferProperties)(device, info, out);
+    if (is_asked("dmabuf") && info->handleType == VK_EXTERNAL_MEMORY_HANDLE_TYPE_DMA_BUF_BIT_EXT) {
+        out->externalMemoryProperties.externalMemoryFeatures =
+            VK_EXTERNAL_MEMORY_FEATURE_IMPORTABLE_BIT;
+    }
 }
 
 /* As in VkCooperativeMatrixPropertiesKHR, which older headers lack. First f16 (0) alone, then with
@@ -330,7 +350,23 @@ static VkResult VKAPI_CALL allocate(VkDevice device, const VkMemoryAllocateInfo 
     }
     return fails(FAKE_FAULT_NO_DEVICE_MEMORY)
                ? VK_ERROR_OUT_OF_DEVICE_MEMORY
-               : real.AllocateMemory(device, &changed, allocator, out);
+               : fake_dmabuf_allocate(real.AllocateMemory, device, &changed, allocator, out);
+}
+
+static void VKAPI_CALL give(VkDevice device, VkDeviceMemory memory,
+                            const VkAllocationCallbacks *allocator) {
+    fake_dmabuf_free(real.FreeMemory, device, memory, allocator);
+}
+
+static VkResult VKAPI_CALL create_buffer(VkDevice device, const VkBufferCreateInfo *info,
+                                         const VkAllocationCallbacks *allocator, VkBuffer *out) {
+    return fake_dmabuf_create_buffer(real.CreateBuffer, device, info, allocator, out);
+}
+
+static VkResult VKAPI_CALL file_types(VkDevice device, VkExternalMemoryHandleTypeFlagBits kind,
+                                      int fd, VkMemoryFdPropertiesKHR *out) {
+    (void)device, (void)kind;
+    return fake_dmabuf_types(fd, out);
 }
 
 static void VKAPI_CALL needs_of(VkDevice device, VkBuffer buffer, VkMemoryRequirements *out) {
@@ -378,6 +414,9 @@ static PFN_vkVoidFunction VKAPI_CALL device_function(VkDevice device, const char
         REPLACE(CreateShaderModule, create_module),
         REPLACE(CreateComputePipelines, create_pipelines),
         REPLACE(GetMemoryHostPointerPropertiesEXT, pointer_types),
+        REPLACE(GetMemoryFdPropertiesKHR, file_types),
+        REPLACE(CreateBuffer, create_buffer),
+        REPLACE(FreeMemory, give),
     };
 #define KEEP(name) real.name = (PFN_vk##name)real_device_function(device, "vk" #name)
     KEEP(QueueSubmit);
@@ -389,6 +428,8 @@ static PFN_vkVoidFunction VKAPI_CALL device_function(VkDevice device, const char
     KEEP(CreateComputePipelines);
     KEEP(GetMemoryHostPointerPropertiesEXT);
     KEEP(DeviceWaitIdle);
+    KEEP(CreateBuffer);
+    KEEP(FreeMemory);
     PFN_vkVoidFunction function = replacement_of(list, sizeof(list) / sizeof(list[0]), name);
     return function != NULL ? function : real_device_function(device, name);
 }
@@ -415,6 +456,8 @@ PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instance, const c
         REPLACE(GetPhysicalDeviceMemoryProperties2, memory_of),
         REPLACE(GetPhysicalDeviceFeatures2, features_of),
         REPLACE(GetPhysicalDeviceCooperativeMatrixPropertiesKHR, list_matrices),
+        REPLACE(GetPhysicalDeviceExternalBufferProperties, external_of),
+        REPLACE(CreateDevice, create_device),
         REPLACE(GetDeviceProcAddr, device_function),
     };
     if (!open_real()) {

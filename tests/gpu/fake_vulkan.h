@@ -8,6 +8,7 @@
  *   small      the least limits that phones have: groups of 128, 16 KiB shared, bindings of at most
  *              128 MiB at multiples of 256, no f16; a pipeline that goes past them is not made
  *   subgroupN  subgroups of N; 0: without arithmetic
+ *   dmabuf     imports of dma-bufs, for which any file that can be mapped stands (fake_dmabuf.h)
  *   few        fewer bindings than some kernels have
  *   twins      the same device twice
  *   none       no device

@@ -37,7 +37,7 @@ endif()
 
 if(VULKAN_LOADER AND NOT CMAKE_CROSSCOMPILING)
     set(fake "${CMAKE_CURRENT_BINARY_DIR}/fake-vulkan")
-    add_library(fake_vulkan MODULE fake_vulkan.c spirv_shared.c)
+    add_library(fake_vulkan MODULE fake_vulkan.c fake_dmabuf.c spirv_shared.c)
     target_include_directories(fake_vulkan PRIVATE "${PROJECT_SOURCE_DIR}/tests")
     target_include_directories(fake_vulkan SYSTEM PRIVATE
         $<TARGET_PROPERTY:vulkan_driver,INTERFACE_SYSTEM_INCLUDE_DIRECTORIES>)

@@ -8,6 +8,10 @@
 
 #include "driver.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
 static sy_test_host host;
 
 static void open_host(const char *device) {
@@ -309,6 +313,77 @@ static void limits_are_asked_for(void) {
     close_host();
 }
 
+/* ---- dma-bufs ---- */
+#define SHARED_WORDS 2048u
+
+static uint32_t count_files(void) {
+    uint32_t n = 0;
+    for (int fd = 0; fd < 1024; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+/* Copies the first half of a memory to the second, on the device. */
+static void copy_half(gpu_driver *driver, gpu_memory *memory) {
+    uint32_t group = 64, n_words = SHARED_WORDS / 2;
+    const uint32_t groups[1][3] = {{SHARED_WORDS / 2 / 64, 1, 1}};
+    gpu_memory *parameters = NULL;
+    gpu_pipeline *pipeline = NULL;
+    gpu_recording *recording = NULL;
+    uint64_t ticket = 0;
+    CHECK_OK(gpu_memory_create(driver, 64, GPU_MEMORY_SHARED, &parameters));
+    CHECK_OK(gpu_pipeline_create(driver, GPU_KERNEL_COPY_WORDS, &group, 1, &pipeline));
+    memset(gpu_memory_pointer(parameters), 0, 64);
+    memcpy((uint32_t *)gpu_memory_pointer(parameters) + 1, &n_words, sizeof(n_words));
+    gpu_dispatch dispatch = {
+        .pipeline = pipeline,
+        .bindings = {{memory, 0, SHARED_WORDS * 2}, {memory, SHARED_WORDS * 2, SHARED_WORDS * 2}},
+        .n_bindings = 2,
+        .first_word = 1};
+    CHECK_OK(gpu_recording_create(driver, &dispatch, 1, parameters, &recording));
+    CHECK_OK(gpu_recording_run(recording, groups, &ticket));
+    CHECK_OK(gpu_driver_wait(driver, ticket, 0));
+    gpu_recording_destroy(recording);
+    gpu_pipeline_destroy(pipeline);
+    gpu_memory_destroy(parameters);
+}
+
+/* The device reads what another writes into the memory behind the file, and the reverse; the
+ * file stays the caller's. */
+static void a_dmabuf_is_worked_on_where_it_is(void) {
+    open_host("dmabuf");
+    gpu_driver *driver = open_device();
+    gpu_memory *memory = NULL;
+    size_t n_bytes = SHARED_WORDS * sizeof(uint32_t);
+    int fd = memfd_create("dmabuf", MFD_CLOEXEC);
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)n_bytes) == 0);
+    uint32_t *words = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(words != MAP_FAILED && gpu_driver_limits(driver)->imports_dmabuf);
+    uint32_t n_files = count_files();
+    CHECK(gpu_memory_import_dmabuf(driver, 1023, n_bytes, &memory) != SY_OK && memory == NULL);
+    CHECK(gpu_memory_import_dmabuf(driver, fd, 2 * n_bytes, &memory) != SY_OK && memory == NULL);
+    CHECK(count_files() == n_files);
+    CHECK_OK(gpu_memory_import_dmabuf(driver, fd, n_bytes, &memory));
+    for (uint32_t round = 1; round < 4; round++) {
+        for (uint32_t i = 0; i < SHARED_WORDS / 2; i++) {
+            words[i] = round * 10000 + i; /* no call tells the device */
+        }
+        copy_half(driver, memory);
+        CHECK(memcmp(words, words + SHARED_WORDS / 2, n_bytes / 2) == 0);
+    }
+    gpu_memory_destroy(memory);
+    CHECK(count_files() == n_files && words[SHARED_WORDS / 2] == 30000);
+    gpu_driver_close(driver);
+    setenv("FAKE_VULKAN", "oldest", 1);
+    driver = open_device();
+    CHECK(gpu_memory_import_dmabuf(driver, fd, n_bytes, &memory) == SY_UNIMPLEMENTED);
+    gpu_driver_close(driver);
+    munmap(words, n_bytes);
+    close(fd);
+    close_host();
+}
+
 static void no_device_is_no_failure(void) {
     gpu_driver *driver = NULL;
     open_host("none");
@@ -331,6 +406,7 @@ static const sy_test_case cases[] = {
     {"twins_have_two_names", twins_have_two_names},
     {"matrices_are_found", matrices_are_found},
     {"limits_are_asked_for", limits_are_asked_for},
+    {"a_dmabuf_is_worked_on_where_it_is", a_dmabuf_is_worked_on_where_it_is},
     {"no_device_is_no_failure", no_device_is_no_failure},
 };
 
