@@ -19,12 +19,19 @@ const sy_plugin *compare_delegate_entry(sy_test_host *host) {
     return plugin;
 }
 
+/* PoCL 3.1 leaks four bytes with each image, which LeakSanitizer takes for ours. */
+#ifdef __SANITIZE_ADDRESS__
+#define IMAGES "images=off"
+#else
+#define IMAGES "images=on"
+#endif
+
 /* Bindings of 1 MiB: larger weights come in pieces. OpenCL reads them as images, too. */
 uint32_t compare_variants(compare_variant out_variants[COMPARE_VARIANTS]) {
     static const compare_variant variants[] = {
         {.name = "its limits", .options = "software=on"},
         {.name = "small limits",
-         .options = "software=on\nsubgroups=off\nimages=on\nbinding_limit_mib=1"},
+         .options = "software=on\nsubgroups=off\nbinding_limit_mib=1\n" IMAGES},
     };
     memcpy(out_variants, variants, sizeof(variants));
     return sizeof(variants) / sizeof(variants[0]);

@@ -69,6 +69,9 @@ if(VULKAN_LOADER AND NOT CMAKE_CROSSCOMPILING)
         gpu_again(gpu_${name}_vulkan_small gpu_${name}_vulkan "FAKE_VULKAN=small subgroup0"
             "LD_LIBRARY_PATH=${fake}")
     endforeach()
+    foreach(name operators experts) # the same code as without it, by other sizes
+        set_tests_properties(gpu_${name}_vulkan_small PROPERTIES LABELS "gpu;slow")
+    endforeach()
     foreach(size 4 64)
         gpu_again(gpu_sequences_vulkan_subgroup${size} gpu_sequences_vulkan
             "FAKE_VULKAN=small subgroup${size}" "LD_LIBRARY_PATH=${fake}")
