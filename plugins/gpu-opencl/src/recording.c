@@ -21,7 +21,7 @@ typedef struct part {
     const gpu_memory *memory;
     uint64_t offset_bytes, n_bytes;
     cl_mem buffer;
-    cl_mem texels; /* an image over the buffer; NULL while nobody reads it so */
+    cl_mem texels; /* an image that ends with the part; NULL while nobody reads it so */
     uint32_t next; /* in its chain, + 1 */
 } part;
 

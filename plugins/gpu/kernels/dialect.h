@@ -9,10 +9,10 @@
 #include "dialect_cl.h"
 #endif
 
-#ifdef DIALECT_GLSL
+#define BINDING_0_4(i) b0x4[i]
+#ifndef BINDING_1_4
 #define BINDING_1_4(i) b1x4[i]
 #endif
-#define BINDING_0_4(i) b0x4[i]
 
 /* Element types: the numbers of sy_plugin.h. */
 #define TYPE_F32 0u
@@ -44,9 +44,14 @@
  * becomes control flow wherever the function is used, and an expression behind a ? a branch. */
 #define IS_NAN(x) ((AS_U(x) & 0x7fffffffu) > 0x7f800000u)
 
+/* to_half rounds to nearest, ties to even. */
 #ifdef NATIVE_HALVES
 float from_half(uint h) {
     return convert_float(as_half((ushort)h));
+}
+
+uint to_half(float x) {
+    return as_ushort(convert_half_rte(x));
 }
 #else
 float from_half(uint h) {
@@ -58,14 +63,7 @@ float from_half(uint h) {
     number = magnitude < 0x7c00u ? number : endless;
     return AS_F(number | (h & 0x8000u) << 16);
 }
-#endif
 
-/* To nearest, ties to even. */
-#ifdef NATIVE_HALVES
-uint to_half(float x) {
-    return as_ushort(convert_half_rte(x));
-}
-#else
 uint to_half(float x) {
     uint bits = AS_U(x), magnitude = bits & 0x7fffffffu;
     uint half_bits = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;

@@ -101,7 +101,6 @@
 #define BINDING_1_4(i) read_imageui(texels, TO_I(first_texel + (i)))
 #else
 #define ARGUMENT_TEXELS
-#define BINDING_1_4(i) b1x4[i]
 #endif
 
 #ifdef SHARED_FLOATS
