@@ -6,9 +6,10 @@
 #   under_layer.sh BUILD [--assisted] CTEST_REGEX     tests of ctest
 #   under_layer.sh BUILD [--assisted] -- COMMAND...   any command
 #
-# Checks of use and of synchronisation; --assisted adds the checks inside of shaders, which are some
-# twenty times slower. Ends with 77 where the layer is not installed.
+# Checks of use and of synchronisation; --assisted adds the checks inside of shaders, which take
+# far longer. Ends with 77 where the layer is not installed.
 set -eu
+[ $# -ge 2 ] || { echo "usage: under_layer.sh BUILD [--assisted] CTEST_REGEX | -- COMMAND..." >&2; exit 2; }
 folder=$(cd "$(dirname "$0")" && pwd)
 build=$1
 shift
