@@ -142,7 +142,7 @@ static void lost_in_mixed_plans(void) {
     snprintf(attention, sizeof(attention), "[forbid]\noperator.Attention = %s\n", GPU_PLUGIN);
     lose_often(middle, 11, 0, false, 8);
     lose_often(middle, 19, 1, true, 6);
-    lose_often(attention, 60, 7, true, 6);
+    lose_often(attention, 25, 7, true, 6);
 }
 
 /* ---- other failures ---- */
