@@ -191,6 +191,7 @@ static void VKAPI_CALL features_of(VkPhysicalDevice device, VkPhysicalDeviceFeat
     }
     if (is_asked("matrix") && model != NULL) {
         model->vulkanMemoryModel = VK_TRUE;
+        model->vulkanMemoryModelDeviceScope = !is_asked("narrow");
     }
     if (is_asked("small") && numbers != NULL) {
         numbers->shaderFloat16 = numbers->shaderInt8 = VK_FALSE;

@@ -4,7 +4,8 @@
  * Found by LD_LIBRARY_PATH. What the device is comes from the environment, FAKE_VULKAN: any of
  *   oldest     Vulkan 1.1 without an extension
  *   discrete   a card: memory of its own that the host does not see, and host memory
- *   matrix     cooperative matrices of f16, and with f32 out; with half: not that (nothing runs)
+ *   matrix     cooperative matrices of f16, and with f32 out; with half: not that; with narrow: no
+ *              scope of the device in the memory model that they need (nothing runs)
  *   small      the least limits that phones have: groups of 128, 16 KiB shared, bindings of at most
  *              128 MiB at multiples of 256, no f16; a pipeline that goes past them is not made
  *   subgroupN  subgroups of N; 0: without arithmetic

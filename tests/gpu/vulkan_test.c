@@ -288,6 +288,7 @@ static void matrices_are_found(void) {
     gpu_matrices found = matrices_of("matrix");
     CHECK(found.m == 16 && found.n == 16 && found.k == 16);
     CHECK(matrices_of("matrix half").m == 0);
+    CHECK(matrices_of("matrix narrow").m == 0);
     CHECK(matrices_of("oldest").m == 0);
     CHECK(matrices_of("oldest matrix").m == 0); /* needs more of Vulkan than 1.1 */
     close_host();

@@ -106,7 +106,8 @@ static void choose_features(const vk_physical *physical, bool with_matrices, dev
         .cache = {VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PIPELINE_CREATION_CACHE_CONTROL_FEATURES, NULL,
                   VK_TRUE},
         .model = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_VULKAN_MEMORY_MODEL_FEATURES,
-                  .vulkanMemoryModel = VK_TRUE},
+                  .vulkanMemoryModel = VK_TRUE,
+                  .vulkanMemoryModelDeviceScope = VK_TRUE},
         .matrices = {.sType = VK_MATRIX_FEATURES, .has_matrices = VK_TRUE}};
     bool is_1_2 = physical->is_core_1_2, is_1_3 = physical->is_core_1_3;
     if (physical->has_timeline) {

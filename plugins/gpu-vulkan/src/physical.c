@@ -82,7 +82,9 @@ static void read_features(const vk_instance *instance, const extensions *list,
     device->limits.has_float16 = small.shaderFloat16 != 0;
     device->has_size_control = size.subgroupSizeControl != 0 && size.computeFullSubgroups != 0;
     device->has_cache_control = cache.pipelineCreationCacheControl != 0;
-    device->has_matrices = matrices.has_matrices != 0 && model.vulkanMemoryModel != 0;
+    /* All kernels of a device are under the memory model then, and their atomics of its scope. */
+    device->has_matrices = matrices.has_matrices != 0 && model.vulkanMemoryModel != 0 &&
+                           model.vulkanMemoryModelDeviceScope != 0;
 }
 
 /* ---- properties ---- */
