@@ -77,14 +77,30 @@ static VkResult VKAPI_CALL instance_version(uint32_t *out_version) {
     return result;
 }
 
+/* A layer's objects are gone as soon as the process ends. */
+static bool is_over;
+static void end(void) {
+    is_over = true;
+}
+
 static VkResult VKAPI_CALL create_instance(const VkInstanceCreateInfo *info,
                                            const VkAllocationCallbacks *allocator,
                                            VkInstance *out_instance) {
+    static bool is_told;
     PFN_vkCreateInstance create =
         (PFN_vkCreateInstance)real_instance_function(NULL, "vkCreateInstance");
     VkResult result = create(info, allocator, out_instance);
     the_instance = *out_instance;
+    is_told = is_told || atexit(end) == 0;
     return result;
+}
+
+static void VKAPI_CALL destroy_instance(VkInstance instance,
+                                        const VkAllocationCallbacks *allocator) {
+    if (is_over) {
+        abort();
+    }
+    REAL(DestroyInstance)(instance, allocator);
 }
 
 static VkResult VKAPI_CALL list_devices(VkInstance instance, uint32_t *inout_n,
@@ -450,6 +466,7 @@ PFN_vkVoidFunction VKAPI_CALL vkGetInstanceProcAddr(VkInstance instance, const c
     static const replacement list[] = {
         REPLACE(EnumerateInstanceVersion, instance_version),
         REPLACE(CreateInstance, create_instance),
+        REPLACE(DestroyInstance, destroy_instance),
         REPLACE(EnumeratePhysicalDevices, list_devices),
         REPLACE(EnumerateDeviceExtensionProperties, list_extensions),
         REPLACE(GetPhysicalDeviceProperties, properties_of),

@@ -3,12 +3,19 @@
 #include "vk.h"
 
 #include <dlfcn.h>
+#include <stdlib.h>
 #include <string.h>
 
 static pthread_mutex_t the_lock = PTHREAD_MUTEX_INITIALIZER;
 static vk_instance the_instance;
 static void *the_library;
 static uint32_t n_users;
+
+/* An exit of the process calls this before destructors; an unloading of the plugin, after them. */
+static bool is_exiting;
+static void exit_begins(void) {
+    is_exiting = true;
+}
 
 static bool open_library(void) {
     the_library = dlopen("libvulkan.so.1", RTLD_NOW | RTLD_LOCAL);
@@ -70,9 +77,11 @@ static void close_all(void) {
 }
 
 static bool open_all(void) {
+    static bool is_told;
     if (!open_library()) {
         return false;
     }
+    is_told = is_told || atexit(exit_begins) == 0;
     VkResult result = create_instance();
     if (result != VK_SUCCESS) {
         kit_remark(SY_SEVERITY_INFO,
@@ -107,7 +116,10 @@ void vk_instance_drop(bool is_kept) {
     pthread_mutex_unlock(&the_lock);
 }
 
-/* When the plugin is unloaded and no device was opened. */
+/* When the plugin is unloaded and no device was opened. At an exit what layers hold may be gone:
+ * the instance goes with the process. */
 __attribute__((destructor)) static void unload(void) {
-    close_all();
+    if (!is_exiting) {
+        close_all();
+    }
 }
