@@ -95,6 +95,17 @@ static void neither_is_unloaded(void) {
     run("l0o0c0l1o1c1");
 }
 
+/* Who only looks for devices leaves nothing of the drivers behind. */
+static void what_was_looked_for_goes(void) {
+    for (int i = 0; i < 2; i++) {
+        load(1);
+        void *loader = dlopen("libvulkan.so.1", RTLD_LAZY | RTLD_NOLOAD);
+        CHECK(loader != NULL && dlclose(loader) == 0);
+        unload(1);
+        CHECK(dlopen("libvulkan.so.1", RTLD_LAZY | RTLD_NOLOAD) == NULL);
+    }
+}
+
 /* A device does not go while something of it is held, and goes then. */
 static void what_is_held_keeps_its_device(void) {
     for (int i = 0; i < 2; i++) {
@@ -131,6 +142,7 @@ static const sy_test_case cases[] = {
     {"opencl_comes_and_goes_meanwhile", opencl_comes_and_goes_meanwhile},
     {"vulkan_comes_and_goes_meanwhile", vulkan_comes_and_goes_meanwhile},
     {"neither_is_unloaded", neither_is_unloaded},
+    {"what_was_looked_for_goes", what_was_looked_for_goes},
     {"what_is_held_keeps_its_device", what_is_held_keeps_its_device},
 };
 SY_TEST_MAIN(cases)
