@@ -135,8 +135,7 @@ SY__RUN(binary);
 SY__PREPARE(cast);
 SY__RUN(cast);
 
-/* conv.c, conv_transpose.c, pool.c (variants SY__REDUCE_MEAN, SY__REDUCE_MAX), batch_norm.c,
- * quantize.c */
+/* conv.c, pool.c (variants SY__REDUCE_MEAN, SY__REDUCE_MAX), batch_norm.c, quantize.c */
 SY__PREPARE(conv);
 SY__INFER(conv);
 SY__RUN(conv);
