@@ -17,7 +17,7 @@ typedef struct ocl_device {
     gpu_limits limits;
     bool has_svm;       /* fine-grained buffers of clSVMAlloc: host and kernels see one memory */
     bool has_subgroups; /* of OpenCL C 2.0 and later; their size is known once the device is open */
-    char language[16];  /* -cl-std= for kernels with subgroups */
+    char language[16];  /* -cl-std=; before it is opened, that of kernels with subgroups */
     bool has_halves;    /* cl_khr_fp16 */
     bool keeps_subnormal_halves;
     bool likes_images;    /* has a cache that serves them alone */

@@ -67,18 +67,39 @@ static bool probe_import(gpu_driver *driver) {
     return works;
 }
 
-/* The size that a small kernel gets; 0 where sums over a subgroup do not compile. */
-static uint32_t probe_subgroups(gpu_driver *driver) {
-    static const char *const text[] = {
-        "__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void run(__global uint *x) {\n"
-        "    x[get_global_id(0)] = sub_group_reduce_add(x[get_global_id(0)] + "
-        "get_num_sub_groups());\n"
-        "}\n"};
-    const ocl_api *api = driver->api;
+/* A program of what the device says that it offers, or NULL where that does not compile. */
+static cl_program probe_build(gpu_driver *driver, const char *text, const char *name) {
     char options[64];
     cl_program program;
     snprintf(options, sizeof(options), "-cl-std=%s", driver->device.language);
-    if (ocl_program_build(driver, text, 1, options, "a subgroup", &program) != SY_OK) {
+    return ocl_program_build(driver, &text, 1, options, name, &program) == SY_OK ? program : NULL;
+}
+
+/* PoCL 7.1 has images, but no function that reads them in OpenCL C 1.2. */
+static bool probe_images(gpu_driver *driver) {
+    cl_program program =
+        probe_build(driver,
+                    "__kernel void run(__read_only image1d_buffer_t x, __global uint4 *y) {\n"
+                    "    y[get_global_id(0)] = read_imageui(x, (int)get_global_id(0));\n"
+                    "}\n",
+                    "an image");
+    if (program != NULL) {
+        driver->api->clReleaseProgram(program);
+    }
+    return program != NULL;
+}
+
+/* The size that a small kernel gets; 0 where sums over a subgroup do not compile. */
+static uint32_t probe_subgroups(gpu_driver *driver) {
+    const ocl_api *api = driver->api;
+    cl_program program = probe_build(
+        driver,
+        "__kernel __attribute__((reqd_work_group_size(64, 1, 1))) void run(__global uint *x) {\n"
+        "    x[get_global_id(0)] = sub_group_reduce_add(x[get_global_id(0)] + "
+        "get_num_sub_groups());\n"
+        "}\n",
+        "a subgroup");
+    if (program == NULL) {
         return 0;
     }
     cl_int code;
@@ -115,6 +136,12 @@ static sy_status create(gpu_driver *driver) {
     if (driver->device.has_subgroups) {
         limits->subgroup_size = probe_subgroups(driver);
         driver->device.has_subgroups = limits->subgroup_size > 0;
+    }
+    if (!driver->device.has_subgroups) {
+        snprintf(driver->device.language, sizeof(driver->device.language), "CL1.2");
+    }
+    if (limits->texels_most > 0 && !probe_images(driver)) {
+        limits->texels_most = 0;
     }
     return SY_OK;
 }
