@@ -165,7 +165,9 @@ static void apply_options(gpu_driver *driver, const gpu_open_options *options) {
         driver->memory_limit_bytes = options->memory_limit_bytes;
         driver->is_budget = true;
     }
-    device->has_subgroups = is_chosen(options->subgroups, true, device->has_subgroups);
+    /* On a CPU they are loops of its compiler, which PoCL 6 gets wrong. */
+    device->has_subgroups =
+        is_chosen(options->subgroups, !limits->is_software, device->has_subgroups);
     device->has_halves =
         is_chosen(options->float16, device->keeps_subnormal_halves, device->has_halves);
     if (is_chosen(options->images, device->likes_images, true)) {

@@ -2,7 +2,7 @@
 /*
  * Devices. Options of open:
  *   software=on          a device that computes on the CPU may be used; else it is left out
- *   subgroups=off        kernels without subgroup arithmetic
+ *   subgroups=off|on     kernels without subgroup arithmetic, or with it on software devices, too
  *   matrices=off|on      no cooperative matrices; also on devices that compute on the CPU
  *   fp16=off|on          OpenCL: numbers of 16 bits by integers; by the device though it says
  *                        that it loses subnormal ones
