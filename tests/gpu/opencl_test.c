@@ -316,16 +316,15 @@ static bool images_compile(void) {
                        "    *to = read_imageui(from, 0);\n"
                        "}\n";
     gpu_driver *driver = open_device(0, NULL);
-    const ocl_api *api = driver->api;
-    cl_int code;
-    cl_program program = api->clCreateProgramWithSource(driver->context, 1, &text, NULL, &code);
+    cl_program program = NULL;
     char options[64];
-    CHECK(program != NULL);
-    snprintf(options, sizeof(options), "-cl-std=%s", driver->device.language);
-    code = api->clBuildProgram(program, 1, &driver->device.id, options, NULL, NULL);
-    api->clReleaseProgram(program);
+    snprintf(options, sizeof(options), "-cl-std=%s", ocl_language(&driver->device));
+    sy_status status = ocl_program_build(driver, &text, 1, options, "an image", &program);
+    if (status == SY_OK) {
+        driver->api->clReleaseProgram(program);
+    }
     gpu_driver_close(driver);
-    return code == CL_SUCCESS;
+    return status == SY_OK;
 }
 
 /* Weights are read as images, and halves by the device, where that is right or asked for. */

@@ -17,12 +17,17 @@ typedef struct ocl_device {
     gpu_limits limits;
     bool has_svm;       /* fine-grained buffers of clSVMAlloc: host and kernels see one memory */
     bool has_subgroups; /* of OpenCL C 2.0 and later; their size is known once the device is open */
-    char language[16];  /* -cl-std=; before it is opened, that of kernels with subgroups */
+    char language[16];  /* -cl-std= for kernels with subgroups; see ocl_language */
     bool has_halves;    /* cl_khr_fp16 */
     bool keeps_subnormal_halves;
     bool likes_images;    /* has a cache that serves them alone */
     uint64_t images_most; /* texels of an image over a buffer; 0: there are none */
 } ocl_device;
+
+/* -cl-std= of a device's programs: no newer than what they use. */
+static inline const char *ocl_language(const ocl_device *device) {
+    return device->has_subgroups ? device->language : "CL1.2";
+}
 
 #define OCL_DEVICES_MOST 16u
 /* Fills out_devices in the order of the platforms; 0 is a good answer, after a remark that says

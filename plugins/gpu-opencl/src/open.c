@@ -71,7 +71,7 @@ static bool probe_import(gpu_driver *driver) {
 static cl_program probe_build(gpu_driver *driver, const char *text, const char *name) {
     char options[64];
     cl_program program;
-    snprintf(options, sizeof(options), "-cl-std=%s", driver->device.language);
+    snprintf(options, sizeof(options), "-cl-std=%s", ocl_language(&driver->device));
     return ocl_program_build(driver, &text, 1, options, name, &program) == SY_OK ? program : NULL;
 }
 
@@ -137,10 +137,8 @@ static sy_status create(gpu_driver *driver) {
         limits->subgroup_size = probe_subgroups(driver);
         driver->device.has_subgroups = limits->subgroup_size > 0;
     }
-    if (!driver->device.has_subgroups) {
-        snprintf(driver->device.language, sizeof(driver->device.language), "CL1.2");
-    }
-    if (limits->texels_most > 0 && !probe_images(driver)) {
+    /* Where they are known to pay they are known to compile. */
+    if (limits->texels_most > 0 && !driver->device.likes_images && !probe_images(driver)) {
         limits->texels_most = 0;
     }
     return SY_OK;

@@ -68,10 +68,10 @@ sy_status ocl_program_build(gpu_driver *driver, const char *const *texts, uint32
 
 static void write_options(const gpu_driver *driver, const uint32_t *constants,
                           char out_options[OPTIONS_CHARS]) {
-    size_t at =
-        (size_t)snprintf(out_options, OPTIONS_CHARS, "-w -cl-std=%s%s%s", driver->device.language,
-                         driver->device.has_subgroups ? " -DSUBGROUPS" : "",
-                         driver->device.has_halves ? " -DNATIVE_HALVES" : "");
+    size_t at = (size_t)snprintf(out_options, OPTIONS_CHARS, "-w -cl-std=%s%s%s",
+                                 ocl_language(&driver->device),
+                                 driver->device.has_subgroups ? " -DSUBGROUPS" : "",
+                                 driver->device.has_halves ? " -DNATIVE_HALVES" : "");
     for (uint32_t i = 0; i < GPU_CONSTANTS_MAX; i++) {
         at += (size_t)snprintf(out_options + at, OPTIONS_CHARS - at, " -DS%u=%" PRIu32 "u", i,
                                constants[i]);
