@@ -67,12 +67,25 @@ static bool probe_import(gpu_driver *driver) {
     return works;
 }
 
-/* A program of what the device says that it offers, or NULL where that does not compile. */
-static cl_program probe_build(gpu_driver *driver, const char *text, const char *name) {
+/* A program of what the device says that it offers, or NULL, after a remark, where its compiler
+ * does not know that. */
+static cl_program probe_build(gpu_driver *driver, const char *text, const char *offer) {
+    const ocl_api *api = driver->api;
     char options[64];
-    cl_program program;
+    cl_int code;
     snprintf(options, sizeof(options), "-cl-std=%s", ocl_language(&driver->device));
-    return ocl_program_build(driver, &text, 1, options, name, &program) == SY_OK ? program : NULL;
+    cl_program program = api->clCreateProgramWithSource(driver->context, 1, &text, NULL, &code);
+    if (program != NULL &&
+        api->clBuildProgram(program, 1, &driver->device.id, options, NULL, NULL) != CL_SUCCESS) {
+        api->clReleaseProgram(program);
+        program = NULL;
+    }
+    if (program == NULL) {
+        kit_remark(SY_SEVERITY_WARNING,
+                   "%s offers %s, which its compiler does not take: kernels do without",
+                   driver->device.limits.id, offer);
+    }
+    return program;
 }
 
 /* PoCL 7.1 has images, but no function that reads them in OpenCL C 1.2. */
@@ -82,7 +95,7 @@ static bool probe_images(gpu_driver *driver) {
                     "__kernel void run(__read_only image1d_buffer_t x, __global uint4 *y) {\n"
                     "    y[get_global_id(0)] = read_imageui(x, (int)get_global_id(0));\n"
                     "}\n",
-                    "an image");
+                    "images");
     if (program != NULL) {
         driver->api->clReleaseProgram(program);
     }
@@ -98,7 +111,7 @@ static uint32_t probe_subgroups(gpu_driver *driver) {
         "    x[get_global_id(0)] = sub_group_reduce_add(x[get_global_id(0)] + "
         "get_num_sub_groups());\n"
         "}\n",
-        "a subgroup");
+        "subgroups");
     if (program == NULL) {
         return 0;
     }
